@@ -1,0 +1,42 @@
+# OpenVRAS: the verbs of the house. `make demo` and `make test` set up what is missing.
+SHELL := /bin/bash
+PYTHON := .venv/bin/python
+STAMP := .venv/.ready
+
+.PHONY: setup demo test test-fast soak lint types bench docs lock clean
+
+setup: $(STAMP)  ## Debian packages, the virtual environment, compiled translations
+
+$(STAMP): requirements/dev.lock pyproject.toml vrasnode/pyproject.toml deploy/setup.sh deploy/packages.txt $(wildcard locale/*/LC_MESSAGES/*.po)
+	bash deploy/setup.sh
+	touch $@
+
+demo: $(STAMP)  ## the main job on real parts; ARGS="--once --json"
+	$(PYTHON) manage.py demo $(ARGS)
+
+test: $(STAMP)  ## everything
+	$(PYTHON) -m pytest -m "not soak" $(ARGS)
+
+test-fast: $(STAMP)  ## without machines, daemons of the lab and browser
+	$(PYTHON) -m pytest -m "not slow and not soak" $(ARGS)
+
+soak: $(STAMP)  ## long fault injection; writes docs/soak.md
+	$(PYTHON) -m pytest -m soak $(ARGS)
+
+lint: $(STAMP)
+	$(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check . && .venv/bin/lint-imports
+
+types: $(STAMP)
+	$(PYTHON) -m mypy vrasnode vrasctl.py config clients imaging mydoc checkout
+
+bench: $(STAMP)  ## ARGS="--quick"
+	$(PYTHON) -m benchmarks.publish $(ARGS) && $(PYTHON) -m benchmarks.update $(ARGS)
+
+docs: $(STAMP)  ## what docs hold that is made: the OpenAPI file and the pictures of the pages
+	$(PYTHON) manage.py spectacular --file docs/openapi.yaml
+
+lock: $(STAMP)  ## pin the newest releases by hash, without addresses
+	bash deploy/lock.sh
+
+clean:
+	rm -rf .venv .cache build vrasnode/build dist staticfiles

@@ -1,0 +1,101 @@
+"""Messages about the PC itself: enrolment, presence, its own slice."""
+
+from datetime import datetime
+from enum import StrEnum
+
+from vrasnode.wire.codec import Message
+from vrasnode.wire.signatures import Signed
+
+
+class Installation(Message, frozen=True):
+    """What a PC pins when it enrols. GET /node/v1/installation, no credentials.
+
+    Its SHA-256 is part of the enrolment token, so the PC needs to trust nobody on the way.
+    """
+
+    name: str
+    root_key: bytes
+    ca_certificate: str
+    identity: str  # "signature" or "mtls": how PCs prove who they are here
+
+
+class HostFacts(Message, frozen=True):
+    """What the PC says of itself. Grows with the engine; unknown is None."""
+
+    hostname: str
+    agent_version: str
+    os: str
+    cpus: int
+    memory_bytes: int
+    state_disk_bytes: int
+    state_disk_free_bytes: int
+    accelerator: str  # "kvm" or "tcg": what can really run a guest
+    reflink: bool  # whether the state directory's file system clones
+
+
+class EnrolRequest(Message, frozen=True):
+    """POST /node/v1/enrol. `csr` is PEM (PKCS#10), signed by the P-256 key made on the PC."""
+
+    token: str
+    name: str
+    csr: str
+    hpke_key: bytes  # X25519, raw
+    facts: HostFacts
+
+
+class ClientState(StrEnum):
+    PENDING = "pending"
+    APPROVED = "approved"
+    REVOKED = "revoked"
+
+
+class EnrolAnswer(Message, frozen=True):
+    """The id is known at once; the certificate (PEM) comes when an administrator approved."""
+
+    client_id: str
+    state: ClientState
+    certificate: str | None = None
+
+
+class RenewRequest(Message, frozen=True):
+    """POST /node/v1/renew: a signed request, also accepted under an expired certificate."""
+
+    csr: str
+
+
+class Heartbeat(Message, frozen=True):
+    """POST /node/v1/heartbeat every `interval_s`."""
+
+    agent_version: str
+    boot_id: str
+    uptime_s: int
+    desktop: str  # the client VM: "running", "stopped", "starting", "absent"
+    version: str | None = None  # digest of the manifest that the client VM runs
+
+
+class HeartbeatAnswer(Message, frozen=True):
+    interval_s: float
+    server_time: datetime
+    look: str  # changes whenever the desired state may have changed
+
+
+class ClientSlice(Message, frozen=True):
+    """What the registry says the PC should be."""
+
+    name: str
+    group: str | None
+    poll_s: float  # how often to look when no socket nudges
+    keyring: list[Signed]  # role keys, signed by the root
+
+
+class Desired(Message, frozen=True):
+    """GET /node/v1/desired (ETag = revision). Each app's slice is opaque here: one that cannot be built or
+    read is absent and holds back no other."""
+
+    slices: dict[str, bytes]
+
+
+class FactsReport(Message, frozen=True):
+    """POST /node/v1/reports/clients"""
+
+    facts: HostFacts

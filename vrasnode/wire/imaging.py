@@ -1,0 +1,91 @@
+"""Messages about master images: manifest header, assignment, progress."""
+
+from datetime import datetime
+from enum import StrEnum
+
+from vrasnode.wire.codec import Message
+from vrasnode.wire.signatures import Signed
+
+CHUNK_BYTES = 256 << 10
+MAX_PACK_BYTES = 64 << 20
+MAX_IMAGE_BYTES = 16 << 40
+
+
+class ManifestHeader(Message, frozen=True):
+    """What a publisher signs. `root` is the Merkle root (hex) of the chunk array that follows it."""
+
+    format: int
+    image: str
+    size_bytes: int
+    chunk_bytes: int
+    hash: str  # "blake3" or "sha256"
+    chunks: int  # entries in the array: chunks that are not all zero
+    root: str
+    created: datetime
+
+
+class Apply(StrEnum):
+    """When a staged version becomes the one that runs."""
+
+    NEXT_START = "next_start"  # the user stops the client VM, or the PC
+    NOW = "now"  # the client VM is asked to shut down, then started again
+
+
+class Health(Message, frozen=True):
+    """When a start counts as good: the guest agent answers within `within_s`, and `command`, run inside the
+    guest, ends with 0. An empty command: the answer is enough."""
+
+    within_s: int = 300
+    command: list[str] = []
+
+
+class Assignment(Message, frozen=True):
+    """Which version this PC should run; signed for the role `assignment`. A higher serial replaces a lower
+    one, whatever versions they name (a rollback is a higher serial). Expiry stops fetching, never booting."""
+
+    client_id: str
+    serial: int
+    image: str
+    number: int
+    manifest: str  # digest (hex) of the signed header
+    apply: Apply
+    health: Health
+    expires: datetime
+
+
+class Fetch(Message, frozen=True):
+    """Where and how to fetch; not signed, for hashes decide."""
+
+    manifest_path: str
+    frames_path: str
+    packs_path: str  # prefix with a permission in it; + pack id
+    rate_bytes_s: int | None  # None: as fast as it goes
+    connections: int
+
+
+class ImagingSlice(Message, frozen=True):
+    """What Workgroup Desktop says. No assignment: keep what is there. No fetch: not this PC's turn yet."""
+
+    assignment: Signed | None
+    fetch: Fetch | None = None
+
+
+class DeliveryStage(StrEnum):
+    FETCHING = "fetching"
+    STAGED = "staged"
+    BOOTED = "booted"
+    FAILED = "failed"
+
+
+class DeliveryReport(Message, frozen=True):
+    """POST /node/v1/reports/imaging: how far the assignment `serial` has come."""
+
+    serial: int
+    stage: DeliveryStage
+    done_bytes: int = 0  # of the frames to fetch, as stored in the packs
+    total_bytes: int = 0
+    refetched_chunks: int = 0  # wrong bytes that were found and fetched again
+    boot_s: float | None = None
+    code: str = ""
+    words: str = ""
+    running: str | None = None  # digest of the manifest that the client VM runs now
