@@ -1,0 +1,144 @@
+"""What a machine's definition says, and that nothing breaks out of it."""
+
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+from uuid import UUID
+from xml.etree import ElementTree
+
+import libvirt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vrasnode.domainxml import Accelerator, ClientVm, Firmware, Mark, client_vm_xml, mark_of
+from vrasnode.errors import Refused
+
+GOLDEN = Path(__file__).parent / "golden"
+STATE = Path("/var/lib/vrasnode/desktop")
+
+SALES_PC = ClientVm(
+    name="vras-client",
+    uuid=UUID("5f0c1b7e-6f0e-4f0e-9d55-0a1c4f3f7b01"),
+    memory_bytes=4 << 30,
+    vcpus=2,
+    accelerator=Accelerator.KVM,
+    firmware=Firmware.BIOS,
+    disk=STATE / "overlay.qcow2",
+    console_log=STATE / "console.log",
+    mark=Mark(manifest="9f" * 32, serial=7),
+)
+SHAPES = {
+    "kvm_bios": SALES_PC,
+    "kvm_efi": replace(SALES_PC, firmware=Firmware.EFI, nvram=STATE / "nvram.fd"),
+    "tcg_bios": replace(SALES_PC, accelerator=Accelerator.TCG, memory_bytes=256 << 20, vcpus=1),
+    "tcg_efi": replace(
+        SALES_PC, accelerator=Accelerator.TCG, firmware=Firmware.EFI, nvram=STATE / "nvram.fd"
+    ),
+    "no_direct_io": replace(SALES_PC, direct_io=False),
+    "hard_to_quote": replace(
+        SALES_PC, name="""Müller's <PC> & "営業"]]>""", disk=STATE / """a 'b' "c" <d> & e.qcow2"""
+    ),
+}
+
+
+def _tree(xml: str) -> ElementTree.Element:
+    return ElementTree.fromstring(xml)  # noqa: S314 - ours, or libvirt's copy of it
+
+
+TAGS = [element.tag for element in _tree(client_vm_xml(SALES_PC)).iter()]
+shapes = pytest.mark.parametrize("shape", SHAPES)
+
+
+@shapes
+def test_a_definition_is_what_the_golden_file_shows(shape: str) -> None:
+    assert client_vm_xml(SHAPES[shape]) == (GOLDEN / f"{shape}.xml").read_text()
+
+
+@shapes
+def test_a_definition_fits_libvirts_schema(shape: str) -> None:
+    check = subprocess.run(
+        ["virt-xml-validate", GOLDEN / f"{shape}.xml", "domain"], capture_output=True, text=True, check=False
+    )
+
+    assert check.returncode == 0, check.stderr
+
+
+@shapes
+def test_libvirt_reads_a_definition_as_it_was_meant(shape: str) -> None:
+    vm = SHAPES[shape]
+    connection = libvirt.open("test:///default")
+
+    machine = connection.defineXMLFlags(client_vm_xml(vm), libvirt.VIR_DOMAIN_DEFINE_VALIDATE)
+
+    read = _tree(machine.XMLDesc())
+    assert machine.name() == vm.name
+    assert machine.UUIDString() == str(vm.uuid)
+    assert machine.maxMemory() * 1024 == vm.memory_bytes
+    assert mark_of(machine.XMLDesc()) == vm.mark
+    assert [disk.get("file") for disk in read.findall("devices/disk/source")] == [str(vm.disk)]
+    connection.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shape", [name for name, vm in SHAPES.items() if vm.accelerator is Accelerator.TCG])
+def test_qemu_can_be_what_a_definition_says(shape: str, libvirtd: str) -> None:
+    connection = libvirt.open(libvirtd)
+
+    machine = connection.defineXMLFlags(client_vm_xml(SHAPES[shape]), libvirt.VIR_DOMAIN_DEFINE_VALIDATE)
+
+    try:
+        command = connection.domainXMLToNative("qemu-argv", machine.XMLDesc())
+        assert "-accel tcg" in command or "accel=tcg" in command
+        assert "overlay.qcow2" in command
+    finally:
+        machine.undefineFlags(libvirt.VIR_DOMAIN_UNDEFINE_KEEP_NVRAM)
+        connection.close()
+
+
+@given(st.text(), st.text())
+def test_no_text_breaks_out_of_a_definition(name: str, file: str) -> None:
+    vm = replace(SALES_PC, name=name, disk=STATE / f"x{file}")
+
+    try:
+        xml = client_vm_xml(vm)
+    except Refused as refused:
+        assert refused.code == "bad_machine_text"
+        return
+
+    read = _tree(xml)
+    assert read.findtext("name") == name
+    assert [source.get("file") for source in read.findall("devices/disk/source")] == [str(vm.disk)]
+    assert [element.tag for element in read.iter()] == TAGS
+
+
+@pytest.mark.parametrize("name", ["two\nlines", "bell\a", "nul\0", "tab\t", "half \ud800", "\uffff"])
+def test_characters_that_no_xml_carries_are_refused(name: str) -> None:
+    with pytest.raises(Refused) as refused:
+        client_vm_xml(replace(SALES_PC, name=name))
+
+    assert refused.value.code == "bad_machine_text"
+
+
+def test_firmware_settings_and_firmware_go_together() -> None:
+    with pytest.raises(Refused) as refused:
+        client_vm_xml(replace(SALES_PC, firmware=Firmware.EFI))
+    assert refused.value.code == "bad_machine"
+
+    with pytest.raises(Refused) as refused:
+        client_vm_xml(replace(SALES_PC, nvram=STATE / "nvram.fd"))
+    assert refused.value.code == "bad_machine"
+
+
+def test_no_network_and_no_device_of_the_pc_is_granted() -> None:
+    devices = _tree(client_vm_xml(SALES_PC)).find("devices")
+
+    assert devices is not None
+    assert {device.tag for device in devices} == {"disk", "serial", "channel", "memballoon", "rng"}
+
+
+@pytest.mark.parametrize(
+    "xml", ["", "<domain/>", "<m:machine xmlns:m='urn:openvras:machine:1' manifest='ab'/>"]
+)
+def test_a_machine_without_a_readable_mark_has_none(xml: str) -> None:
+    assert mark_of(xml) is None
