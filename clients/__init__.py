@@ -1,0 +1,1 @@
+"""The PCs: registry, enrolment, presence, audit log, signing keys."""

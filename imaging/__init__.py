@@ -1,0 +1,1 @@
+"""Workgroup Desktop: master images, their versions, and bringing them to groups of PCs."""

@@ -1,0 +1,1 @@
+"""My Doc Manager: encrypted user data behind the directory gate. Nothing here yet."""

@@ -1,0 +1,10 @@
+from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
+
+
+class ClientsConfig(AppConfig):
+    name = "clients"
+    verbose_name = _("PCs")
+
+    def ready(self) -> None:
+        from clients import openapi  # noqa: F401  (registers itself)

@@ -1,0 +1,144 @@
+"""Who is this PC? One function for every door: signed request (RFC 9421 manner) or nginx's certificate check.
+
+Public keys are kept for a while in the quick store, so a heartbeat needs no database; a revoked PC is
+marked there at once.
+"""
+
+import base64
+import binascii
+import re
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from hmac import compare_digest
+from urllib.parse import unquote
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
+from django.conf import settings
+from django.utils.translation import gettext_lazy as _
+
+from clients import quickstore
+from clients.errors import Refusal
+from clients.models import Client
+from vrasnode.wire import signatures
+
+KEY_SECONDS = 300
+REVOKED = b"revoked"
+INPUT = re.compile(
+    r'vras=(?P<covered>\([^)]*\));created=(?P<created>\d{1,12});nonce="(?P<nonce>[0-9a-f]{32})"'
+    r';keyid="(?P<key>[0-9a-f-]{36})";alg="ecdsa-p256-sha256"'
+)
+
+
+@dataclass(frozen=True)
+class NodeRequest:
+    """What identity looks at, the same from Django and from raw ASGI. Header names are lower case."""
+
+    method: str
+    target: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class NotKnown(Refusal):
+    status = 401
+
+
+def who(request: NodeRequest, *, now: datetime, pending: bool = False) -> uuid.UUID:
+    """The id of the approved PC that sent this (`pending`: or one that waits). Raises Refusal 401/403."""
+    if settings.IDENTITY == "mtls" and "x-client-verify" in request.headers:
+        return _by_certificate(request.headers, pending=pending)
+    if settings.IDENTITY == "mtls" and not _renews(request):
+        raise NotKnown("no_certificate", _("This server knows PCs by their TLS certificate."))
+    return _by_signature(request, now=now, pending=pending)
+
+
+def forget(client: Client) -> None:
+    """Refuses a revoked PC from now on, whatever was remembered of it."""
+    quickstore.client().set(_key_name(client.pk), REVOKED, ex=KEY_SECONDS)
+
+
+def _renews(request: NodeRequest) -> bool:
+    # An expired certificate does not pass nginx; the key behind it still proves the PC, for renewal only.
+    return request.target == "/node/v1/renew"
+
+
+def _by_signature(request: NodeRequest, *, now: datetime, pending: bool) -> uuid.UUID:
+    params = request.headers.get("signature-input", "")
+    found = INPUT.fullmatch(params)
+    if found is None or found["covered"] != signatures.COVERED:
+        raise NotKnown("not_signed", _("This request is not signed by a PC."))
+    if abs(now.timestamp() - int(found["created"])) > signatures.MAX_SKEW_S:
+        raise NotKnown("clock_skew", _("The PC's clock differs from the server's by more than five minutes."))
+    digest = signatures.content_digest(request.body)
+    if request.headers.get("content-digest") != digest:
+        raise NotKnown("bad_digest", _("The request's body is not what was signed."))
+    client_id = uuid.UUID(found["key"])
+    base = signatures.signature_base(request.method, request.target, digest, params)
+    _verify(_public_key(client_id, pending=pending), request.headers.get("signature", ""), base)
+    if not quickstore.client().set(
+        f"vras:nonce:{client_id}:{found['nonce']}", 1, nx=True, ex=2 * signatures.MAX_SKEW_S
+    ):
+        raise NotKnown("replayed", _("This signed request was seen before."))
+    return client_id
+
+
+def _verify(public_key: bytes, header: str, base: bytes) -> None:
+    key = load_der_public_key(public_key)
+    try:
+        if not (header.startswith("vras=:") and header.endswith(":")):
+            raise InvalidSignature
+        signature = base64.b64decode(header[6:-1], validate=True)
+        assert isinstance(key, ec.EllipticCurvePublicKey)  # noqa: S101  (checked at enrolment)
+        key.verify(signature, base, ec.ECDSA(hashes.SHA256()))
+    except (InvalidSignature, binascii.Error) as error:
+        raise NotKnown("bad_signature", _("The request's signature does not verify.")) from error
+
+
+def _by_certificate(headers: Mapping[str, str], *, pending: bool) -> uuid.UUID:
+    if not settings.FRONT_SECRET or not compare_digest(
+        headers.get("x-front-secret", ""), settings.FRONT_SECRET
+    ):
+        raise NotKnown("not_the_front", _("Only the front server may vouch for certificates."))
+    if headers["x-client-verify"] != "SUCCESS":
+        raise NotKnown("no_certificate", _("This server knows PCs by their TLS certificate."))
+    try:
+        certificate = x509.load_pem_x509_certificate(unquote(headers.get("x-client-cert", "")).encode())
+        client_id = uuid.UUID(
+            str(certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)[0].value)
+        )
+    except (ValueError, IndexError) as error:
+        raise NotKnown("bad_certificate", _("The certificate names no PC.")) from error
+    key = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    if key != _public_key(client_id, pending=pending):
+        raise NotKnown("bad_certificate", _("The certificate is not this PC's."))
+    return client_id
+
+
+def _public_key(client_id: uuid.UUID, *, pending: bool) -> bytes:
+    store = quickstore.client()
+    kept: bytes | None = store.get(_key_name(client_id))
+    if kept is None:
+        row = Client.objects.filter(pk=client_id).values_list("state", "signing_key").first()
+        if row is None:
+            raise NotKnown("unknown_client", _("This PC is not registered here. Enrol it."))
+        state, key = row
+        if state == Client.State.PENDING:
+            if not pending:
+                raise Refusal("pending", _("This PC waits for approval."), status=403)
+            return bytes(key)
+        kept = REVOKED if state == Client.State.REVOKED else bytes(key)
+        # Never over a mark that a revocation set since we looked.
+        store.set(_key_name(client_id), kept, nx=True, ex=KEY_SECONDS)
+    if kept == REVOKED:
+        raise Refusal("revoked", _("This PC was revoked. Enrol it anew."), status=403)
+    return kept
+
+
+def _key_name(client_id: uuid.UUID) -> str:
+    return f"vras:key:{client_id}"

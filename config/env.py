@@ -1,0 +1,116 @@
+"""The installation's environment variables, read and checked in one place.
+
+Every variable is named here once, with what it is for; `docs/settings.md` is tested against this list.
+A fresh clone runs with none set. With OPENVRAS_ENV=production, what has no safe default must be set, and
+the server fails at start, naming all that is missing.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from django.core.exceptions import ImproperlyConfigured
+
+VARIABLES = {
+    "OPENVRAS_ENV": "`development` (default) or `production`",
+    "OPENVRAS_SECRET_KEY": "Django's secret key; production: required",
+    "OPENVRAS_HOSTS": "host names that browsers and PCs use, separated by commas; production: required",
+    "OPENVRAS_DATABASE": "`postgres://user@host/name`; unset: SQLite in the data directory",
+    "OPENVRAS_DATABASE_PASSWORD_FILE": "file with the database password",
+    "OPENVRAS_REDIS": "URL of Redis; default `redis://127.0.0.1:6379/0`; production: required",
+    "OPENVRAS_DATA": "directory of the database (SQLite), chunk store and keys; default `./data`",
+    "OPENVRAS_KEYS": "directory of the signing keys; default `keys` in the data directory",
+    "OPENVRAS_STORE": "directory of the chunk store; default `store` in the data directory",
+    "OPENVRAS_IDENTITY": "how PCs prove who they are: `signature` (development) or `mtls` (production)",
+    "OPENVRAS_FRONT_SECRET_FILE": "file with the secret by which nginx proves itself; needed for `mtls`",
+    "OPENVRAS_NAME": "name of the installation, shown to people and pinned by PCs; default `OpenVRAS`",
+    "OPENVRAS_HEARTBEAT_S": "seconds between a PC's heartbeats; default 30",
+    "OPENVRAS_POLL_S": "seconds between a PC's looks when no socket nudges it; default 60",
+}
+
+
+@dataclass(frozen=True)
+class Environment:
+    """What the variables say."""
+
+    production: bool
+    values: dict[str, str]
+
+    @classmethod
+    def read(cls) -> "Environment":
+        values = {name: os.environ[name] for name in VARIABLES if os.environ.get(name)}
+        kind = values.get("OPENVRAS_ENV", "development")
+        if kind not in ("development", "production"):
+            raise ImproperlyConfigured(f"OPENVRAS_ENV is {kind!r}: set it to development or production.")
+        environment = cls(production=kind == "production", values=values)
+        if environment.production:
+            environment._require(
+                "OPENVRAS_SECRET_KEY",
+                "OPENVRAS_HOSTS",
+                "OPENVRAS_DATABASE",
+                "OPENVRAS_REDIS",
+                "OPENVRAS_IDENTITY",
+                "OPENVRAS_FRONT_SECRET_FILE",
+            )
+            if values["OPENVRAS_IDENTITY"] != "mtls":
+                raise ImproperlyConfigured(
+                    "Production knows PCs by TLS certificates: set OPENVRAS_IDENTITY=mtls."
+                )
+        return environment
+
+    def text(self, name: str, default: str = "") -> str:
+        return self.values.get(name, default)
+
+    def number(self, name: str, default: float) -> float:
+        try:
+            number = float(self.text(name, str(default)))
+        except ValueError:
+            number = -1.0
+        if not 0 < number <= 86400:
+            raise ImproperlyConfigured(f"{name} must be a number of seconds above 0 and at most 86400.")
+        return number
+
+    def path(self, name: str, default: Path) -> Path:
+        return Path(self.text(name) or default).resolve()
+
+    def secret(self, name: str) -> str:
+        """The content of the file that the variable names; empty when it is not set."""
+        if not (path := self.text(name)):
+            return ""
+        try:
+            return Path(path).read_text().strip()
+        except OSError as error:
+            raise ImproperlyConfigured(f"{name} names a file that cannot be read: {error}") from error
+
+    def database(self, data: Path) -> dict[str, object]:
+        """Django's DATABASES entry."""
+        url = self.text("OPENVRAS_DATABASE")
+        if not url:
+            # Six concurrent writers without one lock error: WAL, IMMEDIATE, a patient timeout.
+            return {
+                "ENGINE": "django.db.backends.sqlite3",
+                "NAME": data / "openvras.sqlite3",
+                "OPTIONS": {
+                    "transaction_mode": "IMMEDIATE",
+                    "timeout": 20,
+                    "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+                },
+            }
+        parts = urlsplit(url)
+        if parts.scheme not in ("postgres", "postgresql") or not parts.path.strip("/"):
+            raise ImproperlyConfigured("OPENVRAS_DATABASE must look like postgres://user@host:5432/name.")
+        return {
+            "ENGINE": "django.db.backends.postgresql",
+            "NAME": parts.path.strip("/"),
+            "USER": unquote(parts.username or ""),
+            "PASSWORD": self.secret("OPENVRAS_DATABASE_PASSWORD_FILE"),
+            "HOST": unquote(parts.hostname or ""),
+            "PORT": parts.port or 5432,
+            "CONN_MAX_AGE": 60,
+        }
+
+    def _require(self, *names: str) -> None:
+        if missing := [name for name in names if name not in self.values]:
+            told = "\n".join(f"  {name}: {VARIABLES[name]}" for name in missing)
+            raise ImproperlyConfigured(f"Production needs these environment variables:\n{told}")

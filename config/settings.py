@@ -1,0 +1,216 @@
+"""Django's settings: one file, read from top to bottom. What varies comes from `config.env`."""
+
+from datetime import timedelta
+from pathlib import Path
+
+from csp.constants import NONCE, NONE, SELF  # noqa: F401  (NONCE is offered to templates)
+from django.utils.translation import gettext_lazy as _
+
+from config.env import Environment
+
+BASE = Path(__file__).resolve().parent.parent
+ENV = Environment.read()
+DEBUG = False
+PRODUCTION = ENV.production
+
+# Where things lie
+DATA = ENV.path("OPENVRAS_DATA", BASE / "data")
+KEYS = ENV.path("OPENVRAS_KEYS", DATA / "keys")
+STORE = ENV.path("OPENVRAS_STORE", DATA / "store")
+DATABASES = {"default": ENV.database(DATA)}
+REDIS = ENV.text("OPENVRAS_REDIS", "redis://127.0.0.1:6379/0")
+
+# Who may call
+SECRET_KEY = ENV.text("OPENVRAS_SECRET_KEY", "development only: production must set its own")
+ALLOWED_HOSTS = [host for host in ENV.text("OPENVRAS_HOSTS").split(",") if host] or ["*"]
+CSRF_TRUSTED_ORIGINS = [f"https://{host}" for host in ALLOWED_HOSTS if host != "*"]
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PRODUCTION
+SESSION_COOKIE_AGE = 12 * 3600
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if PRODUCTION else None
+SECURE_HSTS_SECONDS = 31536000 if PRODUCTION else 0
+X_FRAME_OPTIONS = "DENY"
+
+# The product's own
+INSTALLATION_NAME = ENV.text("OPENVRAS_NAME", "OpenVRAS")
+IDENTITY = ENV.text("OPENVRAS_IDENTITY", "signature")
+FRONT_SECRET = ENV.secret("OPENVRAS_FRONT_SECRET_FILE")
+HEARTBEAT_S = ENV.number("OPENVRAS_HEARTBEAT_S", 30)
+POLL_S = ENV.number("OPENVRAS_POLL_S", 60)
+CERTIFICATE_LIFE = timedelta(days=30)
+API_TOKEN_LIFE = timedelta(days=90)
+ENROLMENT_TOKEN_LIFE = timedelta(hours=24)
+DELIVERY_SILENCE = timedelta(minutes=15)
+UPLOAD_SILENCE = timedelta(hours=24)
+PACK_GRACE = timedelta(hours=24)
+ASSIGNMENT_LIFE = timedelta(days=30)
+
+INSTALLED_APPS = [
+    "config.apps.ConfigConfig",
+    "clients",
+    "imaging",
+    "mydoc",
+    "checkout",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "axes",
+    "channels",
+    "csp",
+    "django_filters",
+    "django_htmx",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "rest_framework",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+    "config.problems.RefusalMiddleware",
+    "axes.middleware.AxesMiddleware",
+]
+ROOT_URLCONF = "config.urls"
+ASGI_APPLICATION = "config.asgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "config.views.installation",
+            ],
+        },
+    },
+]
+
+AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
+PASSWORD_HASHERS = [
+    "django.contrib.auth.hashers.Argon2PasswordHasher",
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = "home"
+LOGOUT_REDIRECT_URL = "login"
+AXES_FAILURE_LIMIT = 10
+AXES_COOLOFF_TIME = timedelta(minutes=5)
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_VERBOSE = False
+AXES_RESET_ON_SUCCESS = True
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "clients.tokens.BearerAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["clients.tokens.IsStaffWithScope"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_PAGINATION_CLASS": "rest_framework.pagination.LimitOffsetPagination",
+    "DEFAULT_FILTER_BACKENDS": [
+        "django_filters.rest_framework.DjangoFilterBackend",
+        "rest_framework.filters.SearchFilter",
+        "rest_framework.filters.OrderingFilter",
+    ],
+    "SEARCH_PARAM": "q",
+    "PAGE_SIZE": 100,
+    "EXCEPTION_HANDLER": "config.problems.answer",
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "OpenVRAS",
+    "DESCRIPTION": "Master images for groups of PCs. Errors are RFC 9457 problem details with a stable `code`.",
+    "VERSION": "1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.IsAuthenticated"],
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "ENUM_NAME_OVERRIDES": {
+        "ApplyEnum": "vrasnode.wire.imaging.Apply",
+        "ClientStateEnum": "clients.models.Client.State",
+        "VersionStateEnum": "imaging.models.ImageVersion.State",
+        "DeliveryStateEnum": "imaging.models.Delivery.State",
+        "DistributionStateEnum": "imaging.models.Distribution.State",
+    },
+}
+
+# Messages are only nudges: losing one costs seconds.
+CHANNEL_LAYERS = {
+    "default": {
+        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+        # redis-py 8 closes an idle subscriber after 5 s unless told not to.
+        "CONFIG": {"hosts": [{"address": REDIS, "socket_timeout": None, "max_connections": 10000}]},
+    }
+}
+CELERY_BROKER_URL = REDIS
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 12 * 3600}
+CELERY_BEAT_SCHEDULE = {
+    "seal": {"task": "imaging.tasks.cut_sealed", "schedule": 15.0},
+    "pace": {"task": "imaging.tasks.pace", "schedule": 5.0},
+    "silence": {"task": "imaging.tasks.sweep_silent", "schedule": 30.0},
+    "garbage": {"task": "imaging.tasks.collect_garbage", "schedule": 3600.0},
+    "presence": {"task": "clients.tasks.keep_presence", "schedule": 60.0},
+}
+
+# Strict from the first page: nothing inline, nothing from elsewhere.
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [NONE],
+        "script-src": [SELF],
+        "style-src": [SELF],
+        "img-src": [SELF, "data:"],
+        "font-src": [SELF],
+        "connect-src": [SELF],
+        "form-action": [SELF],
+        "base-uri": [NONE],
+        "frame-ancestors": [NONE],
+    }
+}
+
+LANGUAGE_CODE = "en"
+LANGUAGES = [("ja", "日本語"), ("en", "English")]
+LANGUAGE_COOKIE_AGE = 365 * 24 * 3600
+LOCALE_PATHS = [BASE / "locale"]
+TIME_ZONE = "Asia/Tokyo"
+USE_TZ = True
+USE_I18N = True
+STATIC_URL = "static/"
+STATIC_ROOT = BASE / "staticfiles"
+STATICFILES_DIRS = [BASE / "static"]
+WHITENOISE_USE_FINDERS = not PRODUCTION
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+DATA_UPLOAD_MAX_MEMORY_SIZE = 8 << 20
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": "INFO"},
+    "loggers": {"axes": {"level": "WARNING"}, "httpx": {"level": "WARNING"}},
+}
+SILENCED_SYSTEM_CHECKS: list[str] = []
+ADMIN_TITLE = _("OpenVRAS operation")

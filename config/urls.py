@@ -1,0 +1,21 @@
+"""The address map: portal, REST, the PC's doors, admin."""
+
+from django.contrib import admin
+from django.contrib.auth.decorators import login_not_required
+from django.urls import include, path
+from django.views.i18n import set_language
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+
+from clients import urls as clients
+from config import views
+from imaging import urls as imaging
+
+urlpatterns = [
+    path("healthz", login_not_required(views.healthz), name="healthz"),
+    path("i18n/setlang/", login_not_required(set_language), name="set_language"),
+    path("admin/", admin.site.urls),
+    path("api/v1/", include([*clients.router.urls, *imaging.router.urls])),
+    path("api/schema/", login_not_required(SpectacularAPIView.as_view()), name="schema"),
+    path("api/docs/", login_not_required(SpectacularSwaggerView.as_view()), name="api-docs"),
+    path("node/v1/", include([*clients.node_patterns, *imaging.node_patterns])),
+]

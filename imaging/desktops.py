@@ -1,0 +1,92 @@
+"""What Workgroup Desktop tells a PC (its slice), what it hears, and the permission to read packs.
+
+The permission is an HMAC in the path, so that the front server checks it once per transfer and then
+serves files by itself.
+"""
+
+import hashlib
+import hmac
+import uuid
+from datetime import datetime
+
+from django.conf import settings
+
+from clients import nodeslice
+from clients.models import Client
+from clients.signals import client_joined
+from imaging import distributing
+from imaging.models import Delivery, ImageVersion
+from vrasnode.wire import codec
+from vrasnode.wire.imaging import DeliveryReport, Fetch, ImagingSlice
+from vrasnode.wire.signatures import Signed
+
+CONNECTIONS = 4
+PERMISSION_S = 3600
+
+
+def register() -> None:
+    """Joins the registry: called once when Django starts."""
+    nodeslice.register("imaging", provide=slice_of, hear=_hear)
+    client_joined.connect(_joined, dispatch_uid="imaging")
+
+
+def slice_of(client: Client, now: datetime) -> ImagingSlice:
+    """The newest assignment of this PC; how to fetch it once it is the PC's turn."""
+    delivery = (
+        Delivery.objects.filter(client=client)
+        .select_related("distribution__version")
+        .order_by("-serial")
+        .first()
+    )
+    if delivery is None or delivery.state == Delivery.State.SUPERSEDED:
+        return ImagingSlice(assignment=None)
+    signed = codec.decode(bytes(delivery.assignment), Signed)
+    if delivery.released_at is None or delivery.state == Delivery.State.BOOTED:
+        return ImagingSlice(assignment=signed)
+    digest = delivery.distribution.version.manifest
+    return ImagingSlice(
+        assignment=signed,
+        fetch=Fetch(
+            manifest_path=f"/node/v1/imaging/{digest}/manifest",
+            frames_path=f"/node/v1/imaging/{digest}/frames",
+            packs_path=f"/packs/{permission(client.pk, now=now)}/",
+            rate_bytes_s=delivery.distribution.rate_bytes_s,
+            connections=CONNECTIONS,
+        ),
+    )
+
+
+def may_read(client: Client, digest: str) -> bool:
+    """Whether this manifest was ever assigned to this PC and may still be fetched."""
+    return (
+        ImageVersion.objects.kept().filter(manifest=digest, distributions__deliveries__client=client).exists()
+    )
+
+
+def permission(client_id: uuid.UUID, *, now: datetime) -> str:
+    """`<client>.<until>.<mac>`: lets this PC read packs until `until` (Unix seconds). Changes once an hour,
+    so that an unchanged slice keeps its revision."""
+    until = (int(now.timestamp()) // PERMISSION_S + 2) * PERMISSION_S
+    return f"{client_id.hex}.{until}.{_mac(client_id.hex, until)}"
+
+
+def permits(text: str, *, now: datetime) -> bool:
+    """Whether a permission is ours and has not ended."""
+    parts = text.split(".")
+    if len(parts) != 3 or not parts[1].isdecimal() or len(parts[1]) > 12:
+        return False
+    client_hex, until, mac = parts[0], int(parts[1]), parts[2]
+    return now.timestamp() < until and hmac.compare_digest(mac.encode(), _mac(client_hex, until).encode())
+
+
+def _mac(client_hex: str, until: int) -> str:
+    key = hashlib.sha256(b"openvras packs v1\n" + settings.SECRET_KEY.encode()).digest()
+    return hmac.new(key, f"{client_hex}.{until}".encode(), hashlib.sha256).hexdigest()[:40]
+
+
+def _hear(client: Client, body: bytes, now: datetime) -> None:
+    distributing.hear(client, codec.decode(body, DeliveryReport), now=now)
+
+
+def _joined(*, client: Client, now: datetime, **_signal: object) -> None:
+    distributing.on_joined(client, now=now)

@@ -1,0 +1,331 @@
+"""Workgroup Desktop's rows. The bytes lie in the store; no row per chunk."""
+
+from datetime import datetime
+from typing import Any
+
+from django.db import models
+from django.db.models import F, Q
+from django.utils.translation import gettext_lazy as _
+
+from clients.models import Client, Group, check_name
+from clients.stateful import Stateful
+from vrasnode.wire import names
+from vrasnode.wire.imaging import Apply
+
+
+class MasterImage(models.Model):
+    """A named line of versions."""
+
+    name = models.CharField(_("name"), max_length=64, validators=[check_name])
+    # Two names that look alike are one name: nobody should have to tell them apart.
+    skeleton = models.CharField(
+        max_length=128,
+        unique=True,
+        editable=False,
+        error_messages={"unique": _("An image of this name, or of one that looks the same, exists.")},
+    )
+    keep_versions = models.PositiveSmallIntegerField(
+        _("versions to keep"),
+        default=10,
+        help_text=_("Older ones retire when nothing uses them; 0 keeps all."),
+    )
+    health_within_s = models.PositiveIntegerField(_("seconds to become healthy"), default=300)
+    health_command = models.JSONField(
+        _("health command"),
+        default=list,
+        blank=True,
+        help_text=_("Run in the guest; ends with 0 when it is well."),
+    )
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+
+    class Meta:
+        ordering = ["name"]
+        verbose_name = _("master image")
+        verbose_name_plural = _("master images")
+
+    def __str__(self) -> str:
+        return self.name
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        self.skeleton = names.skeleton(self.name)
+        super().save(*args, **kwargs)
+
+    def latest(self) -> "ImageVersion | None":
+        """The newest version that can be distributed."""
+        return self.versions.ready().order_by("-number").first()
+
+
+class ImageVersionQuerySet(models.QuerySet["ImageVersion"]):
+    def ready(self) -> "ImageVersionQuerySet":
+        return self.filter(state=ImageVersion.State.READY)
+
+    def kept(self) -> "ImageVersionQuerySet":
+        """Versions whose chunks must stay: all that may still be booted or finished."""
+        return self.filter(state__in=[ImageVersion.State.SEALED, ImageVersion.State.READY])
+
+
+class ImageVersion(Stateful):
+    """One immutable published state of a master image.
+
+    uploading -> sealed -> ready -> retired
+              -> failed <- sealed
+    """
+
+    class State(models.TextChoices):
+        UPLOADING = "uploading", _("uploading")
+        SEALED = "sealed", _("being checked")
+        READY = "ready", _("ready")
+        RETIRED = "retired", _("retired")
+        FAILED = "failed", _("failed")
+
+    ARROWS = {
+        State.UPLOADING: {State.SEALED, State.FAILED},
+        State.SEALED: {State.READY, State.FAILED},
+        State.READY: {State.RETIRED},
+    }
+
+    image = models.ForeignKey(
+        MasterImage, verbose_name=_("image"), on_delete=models.PROTECT, related_name="versions"
+    )
+    # Given when the version is sealed, so that numbers have no gaps.
+    number = models.PositiveIntegerField(_("version"), null=True, editable=False)
+    state = models.CharField(
+        _("state"), max_length=10, choices=State, default=State.UPLOADING, editable=False
+    )
+    note = models.CharField(_("note"), max_length=500, blank=True)
+    published_by = models.CharField(_("published by"), max_length=150)
+    # A raw or qcow2 file came through the browser and a worker has yet to cut it.
+    source = models.CharField(max_length=200, blank=True, editable=False)
+    manifest = models.CharField(_("digest"), max_length=64, blank=True, editable=False)
+    publisher_key = models.CharField(_("signed by key"), max_length=32, blank=True, editable=False)
+    size_bytes = models.BigIntegerField(_("size"), default=0, editable=False)
+    data_bytes = models.BigIntegerField(_("data"), default=0, editable=False)
+    packed_bytes = models.BigIntegerField(_("packed"), default=0, editable=False)
+    new_bytes = models.BigIntegerField(_("new bytes"), default=0, editable=False)
+    failure_code = models.CharField(max_length=60, blank=True, editable=False)
+    failure_words = models.CharField(max_length=500, blank=True, editable=False)
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+    touched_at = models.DateTimeField(auto_now_add=True, editable=False)
+    ready_at = models.DateTimeField(_("ready since"), null=True, editable=False)
+
+    objects = ImageVersionQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["image", "-number"]
+        verbose_name = _("image version")
+        verbose_name_plural = _("image versions")
+        constraints = [
+            models.UniqueConstraint(fields=["image", "number"], name="version_number_is_unique_in_image"),
+            models.CheckConstraint(
+                condition=~Q(state="ready") | ~Q(manifest=""),
+                name="ready_version_has_a_manifest",
+                violation_error_message=_("A version without a manifest cannot be ready."),
+            ),
+        ]
+        indexes = [models.Index(fields=["manifest"], name="version_manifest")]
+
+    def __str__(self) -> str:
+        return f"{self.image.name}@{self.number or '-'}"
+
+    @property
+    def saved_by_dedup_bytes(self) -> int:
+        """Packed bytes that were in the store before this version came."""
+        return max(0, self.packed_bytes - self.new_bytes)
+
+
+class Pack(models.Model):
+    """An immutable file of frames in the store. Condemned first, deleted a grace period later."""
+
+    id = models.CharField(primary_key=True, max_length=64)
+    size_bytes = models.BigIntegerField()
+    created_at = models.DateTimeField()
+    condemned_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["created_at"]
+        verbose_name = _("pack")
+        verbose_name_plural = _("packs")
+
+    def __str__(self) -> str:
+        return self.id[:12]
+
+
+class Subscription(models.Model):
+    """Automatic distribution: what a group gets by itself, on publish and on joining."""
+
+    group = models.OneToOneField(
+        Group, on_delete=models.CASCADE, related_name="subscription", verbose_name=_("group")
+    )
+    image = models.ForeignKey(
+        MasterImage, on_delete=models.CASCADE, related_name="subscriptions", verbose_name=_("image")
+    )
+    on_publish = models.BooleanField(_("when a version is published"), default=True)
+    on_join = models.BooleanField(_("when a PC joins the group"), default=True)
+
+    class Meta:
+        verbose_name = _("automatic distribution")
+        verbose_name_plural = _("automatic distributions")
+
+    def __str__(self) -> str:
+        return f"{self.group} ← {self.image}"
+
+
+class DistributionQuerySet(models.QuerySet["Distribution"]):
+    def running(self) -> "DistributionQuerySet":
+        return self.filter(state=Distribution.State.RUNNING)
+
+
+class Distribution(Stateful):
+    """Bringing one version to the PCs of a group.
+
+    running -> finished
+            -> superseded
+            -> cancelled
+    """
+
+    class State(models.TextChoices):
+        RUNNING = "running", _("running")
+        FINISHED = "finished", _("finished")
+        SUPERSEDED = "superseded", _("replaced by a later one")
+        CANCELLED = "cancelled", _("cancelled")
+
+    class Kind(models.TextChoices):
+        MANUAL = "manual", _("manual")
+        ON_PUBLISH = "on_publish", _("automatic, on publish")
+        ON_JOIN = "on_join", _("automatic, on joining")
+        ROLLBACK = "rollback", _("rollback")
+
+    ARROWS = {
+        State.RUNNING: {State.FINISHED, State.SUPERSEDED, State.CANCELLED},
+        State.FINISHED: {State.RUNNING},  # retry of the failed ones
+    }
+
+    version = models.ForeignKey(
+        ImageVersion, verbose_name=_("version"), on_delete=models.PROTECT, related_name="distributions"
+    )
+    group = models.ForeignKey(
+        Group, verbose_name=_("group"), on_delete=models.PROTECT, related_name="distributions"
+    )
+    kind = models.CharField(_("kind"), max_length=10, choices=Kind, default=Kind.MANUAL)
+    state = models.CharField(_("state"), max_length=10, choices=State, default=State.RUNNING, editable=False)
+    apply = models.CharField(
+        _("becomes active"),
+        max_length=10,
+        choices=[
+            (Apply.NEXT_START.value, _("at the next start of the client VM")),
+            (Apply.NOW.value, _("now: the client VM is shut down and started again")),
+        ],
+        default=Apply.NEXT_START.value,
+    )
+    wave_size = models.PositiveIntegerField(_("PCs fetching at a time"), default=50)
+    rate_bytes_s = models.PositiveBigIntegerField(_("bytes per second and PC"), null=True, blank=True)
+    created_by = models.CharField(_("by"), max_length=150)
+    created_at = models.DateTimeField(_("started"))
+    finished_at = models.DateTimeField(_("finished"), null=True, editable=False)
+
+    objects = DistributionQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-id"]
+        verbose_name = _("distribution")
+        verbose_name_plural = _("distributions")
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(wave_size__gte=1),
+                name="wave_has_a_pc",
+                violation_error_message=_("At least one PC must fetch at a time."),
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.version} → {self.group}"
+
+
+class DeliveryQuerySet(models.QuerySet["Delivery"]):
+    def open(self) -> "DeliveryQuerySet":
+        """Neither come to an end nor replaced."""
+        return self.filter(state__in=[Delivery.State.WAITING, Delivery.State.FETCHING, Delivery.State.STAGED])
+
+    def silent(self, since: datetime) -> "DeliveryQuerySet":
+        """A PC had its turn and nothing was heard of it since."""
+        return self.filter(
+            state__in=[Delivery.State.WAITING, Delivery.State.FETCHING],
+            released_at__lt=since,
+            heard_at__lt=since,
+        )
+
+    def by_state(self) -> dict[str, int]:
+        counted = self.order_by().values_list("state").annotate(n=models.Count("pk"))
+        return {str(state): n for state, n in counted}
+
+
+class Delivery(Stateful):
+    """One PC's part of a distribution.
+
+    waiting -> fetching -> staged -> booted
+    any of them -> failed (-> waiting, by a retry under a new serial) | superseded
+    """
+
+    class State(models.TextChoices):
+        WAITING = "waiting", _("waiting")
+        FETCHING = "fetching", _("fetching")
+        STAGED = "staged", _("staged, waits for the next start")
+        BOOTED = "booted", _("booted")
+        FAILED = "failed", _("failed")
+        SUPERSEDED = "superseded", _("replaced by a later one")
+
+    ARROWS = {
+        State.WAITING: {State.FETCHING, State.STAGED, State.BOOTED, State.FAILED, State.SUPERSEDED},
+        State.FETCHING: {State.STAGED, State.BOOTED, State.FAILED, State.SUPERSEDED},
+        State.STAGED: {State.BOOTED, State.FAILED, State.SUPERSEDED, State.FETCHING},
+        # A PC counted as silent that speaks again goes on where it is.
+        State.FAILED: {State.WAITING, State.FETCHING, State.STAGED, State.BOOTED, State.SUPERSEDED},
+    }
+
+    distribution = models.ForeignKey(
+        Distribution, verbose_name=_("distribution"), on_delete=models.CASCADE, related_name="deliveries"
+    )
+    client = models.ForeignKey(
+        Client, verbose_name=_("PC"), on_delete=models.CASCADE, related_name="deliveries"
+    )
+    serial = models.PositiveIntegerField()
+    state = models.CharField(_("state"), max_length=10, choices=State, default=State.WAITING, editable=False)
+    # The assignment as it was signed: the PC must get the same bytes each time it asks.
+    assignment = models.BinaryField(editable=False)
+    released_at = models.DateTimeField(null=True, editable=False)
+    heard_at = models.DateTimeField(null=True, editable=False)
+    done_bytes = models.BigIntegerField(default=0, editable=False)
+    total_bytes = models.BigIntegerField(default=0, editable=False)
+    refetched_chunks = models.PositiveIntegerField(default=0, editable=False)
+    boot_s = models.FloatField(null=True, editable=False)
+    code = models.CharField(_("code"), max_length=60, blank=True, editable=False)
+    words = models.CharField(_("what happened"), max_length=500, blank=True, editable=False)
+    changed_at = models.DateTimeField(_("changed"), auto_now=True)
+
+    objects = DeliveryQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["client__name"]
+        verbose_name = _("delivery")
+        verbose_name_plural = _("deliveries")
+        constraints = [
+            models.UniqueConstraint(fields=["distribution", "client"], name="one_delivery_per_pc"),
+            models.UniqueConstraint(fields=["client", "serial"], name="serial_is_unique_per_pc"),
+        ]
+        indexes = [models.Index(fields=["state", "released_at"], name="delivery_state")]
+
+    def __str__(self) -> str:
+        return f"{self.distribution.version} → {self.client}"
+
+    @property
+    def percent(self) -> int:
+        """How much is fetched; whole numbers, 100 only when all is."""
+        if self.state in (self.State.STAGED, self.State.BOOTED):
+            return 100
+        return min(99, self.done_bytes * 100 // self.total_bytes) if self.total_bytes else 0
+
+
+def next_serial(client: Client) -> int:
+    """One more than any serial this PC was ever given; locks the PC's row until the transaction ends."""
+    Client.objects.filter(pk=client.pk).update(highest_serial=F("highest_serial") + 1)
+    return Client.objects.values_list("highest_serial", flat=True).get(pk=client.pk)

@@ -1,0 +1,135 @@
+"""Workgroup Desktop in JSON."""
+
+from typing import Any
+
+from rest_framework import serializers
+
+from clients.models import Group
+from imaging.models import Delivery, Distribution, ImageVersion, MasterImage, Subscription
+from vrasnode.wire.imaging import Apply
+
+APPLY = [(Apply.NEXT_START.value, "at the next start"), (Apply.NOW.value, "now")]
+
+
+class ImageVersionSerializer(serializers.ModelSerializer[ImageVersion]):
+    image = serializers.CharField(source="image.name", read_only=True)
+
+    class Meta:
+        model = ImageVersion
+        fields = [
+            "id",
+            "image",
+            "number",
+            "state",
+            "note",
+            "published_by",
+            "publisher_key",
+            "manifest",
+            "size_bytes",
+            "data_bytes",
+            "packed_bytes",
+            "new_bytes",
+            "saved_by_dedup_bytes",
+            "failure_code",
+            "failure_words",
+            "created_at",
+            "ready_at",
+        ]
+        read_only_fields = [name for name in fields if name != "note"]
+
+
+class MasterImageSerializer(serializers.ModelSerializer[MasterImage]):
+    latest = ImageVersionSerializer(read_only=True, allow_null=True)
+    health_command = serializers.ListField(
+        child=serializers.CharField(max_length=500), max_length=20, required=False
+    )
+
+    class Meta:
+        model = MasterImage
+        fields = ["id", "name", "keep_versions", "health_within_s", "health_command", "created_at", "latest"]
+
+
+class NoteSerializer(serializers.Serializer[Any]):
+    note = serializers.CharField(max_length=500, allow_blank=True, default="")
+
+
+class SubscriptionSerializer(serializers.ModelSerializer[Subscription]):
+    group = serializers.SlugRelatedField(slug_field="name", queryset=Group.objects.all())
+    image = serializers.SlugRelatedField(slug_field="name", queryset=MasterImage.objects.all())
+
+    class Meta:
+        model = Subscription
+        fields = ["id", "group", "image", "on_publish", "on_join"]
+
+
+class DeliverySerializer(serializers.ModelSerializer[Delivery]):
+    client = serializers.CharField(source="client.name", read_only=True)
+    client_id = serializers.UUIDField(read_only=True)
+    version = serializers.CharField(source="distribution.version", read_only=True)
+
+    class Meta:
+        model = Delivery
+        fields = [
+            "id",
+            "distribution",
+            "version",
+            "client",
+            "client_id",
+            "serial",
+            "state",
+            "percent",
+            "done_bytes",
+            "total_bytes",
+            "refetched_chunks",
+            "boot_s",
+            "code",
+            "words",
+            "changed_at",
+        ]
+
+
+class DistributionSerializer(serializers.ModelSerializer[Distribution]):
+    version = serializers.CharField(read_only=True, help_text="name@number")
+    group = serializers.CharField(source="group.name", read_only=True)
+    deliveries = serializers.SerializerMethodField(help_text="how many PCs are in which state")
+
+    class Meta:
+        model = Distribution
+        fields = [
+            "id",
+            "version",
+            "group",
+            "kind",
+            "state",
+            "apply",
+            "wave_size",
+            "rate_bytes_s",
+            "created_by",
+            "created_at",
+            "finished_at",
+            "deliveries",
+        ]
+
+    def get_deliveries(self, distribution: Distribution) -> dict[str, int]:
+        return distribution.deliveries.all().by_state()
+
+
+class TermsSerializer(serializers.Serializer[Any]):
+    apply = serializers.ChoiceField(choices=APPLY, default=Apply.NEXT_START.value)
+    wave_size = serializers.IntegerField(min_value=1, max_value=100_000, default=50)
+    rate_bytes_s = serializers.IntegerField(min_value=1024, allow_null=True, default=None)
+
+
+class StartSerializer(TermsSerializer):
+    group = serializers.SlugRelatedField(slug_field="name", queryset=Group.objects.all())
+    image = serializers.SlugRelatedField(slug_field="name", queryset=MasterImage.objects.all())
+    number = serializers.IntegerField(
+        min_value=1, required=False, allow_null=True, help_text="default: the newest"
+    )
+
+
+class RollbackSerializer(TermsSerializer):
+    group = serializers.SlugRelatedField(slug_field="name", queryset=Group.objects.all())
+    number = serializers.IntegerField(
+        min_value=1, required=False, allow_null=True, help_text="default: the one before"
+    )

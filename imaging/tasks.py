@@ -1,0 +1,65 @@
+"""The clock's doors: sweeps over rows in a state. Safe to run twice, at once, or never."""
+
+from contextlib import suppress
+
+from celery import shared_task
+from django.utils import timezone
+from redis.exceptions import LockError
+
+from clients import quickstore
+from clients.auditing import Actor, acting
+from imaging import distributing, publishing, retaining
+from imaging.models import Distribution, ImageVersion
+
+WORKER = Actor(name="system", kind="system", origin="worker")
+CUT_LEASE_S = 3600
+
+
+@shared_task
+def cut_sealed() -> int:
+    """Checks sealed versions and makes them ready; one worker at a time, for cutting is heavy."""
+    lease = quickstore.client().lock("vras:lease:cut_sealed", timeout=CUT_LEASE_S)
+    if not lease.acquire(blocking=False):
+        return 0
+    try:
+        return _cut_sealed()
+    finally:
+        with suppress(LockError):  # it took longer than the lease; the state machine still holds
+            lease.release()
+
+
+def _cut_sealed() -> int:
+    sealed = (
+        ImageVersion.objects.filter(state=ImageVersion.State.SEALED).select_related("image").order_by("pk")
+    )
+    with acting(WORKER):
+        for version in sealed:
+            publishing.check_sealed(version, now=timezone.now())
+    return len(sealed)
+
+
+@shared_task
+def pace() -> int:
+    """Gives waiting PCs their turn."""
+    with acting(WORKER):
+        running = list(Distribution.objects.running())
+        for distribution in running:
+            distributing.settle(distribution, now=timezone.now())
+    return len(running)
+
+
+@shared_task
+def sweep_silent() -> int:
+    """Fails deliveries by silence."""
+    with acting(WORKER):
+        return distributing.sweep_silent(now=timezone.now())
+
+
+@shared_task
+def collect_garbage() -> None:
+    """Retention, abandoned uploads, unused packs."""
+    with acting(WORKER):
+        now = timezone.now()
+        retaining.retire_old(now=now)
+        retaining.drop_stalled(now=now)
+        retaining.collect(now=now)
