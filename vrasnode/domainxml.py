@@ -95,13 +95,13 @@ def client_vm_xml(vm: ClientVm) -> str:
     return ElementTree.tostring(domain, encoding="unicode") + "\n"
 
 
-def mark_of(element: str) -> Mark | None:
-    """The mark in a piece of XML that libvirt gave back (our metadata element or a whole domain).
+def mark_of(domain: str) -> Mark | None:
+    """The mark in a domain's XML as libvirt gives it back.
 
     None when there is none that we can read: the machine is then not one of ours, or of a later agent.
     """
     try:
-        root = ElementTree.fromstring(element)  # noqa: S314 - it comes from libvirt, which parsed it
+        root = ElementTree.fromstring(domain)  # noqa: S314 - it comes from libvirt, which parsed it
     except ElementTree.ParseError:
         return None
     found = next(root.iter(f"{{{NAMESPACE}}}machine"), None)

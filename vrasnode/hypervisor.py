@@ -24,7 +24,7 @@ from xml.etree import ElementTree
 import libvirt
 import libvirt_qemu
 
-from vrasnode.domainxml import NAMESPACE, Mark, mark_of
+from vrasnode.domainxml import Mark, mark_of
 from vrasnode.errors import HostBroken, Unreachable
 
 KEEPALIVE_S = 5
@@ -124,15 +124,7 @@ class Hypervisor:
         """What the machine was defined to run; None when it is absent or not one of ours."""
         with self._libvirt("libvirt_failed", f"Machine {name} does not say what it runs") as libvirtd:
             machine = _find(libvirtd, name)
-            if machine is None:
-                return None
-            try:
-                element: str = machine.metadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, NAMESPACE)
-            except libvirt.libvirtError as error:
-                if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN_METADATA:
-                    return None
-                raise
-            return mark_of(element)
+            return None if machine is None else mark_of(machine.XMLDesc())
 
     def ping(self, name: str) -> bool:
         """Whether the agent inside the guest answers within `agent_timeout_s`."""
@@ -271,7 +263,7 @@ def _no_answer(name: str, error: Any) -> Unreachable | None:
     silence = {
         libvirt.VIR_ERR_AGENT_UNRESPONSIVE,
         libvirt.VIR_ERR_AGENT_UNSYNCED,
-        libvirt.VIR_ERR_AGENT_COMMAND_TIMEOUT,
+        getattr(libvirt, "VIR_ERR_AGENT_COMMAND_TIMEOUT", None),  # libvirt 11.2 and later
         libvirt.VIR_ERR_OPERATION_INVALID,  # the machine is off
         libvirt.VIR_ERR_OPERATION_TIMEOUT,  # another call holds the machine
     }
