@@ -1,15 +1,18 @@
 """Real PCs with real libvirtds, and the smallest guest that shows that it ran. Needs root."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from config.demo.bootimage import BootImages, build_images, default_cache
 from config.demo.lan import Lan
 from config.demo.pcs import LabPc
 
-QEMU_CACHE = Path(__file__).parents[2] / ".cache" / "qemu-capabilities"
+QEMU_CACHE = default_cache() / "qemu-capabilities"
 DISK_BYTES = 1 << 20
+LIMIT_S = 180.0  # for a guest on a busy machine under TCG; a few seconds are usual
 
 
 @pytest.fixture
@@ -24,6 +27,20 @@ def libvirtd(swept: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     """The URI of a libvirtd that tests share, each with machines of its own names."""
     with Lan() as lan, LabPc(lan.join("pc"), tmp_path_factory.mktemp("pc"), cache=QEMU_CACHE) as pc:
         yield pc.uri
+
+
+@pytest.fixture(scope="session")
+def boot_images() -> BootImages:
+    """Small masters that boot, with a guest agent."""
+    return build_images(default_cache())
+
+
+def comes(what: Callable[[], bool]) -> bool:
+    """Whether `what` becomes true, asked until it is or nobody would wait longer."""
+    deadline = time.monotonic() + LIMIT_S
+    while not what() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return what()
 
 
 def talking_disk(words: str) -> bytes:

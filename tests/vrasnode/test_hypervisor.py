@@ -5,8 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
@@ -14,7 +13,7 @@ from uuid import uuid4
 import pytest
 
 from config.demo.pcs import LabPc
-from tests.lab.libvirtd import talking_disk
+from tests.lab.libvirtd import LIMIT_S, comes, talking_disk
 from vrasnode.domainxml import Accelerator, ClientVm, Firmware, Mark, client_vm_xml
 from vrasnode.errors import HostBroken, Unreachable
 from vrasnode.hypervisor import Hypervisor, MachineState, make_overlay
@@ -23,7 +22,6 @@ pytestmark = pytest.mark.slow
 
 V1 = Mark(manifest="11" * 32, serial=1)
 V2 = Mark(manifest="22" * 32, serial=2)
-LIMIT_S = 60.0
 
 AGENT_THAT_DIES = """
 import os, signal, sys
@@ -59,15 +57,8 @@ def hypervisor(lab_pc: LabPc) -> Iterator[Hypervisor]:
     hypervisor.close()
 
 
-def _comes(what: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + LIMIT_S
-    while not what() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    return what()
-
-
 def _says(vm: ClientVm, words: str) -> bool:
-    return _comes(lambda: vm.console_log.exists() and words in vm.console_log.read_text(errors="replace"))
+    return comes(lambda: vm.console_log.exists() and words in vm.console_log.read_text(errors="replace"))
 
 
 def _qemu(pc: LabPc) -> int:
@@ -153,7 +144,7 @@ def test_a_machine_that_died_has_crashed_and_the_agent_is_woken(
     os.kill(_qemu(lab_pc), signal.SIGKILL)
 
     assert woken.wait(LIMIT_S)
-    assert _comes(lambda: hypervisor.state(vm.name) is MachineState.CRASHED)
+    assert comes(lambda: hypervisor.state(vm.name) is MachineState.CRASHED)
 
 
 def test_a_machine_that_was_paused_is_not_called_running(

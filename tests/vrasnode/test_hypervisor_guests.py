@@ -1,0 +1,141 @@
+"""Guests with an agent inside, asked from outside."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from config.demo.bootimage import MARKER, BootImages
+from tests.lab.libvirtd import comes
+from vrasnode.domainxml import Accelerator, ClientVm, Firmware, Mark, client_vm_xml
+from vrasnode.errors import Unreachable
+from vrasnode.hypervisor import Answer, Hypervisor, MachineState, make_overlay
+
+pytestmark = pytest.mark.slow
+
+
+def _v1(images: BootImages, directory: Path, *, name: str) -> ClientVm:
+    make_overlay(images.v1, directory / f"{name}.qcow2")
+    return ClientVm(
+        name=name,
+        uuid=uuid4(),
+        memory_bytes=128 << 20,
+        vcpus=1,
+        accelerator=Accelerator.TCG,
+        firmware=Firmware.BIOS,
+        disk=directory / f"{name}.qcow2",
+        console_log=directory / f"{name}.log",
+        mark=Mark(manifest="11" * 32, serial=1),
+    )
+
+
+@pytest.fixture(scope="module")
+def hypervisor(libvirtd: str) -> Iterator[Hypervisor]:
+    hypervisor = Hypervisor(libvirtd)
+    yield hypervisor
+    hypervisor.close()
+
+
+@pytest.fixture(scope="module")
+def guest(
+    hypervisor: Hypervisor, boot_images: BootImages, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """The name of a client VM on version 1, up and answering."""
+    vm = _v1(boot_images, tmp_path_factory.mktemp("guest"), name="guest")
+    hypervisor.start(client_vm_xml(vm))
+    assert comes(lambda: hypervisor.ping(vm.name))
+    yield vm.name
+    hypervisor.destroy(vm.name)
+
+
+def test_a_guest_proves_which_version_it_runs(
+    hypervisor: Hypervisor, guest: str, boot_images: BootImages
+) -> None:
+    answer = hypervisor.ask(guest, ["sha256sum", MARKER], timeout_s=60)
+
+    assert answer.exit_code == 0
+    assert answer.output.split()[0].decode() == boot_images.marker["v1"]
+
+
+def test_an_answer_has_exit_code_output_and_errors(hypervisor: Hypervisor, guest: str) -> None:
+    answer = hypervisor.ask(guest, ["sh", "-c", "echo out; echo err >&2; exit 3"], timeout_s=60)
+
+    assert answer == Answer(exit_code=3, output=b"out\n", errors=b"err\n")
+
+
+def test_a_command_is_a_list_that_no_shell_reads(hypervisor: Hypervisor, guest: str) -> None:
+    words = """$HOME; `id` 'a' "b" \\ 日本"""
+
+    assert hypervisor.ask(guest, ["printf", "%s", words], timeout_s=60).output.decode() == words
+
+
+def test_an_answer_may_be_long(hypervisor: Hypervisor, guest: str) -> None:
+    answer = hypervisor.ask(guest, ["head", "-c", "300000", "/dev/zero"], timeout_s=60)
+
+    assert hashlib.sha256(answer.output).digest() == hashlib.sha256(bytes(300000)).digest()
+
+
+def test_a_command_that_was_killed_did_not_succeed(hypervisor: Hypervisor, guest: str) -> None:
+    assert hypervisor.ask(guest, ["sh", "-c", "kill -9 $$"], timeout_s=60).exit_code == 128 + 9
+
+
+def test_a_command_that_the_guest_does_not_have_did_not_succeed(hypervisor: Hypervisor, guest: str) -> None:
+    answer = hypervisor.ask(guest, ["/no/such/program"], timeout_s=60)
+
+    assert answer.exit_code == 127
+    assert b"/no/such/program" in answer.errors
+
+
+def test_a_command_that_does_not_end_is_not_waited_for(hypervisor: Hypervisor, guest: str) -> None:
+    with pytest.raises(Unreachable) as busy:
+        hypervisor.ask(guest, ["sleep", "600"], timeout_s=1)
+
+    assert busy.value.code == "guest_busy"
+    assert hypervisor.ping(guest)
+
+
+def test_a_new_agent_asks_a_machine_that_another_started(guest: str, libvirtd: str) -> None:
+    newcomer = Hypervisor(libvirtd)
+
+    assert newcomer.metadata(guest) == Mark(manifest="11" * 32, serial=1)
+    assert newcomer.ping(guest)
+    newcomer.close()
+
+
+def test_a_guest_shuts_down_when_it_is_asked_and_the_agent_is_woken(
+    hypervisor: Hypervisor, boot_images: BootImages, tmp_path: Path
+) -> None:
+    vm = _v1(boot_images, tmp_path, name="leaver")
+    told: list[str] = []
+    hypervisor.on_change(told.append)
+    hypervisor.start(client_vm_xml(vm))
+    assert comes(lambda: hypervisor.ping(vm.name))
+    before = told.count(vm.name)
+
+    hypervisor.shut_down(vm.name)
+
+    assert comes(lambda: hypervisor.state(vm.name) is MachineState.STOPPED)
+    assert comes(lambda: told.count(vm.name) > before)
+    assert not hypervisor.ping(vm.name)
+
+
+def test_what_a_guest_writes_stays_in_its_overlay(
+    hypervisor: Hypervisor, boot_images: BootImages, tmp_path: Path
+) -> None:
+    vm = _v1(boot_images, tmp_path, name="writer")
+    before = boot_images.v1.stat()
+    hypervisor.start(client_vm_xml(vm))
+    assert comes(lambda: hypervisor.ping(vm.name))
+    assert hypervisor.ask(vm.name, ["sh", "-c", "echo mine > /mine && sync"], timeout_s=60).exit_code == 0
+    hypervisor.destroy(vm.name)
+
+    hypervisor.start(client_vm_xml(replace(vm, mark=Mark(manifest="11" * 32, serial=2))))
+
+    assert comes(lambda: hypervisor.ping(vm.name))
+    assert hypervisor.ask(vm.name, ["cat", "/mine"], timeout_s=60).output == b"mine\n"
+    hypervisor.destroy(vm.name)
+    after = boot_images.v1.stat()
+    assert (after.st_mtime_ns, after.st_blocks) == (before.st_mtime_ns, before.st_blocks)
