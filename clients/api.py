@@ -39,7 +39,7 @@ class GroupViewSet(viewsets.ModelViewSet[Group]):
     lookup_field = "name"
     lookup_value_regex = "[^/]+"
     search_fields: ClassVar = ["name", "note"]
-    http_method_names: ClassVar = ["get", "post", "patch", "delete", "head", "options"]
+    http_method_names = ["get", "post", "patch", "delete", "head", "options"]
 
     def perform_create(self, serializer: BaseSerializer[Group]) -> None:
         auditing.record("group.created", serializer.save())
@@ -129,7 +129,7 @@ class ApiTokenViewSet(
     """One's own keys to REST."""
 
     serializer_class = ApiTokenSerializer
-    permission_classes: ClassVar = [IsAuthenticated]
+    permission_classes = [IsAuthenticated]
     queryset = ApiToken.objects.none()
 
     def get_queryset(self) -> QuerySet[ApiToken]:

@@ -21,7 +21,8 @@ class Actor:
     origin: str = ""  # the door and, where there is one, the address
 
 
-_actor: ContextVar[Actor] = ContextVar("actor", default=Actor())
+SYSTEM = Actor()
+_actor: ContextVar[Actor] = ContextVar("actor", default=SYSTEM)
 
 
 @contextmanager
@@ -32,6 +33,11 @@ def acting(actor: Actor) -> Iterator[None]:
         yield
     finally:
         _actor.reset(token)
+
+
+def become(actor: Actor) -> None:
+    """The acting one turned out to be `actor`; holds until the surrounding `acting` ends."""
+    _actor.set(actor)
 
 
 def actor() -> Actor:

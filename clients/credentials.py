@@ -1,4 +1,4 @@
-"""Secrets of the form id + secret, of which only a hash is kept (SHA-256 of 256 random bits needs no salt)."""
+"""Secrets of the form id + secret, of which only a hash is kept (256 random bits need no salt)."""
 
 import hashlib
 import hmac

@@ -2,6 +2,7 @@
 
 import hashlib
 from datetime import datetime
+from typing import Any
 
 from cryptography.hazmat.primitives.serialization import Encoding
 from django.conf import settings
@@ -159,7 +160,7 @@ def _token(text: str, *, now: datetime) -> EnrolmentToken:
     return row
 
 
-def _certificate(client: Client, csr: str, *, now: datetime) -> dict[str, object]:
+def _certificate(client: Client, csr: str, *, now: datetime) -> dict[str, Any]:
     certificate = signing.store().issue(csr, client_id=str(client.pk), now=now)
     return {
         "certificate": certificate.public_bytes(Encoding.PEM).decode(),

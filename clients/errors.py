@@ -6,7 +6,7 @@ from django.utils.functional import Promise
 
 
 class Refusal(Exception):
-    """The server will not do this. `code` is stable; `words` say what to do next, in the reader's language."""
+    """The server will not do this. `code` is stable; `words` say what to do, in the reader's language."""
 
     status = 409
 

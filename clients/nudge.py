@@ -1,4 +1,4 @@
-"""Nudges: "look again", to a PC, to open pages, to the workers. They carry no facts; losing one costs seconds.
+"""Nudges: "look again", to a PC, open pages, the workers. They carry no facts: losing one costs seconds.
 
 Sent after the transaction, so that who looks sees what changed.
 """

@@ -1,6 +1,7 @@
 """The registry in JSON."""
 
 from typing import Any
+from uuid import UUID
 
 from django.utils import timezone
 from rest_framework import serializers
@@ -22,13 +23,13 @@ class ClientListSerializer(serializers.ListSerializer[Client]):
 
     def to_representation(self, data: Any) -> Any:
         rows = list(data.all() if hasattr(data, "all") else data)
-        assert self.child is not None  # noqa: S101  (many=True gives one)
-        self.child.context["presence"] = presence.of(rows, now=timezone.now())
+        assert isinstance(self.child, ClientSerializer)  # noqa: S101  (many=True gives one)
+        self.child._presences = presence.of(rows, now=timezone.now())
         return super().to_representation(rows)
 
 
 class ClientSerializer(serializers.ModelSerializer[Client]):
-    group = serializers.SlugRelatedField(slug_field="name", read_only=True, allow_null=True)
+    group: Any = serializers.SlugRelatedField(slug_field="name", read_only=True, allow_null=True)
     last_contact = serializers.SerializerMethodField()
     present = serializers.SerializerMethodField()
     desktop = serializers.SerializerMethodField(help_text="the client VM: running, stopped, starting, absent")
@@ -50,9 +51,11 @@ class ClientSerializer(serializers.ModelSerializer[Client]):
             "facts",
         ]
 
+    _presences: dict[UUID, presence.Presence] = {}
+
     def _presence(self, client: Client) -> presence.Presence:
-        known = self.context.get("presence") or presence.of([client], now=timezone.now())
-        return known[client.pk]
+        known = self._presences.get(client.pk)
+        return known or presence.of([client], now=timezone.now())[client.pk]
 
     def get_last_contact(self, client: Client) -> str | None:
         seen = self._presence(client).seen

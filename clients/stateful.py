@@ -1,4 +1,7 @@
-"""State machines: arrows as data, and one UPDATE that names where it may start. The database decides races."""
+"""State machines: arrows as data, and one UPDATE that names where it may start.
+
+The database decides races.
+"""
 
 from typing import Any, ClassVar, Self
 

@@ -56,6 +56,8 @@ class BearerAuthentication(BaseAuthentication):
         token = bearer(text.strip(), now=timezone.now())
         if token is None:
             raise AuthenticationFailed(_("This token is unknown or has expired. Log in again."))
+        origin = f"rest {request.META.get('REMOTE_ADDR', '')} token {token.pk}"
+        auditing.become(auditing.Actor(name=token.user.get_username(), kind="user", origin=origin))
         return token.user, token
 
     def authenticate_header(self, request: Request) -> str:

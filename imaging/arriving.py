@@ -18,7 +18,7 @@ Receive = Callable[[], Awaitable[dict[str, Any]]]
 PIECE = 4 << 20
 
 
-def take_file(image: MasterImage, file: UploadedFile, *, note: str) -> ImageVersion:
+def take_file(image: MasterImage, file: "UploadedFile[Any]", *, note: str) -> ImageVersion:
     """Keeps a whole image file as the source of a new version, to be cut by a worker. Raises Refusal."""
     if (file.size or 0) > MAX_IMAGE_BYTES:
         raise Refusal("image_too_large", _("An image has at most 16 TiB."), status=413)
@@ -61,7 +61,7 @@ async def _stream(pack_id: str, length: int, receive: Receive) -> None:
                 break
             hasher.update(body)
             file.write(body)
-        if left or hasher.pack_id() != pack_id:
+        if left or hasher.pack_id != pack_id:
             raise Refusal(
                 "bad_pack", _("The pack's bytes are not what its name says. Send it again."), status=400
             )

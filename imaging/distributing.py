@@ -1,8 +1,9 @@
-"""How a version reaches the PCs of a group, in the order it is lived: start, pace, hear, sweep, retry, roll back."""
+"""How a version reaches the PCs of a group: start, pace, hear, sweep, retry, roll back."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db import transaction
@@ -12,7 +13,7 @@ from django.utils.translation import gettext as _
 from clients import auditing, nudge, signing
 from clients.errors import Refusal, WrongState
 from clients.models import Client, Group
-from imaging.models import Delivery, Distribution, ImageVersion, Subscription, next_serial
+from imaging.models import Delivery, DeliveryQuerySet, Distribution, ImageVersion, Subscription, next_serial
 from vrasnode.wire import codec
 from vrasnode.wire.imaging import Apply, Assignment, DeliveryReport, DeliveryStage, Health
 from vrasnode.wire.signatures import Role
@@ -161,7 +162,7 @@ def hear(client: Client, report: DeliveryReport, *, now: datetime) -> None:
     if delivery is None:
         return
     state = STATES[report.stage]
-    progress = {
+    progress: dict[str, Any] = {
         "heard_at": now,
         "done_bytes": report.done_bytes,
         "total_bytes": report.total_bytes,
@@ -284,9 +285,9 @@ def _assignment(distribution: Distribution, client: Client, serial: int, now: da
     return codec.encode(signing.store().seal(assignment, Role.ASSIGNMENT))
 
 
-def _supersede(deliveries: "object") -> None:
+def _supersede(deliveries: DeliveryQuerySet) -> None:
     touched = set()
-    for delivery in deliveries.open().select_related("distribution", "client"):  # type: ignore[attr-defined]
+    for delivery in deliveries.open().select_related("distribution", "client"):
         delivery.move(
             Delivery.State.SUPERSEDED,
             code="superseded",

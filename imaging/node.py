@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from asgiref.sync import sync_to_async
-from django.http import FileResponse, Http404, HttpRequest, HttpResponse
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
@@ -35,13 +35,13 @@ PIECE = 1 << 20
 
 @node_door()
 @require_GET
-def manifest(request: HttpRequest, client: Client, digest: str) -> FileResponse:
+def manifest(request: HttpRequest, client: Client, digest: str) -> HttpResponseBase:
     return _file(client, digest, store().manifest_path(digest))
 
 
 @node_door()
 @require_GET
-def frames(request: HttpRequest, client: Client, digest: str) -> FileResponse:
+def frames(request: HttpRequest, client: Client, digest: str) -> HttpResponseBase:
     return _file(client, digest, store().frames_path(digest))
 
 

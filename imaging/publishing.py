@@ -1,11 +1,12 @@
-"""How an image becomes a version, in the order it is lived: open, packs arrive, seal, check, ready, retire."""
+"""How an image becomes a version: open, packs arrive, seal, check, ready, retire."""
 
 import logging
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Max
 from django.utils.translation import gettext as _
 
@@ -14,17 +15,16 @@ from clients.errors import Refusal, WrongState
 from clients.models import Client
 from imaging import distributing
 from imaging.models import Delivery, ImageVersion, MasterImage, Pack
-from imaging.store import Place, store
-from vrasnode.chunks import cutting, manifest, opening
+from imaging.store import Place, frame_map, store
+from vrasnode.chunks import cutting, manifest, opening, packs
 from vrasnode.chunks.manifest import Manifest
 from vrasnode.errors import VrasError
-from vrasnode.wire import codec, signatures
-from vrasnode.wire.imaging import CHUNK_BYTES, ManifestHeader
+from vrasnode.wire.imaging import ManifestHeader
 from vrasnode.wire.signatures import Role
 
 log = logging.getLogger("openvras.imaging")
 
-MAX_MANIFEST_BYTES = 3 << 30  # 16 TiB of 256 KiB chunks, 36 bytes each
+HASH = "blake3"
 
 
 def open_version(image: MasterImage, *, note: str) -> ImageVersion:
@@ -91,7 +91,7 @@ def check_sealed(version: ImageVersion, *, now: datetime) -> None:
         )
         read = _read(version.image, data, now=now)
         places = _places(read)
-        store().keep(store().frames_path(read.digest), _frame_map(places))
+        store().keep(store().frames_path(read.digest), frame_map(places))
         _ready(version, read, places, now=now)
     except WrongState:
         log.info("%s was decided by another worker", version)
@@ -117,7 +117,7 @@ def retire(version: ImageVersion) -> None:
     nudge.pages("images", f"version.{version.pk}")
 
 
-def _seal(version: ImageVersion, **fields: object) -> None:
+def _seal(version: ImageVersion, **fields: Any) -> None:
     image = MasterImage.objects.select_for_update().get(pk=version.image_id)
     highest = image.versions.aggregate(n=Max("number"))["n"] or 0
     version.move(ImageVersion.State.SEALED, number=highest + 1, **fields)
@@ -157,12 +157,6 @@ def _places(read: Manifest) -> list[Place]:
     return places
 
 
-def _frame_map(places: list[Place]) -> bytes:
-    from imaging.store import frame_map
-
-    return frame_map(places)
-
-
 def _ready(version: ImageVersion, read: Manifest, places: list[Place], *, now: datetime) -> None:
     distinct = {(place.pack, place.offset): place.length for place in places}
     used = {pack for pack, _offset in distinct}
@@ -199,20 +193,26 @@ def _cut(version: ImageVersion, *, now: datetime) -> bytes:
         result = cutting.cut(
             image,
             known=lambda digests: set(digests) - catalogue.missing(digests),
-            emit=store().keep_pack,
-            chunk_bytes=CHUNK_BYTES,
-            hash="blake3",
+            emit=_keep_pack,
+            hash=HASH,
         )
     header = manifest.build(
-        result.numbers,
-        result.digests,
-        image=version.image.name,
+        version.image.name,
+        numbers=result.numbers,
+        digests=result.digests,
         size_bytes=result.size_bytes,
-        chunk_bytes=CHUNK_BYTES,
-        hash="blake3",
+        chunk_bytes=result.chunk_bytes,
+        hash=HASH,
         created=now,
     )
     return _signed(header, result)
+
+
+def _keep_pack(pack: packs.Pack) -> None:
+    try:
+        store().keep_pack(pack)
+    finally:
+        connection.close()  # the cutter emits in a thread of its own
 
 
 def _signed(header: ManifestHeader, result: cutting.CutResult) -> bytes:
@@ -223,18 +223,3 @@ def _signed(header: ManifestHeader, result: cutting.CutResult) -> bytes:
     read = manifest.read(data, signing.store().keyring(), at=header.created)
     store().keep(store().manifest_path(read.digest), data)
     return data
-
-
-__all__ = [
-    "MAX_MANIFEST_BYTES",
-    "check_sealed",
-    "codec",
-    "fail",
-    "missing",
-    "open_version",
-    "publish",
-    "retire",
-    "seal",
-    "seal_source",
-    "signatures",
-]

@@ -68,7 +68,7 @@ def _used_packs() -> set[str]:
             continue
         read = manifest.read_named(store().manifest_path(digest).read_bytes(), digest)
         frames = framemap.decode(path.read_bytes(), chunks=len(read), chunk_bytes=read.header.chunk_bytes)
-        used.update(frames.packs)
+        used.update(frames.pack_ids)
     return used
 
 
