@@ -1,3 +1,3 @@
 """Where the tests' cast and their real parts come from."""
 
-pytest_plugins = ["tests.lab.libvirtd", "tests.lab.lan"]
+pytest_plugins = ["tests.lab.libvirtd", "tests.lab.lan", "tests.lab.server"]
