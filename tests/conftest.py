@@ -1,3 +1,69 @@
-"""Where the tests' cast and their real parts come from."""
+"""The tests' cast: an installation with keys and a store, an administrator, a group, PCs, an image."""
 
-pytest_plugins = ["tests.lab.libvirtd", "tests.lab.lan", "tests.lab.server"]
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from django.contrib.auth.models import User
+from django.utils import timezone
+
+from clients import signing
+from clients.models import Group
+from imaging import store as stores
+from imaging.models import MasterImage
+from tests.pcs import FakePc
+
+pytest_plugins = ["tests.lab.redis", "tests.lab.libvirtd", "tests.lab.lan", "tests.lab.server"]
+
+
+@pytest.fixture
+def now() -> datetime:
+    """A fixed moment, for verbs that take the time."""
+    return timezone.now().astimezone(UTC).replace(microsecond=0)
+
+
+@pytest.fixture
+def installation(tmp_path: Path, settings: object, db: None, now: datetime) -> signing.KeyStore:
+    """Keys and an empty chunk store of this test's own."""
+    settings.KEYS = tmp_path / "keys"  # type: ignore[attr-defined]
+    settings.STORE = tmp_path / "store"  # type: ignore[attr-defined]
+    stores.store.cache_clear()
+    keys = signing.store()
+    keys.create(name="Test", now=now)
+    return keys
+
+
+@pytest.fixture
+def admin(db: None) -> User:
+    """An administrator."""
+    return User.objects.create_superuser("admin", password="correct horse battery")
+
+
+@pytest.fixture
+def sales(db: None) -> Group:
+    return Group.objects.create(name="sales")
+
+
+@pytest.fixture
+def enrol(installation: signing.KeyStore, now: datetime) -> Callable[..., FakePc]:
+    """Makes PCs: `enrol("pc-1", group=sales)` is approved; `approved=False` waits."""
+
+    def make(name: str, *, group: Group | None = None, approved: bool = True) -> FakePc:
+        return FakePc.enrol(name, group=group, approved=approved, now=now)
+
+    return make
+
+
+@pytest.fixture
+def pc(enrol: Callable[..., FakePc], sales: Group) -> FakePc:
+    """An approved PC of the sales group."""
+    return enrol("pc-sales-01", group=sales)
+
+
+@pytest.fixture
+def desktop(db: None) -> MasterImage:
+    """A master image without versions."""
+    return MasterImage.objects.create(name="office-desktop")
+
+

@@ -1,0 +1,80 @@
+"""A PC as the server sees it: keys of its own, requests it signs itself. The agent's real ones are in the walks."""
+
+import base64
+import secrets
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
+from django.test import Client as Browser
+
+from clients import enrolling
+from clients.models import Client, Group
+from vrasnode.wire import clients as wire
+from vrasnode.wire import codec, signatures
+
+FACTS = wire.HostFacts(
+    hostname="pc",
+    agent_version="0.1.0",
+    os="Debian 12",
+    cpus=4,
+    memory_bytes=8 << 30,
+    state_disk_bytes=256 << 30,
+    state_disk_free_bytes=200 << 30,
+    accelerator="kvm",
+    reflink=True,
+)
+
+
+@dataclass
+class FakePc:
+    """Holds a PC's key and speaks for it at the server's doors."""
+
+    client: Client
+    key: ec.EllipticCurvePrivateKey
+
+    @classmethod
+    def enrol(cls, name: str, *, group: Group | None, approved: bool, now: datetime) -> "FakePc":
+        key = ec.generate_private_key(ec.SECP256R1())
+        _row, token = enrolling.make_token(group=group, approved=approved, now=now)
+        return cls(enrolling.enrol(request(name, key, token=token), now=now), key)
+
+    def get(self, path: str, **headers: str) -> Any:
+        return Browser().get(path, headers={**self.sign("GET", path, b""), **headers})
+
+    def post(self, path: str, message: Any) -> Any:
+        body = message if isinstance(message, bytes) else codec.encode(message)
+        return Browser().post(path, body, content_type="application/json", headers=self.sign("POST", path, body))
+
+    def sign(
+        self, method: str, target: str, body: bytes, *, created: int | None = None, nonce: str | None = None
+    ) -> dict[str, str]:
+        """The three headers of a signed request."""
+        digest = signatures.content_digest(body)
+        params = signatures.signature_input(
+            created=created if created is not None else int(datetime.now().timestamp()),  # noqa: DTZ005  (Unix time)
+            nonce=nonce or secrets.token_hex(16),
+            key_id=str(self.client.pk),
+        )
+        signature = self.key.sign(
+            signatures.signature_base(method, target, digest, params), ec.ECDSA(hashes.SHA256())
+        )
+        text = base64.b64encode(signature).decode()
+        return {"content-digest": digest, "signature-input": params, "signature": f"vras=:{text}:"}
+
+
+def csr_for(key: ec.EllipticCurvePrivateKey, name: str = "pc") -> str:
+    """A certificate request for this key."""
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    request = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, hashes.SHA256())
+    return request.public_bytes(Encoding.PEM).decode()
+
+
+def request(name: str, key: ec.EllipticCurvePrivateKey, *, token: str) -> wire.EnrolRequest:
+    """What a PC sends to enrol."""
+    return wire.EnrolRequest(token=token, name=name, csr=csr_for(key, "pc"), hpke_key=bytes(32), facts=FACTS)
