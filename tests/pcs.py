@@ -1,4 +1,4 @@
-"""A PC as the server sees it: keys of its own, requests it signs itself. The agent's real ones are in the walks."""
+"""A PC as the server sees it: it signs its requests itself. The real agent is in the walks."""
 
 import base64
 import secrets
@@ -49,7 +49,9 @@ class FakePc:
 
     def post(self, path: str, message: Any) -> Any:
         body = message if isinstance(message, bytes) else codec.encode(message)
-        return Browser().post(path, body, content_type="application/json", headers=self.sign("POST", path, body))
+        return Browser().post(
+            path, body, content_type="application/json", headers=self.sign("POST", path, body)
+        )
 
     def sign(
         self, method: str, target: str, body: bytes, *, created: int | None = None, nonce: str | None = None

@@ -91,7 +91,7 @@ def test_the_secret_of_a_token_is_not_kept(installation: signing.KeyStore, now: 
     assert not any(secret in str(event) for event in Event.objects.values())
 
 
-@pytest.mark.parametrize("name", ["", "a/b", "..", "pc\n1", "pc\u202e1", "раypal", "x" * 65])  # noqa: RUF001
+@pytest.mark.parametrize("name", ["", "a/b", "..", "pc\n1", "pc\u202e1", "раypal", "x" * 65])
 def test_a_misleading_name_is_refused(installation: signing.KeyStore, now: datetime, name: str) -> None:
     _row, token = enrolling.make_token(group=None, approved=False, now=now)
 
@@ -101,9 +101,7 @@ def test_a_misleading_name_is_refused(installation: signing.KeyStore, now: datet
     assert refusal.value.code == "bad_name"
 
 
-def test_two_pcs_cannot_have_one_name_and_the_token_stays_good(
-    enrol: Enrol, now: datetime
-) -> None:
+def test_two_pcs_cannot_have_one_name_and_the_token_stays_good(enrol: Enrol, now: datetime) -> None:
     enrol("pc-1")
     row, token = enrolling.make_token(group=None, approved=False, now=now)
 

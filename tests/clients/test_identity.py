@@ -46,7 +46,9 @@ def test_a_changed_body_is_refused(pc: FakePc) -> None:
     path = "/node/v1/reports/imaging"
     headers = pc.sign("POST", path, b'{"serial":1,"stage":"booted"}')
 
-    answer = Browser().post(path, b'{"serial":2,"stage":"booted"}', content_type="application/json", headers=headers)
+    answer = Browser().post(
+        path, b'{"serial":2,"stage":"booted"}', content_type="application/json", headers=headers
+    )
 
     assert answer.json()["code"] == "bad_digest"
 

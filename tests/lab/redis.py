@@ -1,4 +1,4 @@
-"""A private Redis for the tests of one process, and an installation's keys and store in a directory of theirs."""
+"""A private Redis for the tests of one process: Django uses it from the first test that touches the database."""
 
 import tempfile
 from collections.abc import Iterator
