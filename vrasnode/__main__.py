@@ -1,0 +1,7 @@
+"""`python -m vrasnode`."""
+
+import sys
+
+from vrasnode.cli import main
+
+sys.exit(main())

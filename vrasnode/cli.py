@@ -1,0 +1,294 @@
+"""The command `vrasnode`: enrol this PC, run the agent, show how it stands.
+
+Exit codes: 0 done · 1 a bug of ours · 2 wrong usage · 3 refused, an administrator has to act · 4 the server
+or libvirt was not reachable, try again · 5 this PC has to be seen to · 6 still waiting for approval (--wait).
+"""
+
+import argparse
+import fcntl
+import json
+import logging
+import os
+import random
+import signal
+import socket
+import struct
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from vrasnode import __version__, disk, host
+from vrasnode.agent import STATE_MODE, Options, State, build
+from vrasnode.contact import CERTIFICATE_S
+from vrasnode.desktop import NAME
+from vrasnode.domainxml import Firmware
+from vrasnode.errors import HostBroken, Refused, Unreachable, VrasError
+from vrasnode.hypervisor import Hypervisor
+from vrasnode.identity import Identity, Token, read_certificate, read_enrolment
+from vrasnode.server import Server
+from vrasnode.slots import Version, read_boot
+from vrasnode.wire.clients import EnrolRequest
+
+EXIT_BUG, EXIT_REFUSED, EXIT_UNREACHABLE, EXIT_BROKEN, EXIT_PENDING = 1, 3, 4, 5, 6
+HYPERVISOR = "qemu:///system"
+MAX_TOKEN_BYTES = 4096
+
+_WHOLE_FILE = struct.Struct("hhqqi4x")  # struct flock of fcntl(2): type, whence, start, length, pid
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command and returns its exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        code: int = options.run(options)
+    except VrasError as error:
+        print(f"vrasnode: {error}", file=sys.stderr)
+        return _exit_code(error)
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    return code
+
+
+def enroll(options: argparse.Namespace) -> int:
+    """Makes this PC a member, or says how its enrolment stands."""
+    state = _state(options.state)
+    identity = Identity(state.identity)
+    if not identity.enrolled:
+        _ask_to_join(identity, state, options)
+    if options.wait and not identity.approved:
+        _await_approval(identity, timeout_s=options.timeout)
+    enrolment = identity.enrolment
+    if enrolment is None:
+        raise ValueError("enrolled without an enrolment")
+    print(f"{enrolment.name}: {enrolment.state} at {enrolment.server} as {enrolment.client_id}")
+    return EXIT_PENDING if options.wait and not identity.approved else 0
+
+
+def run(options: argparse.Namespace) -> int:
+    """Runs the agent until SIGTERM or SIGINT; machines run on."""
+    state = _state(options.state)
+    stop, wake = threading.Event(), threading.Event()
+
+    def end(_signal: int, _frame: object) -> None:
+        stop.set()
+        wake.set()
+
+    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGINT, end)
+    with _locked(state.lock):
+        enrolment = read_enrolment(state.identity)
+        _log_to_stderr(enrolment.name if enrolment else socket.gethostname())
+        machine = Options(options.memory_mib, options.vcpus, options.firmware)
+        build(state, hypervisor_uri=options.hypervisor, options=machine, stop=stop, wake=wake).run()
+    return 0
+
+
+def status(options: argparse.Namespace) -> int:
+    """Says how this PC stands, by its state directory and its hypervisor alone."""
+    found = _status(State(options.state), options.hypervisor)
+    if options.json:
+        print(json.dumps(found, sort_keys=True))
+        return 0
+    for key, value in found.items():
+        shown = (
+            " ".join(f"{name}={part}" for name, part in value.items()) if isinstance(value, dict) else value
+        )
+        print(f"{key}: {'-' if shown is None else shown}")
+    return 0
+
+
+def _ask_to_join(identity: Identity, state: State, options: argparse.Namespace) -> None:
+    if not options.server or not options.token_file:
+        raise Refused("not_enrolled", "This PC is not enrolled yet: give --server and --token-file.")
+    token = Token(_read_token(options.token_file))
+    installation = Server(options.server).installation()
+    token.check(installation)
+    name = options.name or socket.gethostname().partition(".")[0]
+    identity.begin(server=options.server, name=name, installation=installation)
+    request = EnrolRequest(
+        token=token.text,
+        name=name,
+        csr=identity.certificate_request(),
+        hpke_key=identity.hpke_key,
+        facts=host.facts(state.root, accelerator=host.probe_accelerator()),
+    )
+    identity.take(Server(options.server, identity=identity).enrol(request))
+
+
+def _await_approval(identity: Identity, *, timeout_s: float) -> None:
+    """Asks until an administrator decided, or the time is over."""
+    if identity.enrolment is None:
+        raise ValueError("not enrolled")
+    server = Server(identity.enrolment.server, identity=identity)
+    deadline = time.monotonic() + timeout_s
+    while not identity.approved and time.monotonic() < deadline:
+        again_s: float | None = None
+        try:
+            answer, again_s = server.certificate()
+            identity.take(answer)
+        except Unreachable as error:
+            print(f"vrasnode: {error}", file=sys.stderr)
+        if not identity.approved:
+            wait_s = (again_s or CERTIFICATE_S) * random.uniform(0.8, 1.2)  # noqa: S311 - not a secret
+            time.sleep(max(0.0, min(wait_s, deadline - time.monotonic())))
+
+
+def _status(state: State, uri: str) -> dict[str, Any]:
+    enrolment, certificate = read_enrolment(state.identity), read_certificate(state.identity)
+    boot = read_boot(state.images)
+    return {
+        "name": enrolment.name if enrolment else None,
+        "server": enrolment.server if enrolment else None,
+        "client_id": enrolment.client_id if enrolment else None,
+        "enrolment": str(enrolment.state) if enrolment and enrolment.client_id else "none",
+        "certificate_expires": certificate.not_valid_after_utc.isoformat() if certificate else None,
+        "agent": "running" if _is_locked(state.lock) else "stopped",
+        "serial": boot.serial,
+        "current": _version(boot.current),
+        "next": _version(boot.next),
+        "previous": _version(boot.previous),
+        "starts": boot.starts,
+        "failed": {"serial": boot.failed.serial, "code": boot.failed.code} if boot.failed else None,
+        "desktop": _desktop(uri),
+    }
+
+
+def _version(version: Version | None) -> dict[str, Any] | None:
+    if version is None:
+        return None
+    return {
+        "slot": str(version.slot),
+        "manifest": version.manifest,
+        "serial": version.serial,
+        "proven": version.proven,
+    }
+
+
+def _desktop(uri: str) -> dict[str, Any]:
+    hypervisor = Hypervisor(uri)
+    try:
+        state, mark = hypervisor.state(NAME), hypervisor.metadata(NAME)
+    except HostBroken as error:
+        return {"state": "unknown", "manifest": None, "serial": None, "words": error.words}
+    finally:
+        hypervisor.close()
+    return {
+        "state": str(state),
+        "manifest": mark.manifest if mark else None,
+        "serial": mark.serial if mark else None,
+    }
+
+
+def _read_token(file: str) -> str:
+    """From a file or, as `-`, from stdin: never an argument, which every user of this PC could read."""
+    try:
+        if file == "-":
+            return sys.stdin.read(MAX_TOKEN_BYTES)
+        with Path(file).open(encoding="ascii") as opened:
+            return opened.read(MAX_TOKEN_BYTES)
+    except (OSError, UnicodeDecodeError) as error:
+        raise Refused("bad_token", f"The token file {file} cannot be read: {error}.") from error
+
+
+def _state(directory: Path) -> State:
+    disk.make_directory(directory, mode=STATE_MODE)
+    return State(directory.resolve())
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Keeps two agents off one state directory. Raises HostBroken(already_running). The lock ends with the
+    process, however that ends."""
+    with disk.told(f"{path} cannot be opened"):
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        lock = _WHOLE_FILE.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+        try:
+            fcntl.fcntl(handle, fcntl.F_OFD_SETLK, lock)
+        except (BlockingIOError, PermissionError) as error:
+            words = f"Another `vrasnode run` works on {path.parent}. End that one first."
+            raise HostBroken("already_running", words) from error
+        yield
+    finally:
+        os.close(handle)
+
+
+def _is_locked(path: Path) -> bool:
+    """Whether an agent runs, found out without taking the lock from one that is about to start."""
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        asked = _WHOLE_FILE.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+        found = fcntl.fcntl(handle, fcntl.F_OFD_GETLK, asked)
+        return bool(_WHOLE_FILE.unpack(found)[0] != fcntl.F_UNLCK)
+    finally:
+        os.close(handle)
+
+
+class _Line(logging.Formatter):
+    """`time pc-sales-01 imaging: staged …`"""
+
+    def __init__(self, pc: str) -> None:
+        super().__init__("%(asctime)s %(pc)s %(part)s: %(message)s", "%Y-%m-%d %H:%M:%S")
+        self._pc = pc
+
+    def format(self, record: logging.LogRecord) -> str:
+        record.pc = self._pc
+        record.part = record.name.removeprefix("vrasnode.")
+        return super().format(record)
+
+
+def _log_to_stderr(pc: str) -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Line(pc))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    logging.getLogger("websockets").setLevel(logging.ERROR)
+    logging.getLogger("urllib3").setLevel(logging.ERROR)
+
+
+def _exit_code(error: VrasError) -> int:
+    if isinstance(error, Refused):
+        return EXIT_REFUSED
+    if isinstance(error, Unreachable) or error.code == "libvirt_gone":
+        return EXIT_UNREACHABLE
+    return EXIT_BROKEN if isinstance(error, HostBroken) else EXIT_BUG
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="vrasnode", description=__doc__, formatter_class=_Plain)
+    parser.add_argument("--version", action="version", version=f"vrasnode {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    joining = commands.add_parser("enroll", help="make this PC a member of an installation")
+    joining.set_defaults(run=enroll)
+    joining.add_argument("--server", metavar="URL", help="the management server's address")
+    joining.add_argument("--token-file", metavar="F", help="file with the enrolment token; - for stdin")
+    joining.add_argument("--name", metavar="N", help="this PC's name (default: its host name)")
+    joining.add_argument("--wait", action="store_true", help="until an administrator has decided")
+    joining.add_argument("--timeout", type=float, default=600.0, metavar="S", help="for --wait, in seconds")
+
+    running = commands.add_parser("run", help="run the agent in the foreground")
+    running.set_defaults(run=run)
+    running.add_argument("--memory-mib", type=int, metavar="N", help="memory of the client VM")
+    running.add_argument("--vcpus", type=int, metavar="N", help="processors of the client VM")
+    running.add_argument("--firmware", type=Firmware, choices=list(Firmware), help="of the client VM")
+
+    showing = commands.add_parser("status", help="show how this PC stands")
+    showing.set_defaults(run=status)
+    showing.add_argument("--json", action="store_true", help="one JSON object")
+
+    for command in (joining, running, showing):
+        command.add_argument("--state", type=Path, required=True, metavar="DIR", help="the state directory")
+    for command in (running, showing):
+        command.add_argument("--hypervisor", default=HYPERVISOR, metavar="URI", help="libvirt's address")
+    return parser
+
+
+class _Plain(argparse.RawDescriptionHelpFormatter):
+    """Keeps the lines of the list of exit codes."""

@@ -1,0 +1,359 @@
+"""The client VM: keeps it running, switches it to a staged version, goes back from an unhealthy one.
+
+stopped -> (staged? checked, switched) -> starting -> healthy
+                                          starting -> not healthy, 3 times -> the version before
+
+The pointer says what is current and how often it was started; libvirt says what runs. Both outlive this
+process, so the next one goes on where this one ended. What is staged, and how, is `imaging`'s.
+"""
+
+import logging
+from collections.abc import Callable, Generator, Sequence
+from pathlib import Path
+from typing import Protocol
+from uuid import UUID
+
+from vrasnode import checking, disk
+from vrasnode.checking import Verdict
+from vrasnode.domainxml import Accelerator, ClientVm, Firmware, Mark, client_vm_xml
+from vrasnode.errors import HostBroken, Refused, Unreachable, VrasError
+from vrasnode.hypervisor import Answer, MachineState
+from vrasnode.slots import Boot, Slots, Version
+from vrasnode.wire.codec import Message
+from vrasnode.wire.imaging import Apply, DeliveryReport, DeliveryStage, Health
+
+log = logging.getLogger("vrasnode.desktop")
+
+NAME = "client-vm"
+MAX_STARTS = 3
+SHUT_DOWN_S = 60.0
+LOOK_S = 5.0  # between looks at a machine of which nothing was heard
+ASK_S = 1.0  # between questions to a guest that starts
+ANSWER_S = 10.0  # for one run of the health command
+AFTER_FAILURE_S = 5.0
+BITE_S = 0.2
+
+
+class Machines(Protocol):
+    """The hypervisor, as far as one client VM needs it."""
+
+    def start(self, vm_xml: str) -> None: ...
+    def shut_down(self, name: str) -> None: ...
+    def destroy(self, name: str) -> None: ...
+    def state(self, name: str) -> MachineState: ...
+    def metadata(self, name: str) -> Mark | None: ...
+    def ping(self, name: str) -> bool: ...
+    def ask(self, name: str, command: Sequence[str], *, timeout_s: float) -> Answer: ...
+
+
+class Machine(Message, frozen=True):
+    """How big this PC's client VM is."""
+
+    uuid: UUID
+    memory_mib: int = 192
+    vcpus: int = 1
+    firmware: Firmware = Firmware.BIOS
+
+
+class Desktop:
+    """The part. `clock` counts seconds and never goes back; `report` takes reports and whether to keep them
+    over a kill; `make_overlay` puts a fresh disk over a base image."""
+
+    name = "desktop"
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        slots: Slots,
+        machines: Machines,
+        machine: Machine,
+        accelerator: Accelerator,
+        direct_io: bool,
+        make_overlay: Callable[[Path, Path], None],
+        report: Callable[[DeliveryReport, bool], None],
+        clock: Callable[[], float],
+        threads: int,
+    ) -> None:
+        disk.make_directory(directory, mode=0o711)
+        self._directory = directory.resolve()
+        self._slots = slots
+        self._machines = machines
+        self._machine = machine
+        self._accelerator = accelerator
+        self._direct_io = direct_io
+        self._make_overlay = make_overlay
+        self._report = report
+        self._clock = clock
+        self._threads = threads
+        self._start = Start(clock())
+        self._asked_at: float | None = None  # when the guest was asked to shut down
+        self._look_at = clock()
+        self._running: Mark | None = None
+        self._state = MachineState.ABSENT
+        self._check: tuple[Version, Generator[None, None, Verdict]] | None = None
+        self._tidied: Boot | None = None
+
+    @property
+    def summary(self) -> tuple[str, str | None]:
+        """What the client VM does, in the words of a heartbeat, and which version (digest) it runs."""
+        current = self._slots.boot.current
+        if self._running is None:
+            return ("stopped" if current else "absent"), None
+        return ("running" if current and current.proven else "starting"), self._running.manifest
+
+    def nudge(self) -> None:
+        """Something happened to a machine: look at the next step. May be called from any thread."""
+        self._look_at = float("-inf")
+
+    def step(self) -> bool:
+        """One bite; whether there is more to do at once."""
+        boot = self._slots.boot
+        if boot.current is None and boot.next is None:
+            return False
+        if self._check is None and self._clock() < self._look_at and self._tidied is boot:
+            return False
+        self._look_at = self._clock() + LOOK_S
+        self._tidy(boot)
+        self._state = self._machines.state(NAME)
+        if self._state in (MachineState.RUNNING, MachineState.PAUSED):
+            return self._while_running()
+        self._running = self._asked_at = None
+        return self._while_stopped()
+
+    def close(self) -> None:
+        """The machine runs on."""
+        self._drop_check()
+
+    def _while_running(self) -> bool:
+        current = self._slots.boot.current
+        if self._running is None:
+            self._running = self._machines.metadata(NAME)
+        if current is None or self._running is None or self._running.manifest != current.manifest:
+            log.warning("%s runs something that is not this PC's current version", NAME)
+            return self._end_run()
+        if not current.proven:
+            return self._watch(current)
+        if not current.told:
+            self._tell(current.serial, DeliveryStage.BOOTED)
+            self._slots.mark(proven=True, told=True)
+        staged = self._slots.boot.next
+        if staged and staged.apply is Apply.NOW:
+            return self._end_run()
+        return False
+
+    def _end_run(self) -> bool:
+        """Asks the guest to shut down, and switches it off when it does not."""
+        now = self._clock()
+        self._look_at = now + ASK_S
+        if self._asked_at is None:
+            self._asked_at = now
+            log.info("%s is asked to shut down", NAME)
+            self._machines.shut_down(NAME)
+        elif now - self._asked_at >= SHUT_DOWN_S:
+            log.warning("%s did not shut down in %.0f s and is switched off", NAME, SHUT_DOWN_S)
+            self.nudge()
+            self._machines.destroy(NAME)
+            return True
+        return False
+
+    def _watch(self, current: Version) -> bool:
+        """A start that was not healthy yet."""
+        start = self._start
+        if self._healthy(current.health):
+            boot_s = round(self._clock() - start.begun, 1) if start.ours else None
+            log.info("%s is healthy (serial %d, %s s)", current.manifest[:12], current.serial, boot_s or "?")
+            self._tell(current.serial, DeliveryStage.BOOTED, boot_s=boot_s)
+            self._slots.mark(proven=True, told=True)
+            return True
+        if self._clock() - start.begun < current.health.within_s:
+            self._look_at = self._clock() + ASK_S
+            return False
+        boot = self._slots.boot
+        if boot.starts >= MAX_STARTS and boot.previous is None:
+            return self._resign(current)
+        log.warning("start %d of %s did not become healthy", boot.starts, current.manifest[:12])
+        self.nudge()
+        self._machines.destroy(NAME)
+        return True
+
+    def _healthy(self, health: Health) -> bool:
+        if not self._machines.ping(NAME):
+            return False
+        self._start.answered = True
+        if not health.command:
+            return True
+        try:
+            answer = self._machines.ask(NAME, health.command, timeout_s=ANSWER_S)
+        except Unreachable:
+            return False
+        self._start.words = answer.errors.decode(errors="replace").strip()[:200]
+        return answer.exit_code == 0
+
+    def _while_stopped(self) -> bool:
+        boot = self._slots.boot
+        if self._clock() < self._start.not_before:
+            self._look_at = self._start.not_before
+            return False
+        if boot.next:
+            return self._switch(boot.next)
+        current = boot.current
+        if current and not current.proven and boot.starts >= MAX_STARTS:
+            if boot.previous:
+                self._go_back(current, boot.previous)
+                return True
+            self._resign(current)
+        if current:
+            self._begin(current)
+        return True
+
+    def _switch(self, staged: Version) -> bool:
+        """Reads the staged image once more, then starts it: what turned bad since is never started."""
+        if self._check is None or self._check[0] is not staged:
+            manifest = self._slots.manifest(staged)
+            if manifest is None:
+                return self._spoiled(staged, 0)
+            image = self._slots.image(staged.slot)
+            self._check = staged, checking.verify(image, manifest, threads=self._threads)
+        until = self._clock() + BITE_S
+        try:
+            while self._clock() < until:
+                next(self._check[1])
+        except HostBroken:  # unreadable is as bad as wrong
+            return self._spoiled(staged, 0)
+        except StopIteration as end:
+            verdict: Verdict = end.value
+            self._check = None
+            if not verdict.sound:
+                return self._spoiled(staged, len(verdict.wrong))
+            self._take_over(staged)
+        return True
+
+    def _take_over(self, staged: Version) -> None:
+        try:
+            self._make_overlay(self._slots.image(staged.slot), self._overlay(staged))
+        except HostBroken as error:  # the disk is full, say: the current version can still be started
+            self._tell(staged.serial, DeliveryStage.FAILED, error=error)
+            self._slots.fail(staged.serial, error)
+            raise
+        self._begin(self._slots.switch())
+
+    def _spoiled(self, staged: Version, chunks: int) -> bool:
+        log.warning("staged %s has turned bad in %d chunks and is made anew", staged.manifest[:12], chunks)
+        self._drop_check()
+        self._slots.spoil(chunks)
+        return True
+
+    def _begin(self, current: Version) -> None:
+        """Starts the machine on the current version."""
+        overlay = self._overlay(current)
+        if not overlay.exists():
+            self._make_overlay(self._slots.image(current.slot), overlay)
+        if not current.proven:
+            self._slots.count_start()
+        self._look_at = self._clock() + ASK_S
+        self._start = Start(self._clock(), ours=True)
+        try:
+            self._machines.start(client_vm_xml(self._definition(current, overlay)))
+        except VrasError as error:
+            self._start.words = error.words
+            self._start.not_before = self._clock() + AFTER_FAILURE_S
+            raise
+        count = "" if current.proven else f", start {self._slots.boot.starts}"
+        log.info("started %s (serial %d%s)", current.manifest[:12], current.serial, count)
+
+    def _go_back(self, failed: Version, previous: Version) -> None:
+        error = self._start.failure(failed, "The version before it runs again.")
+        self._tell(failed.serial, DeliveryStage.FAILED, error=error, running=previous.manifest)
+        self._slots.go_back(error)
+        log.warning("went back to %s: %s", previous.manifest[:12], error)
+
+    def _resign(self, current: Version) -> bool:
+        """There is no version to go back to: it is left as it is, watched on, and told once."""
+        known = self._slots.boot.failed
+        if known is None or known.serial != current.serial:
+            error = self._start.failure(current, "This PC has no other version; send it one that works.")
+            self._tell(current.serial, DeliveryStage.FAILED, error=error)
+            self._slots.fail(current.serial, error)
+            log.warning("%s", error)
+        staged = self._slots.boot.next
+        if self._running and staged and staged.apply is Apply.NOW:
+            return self._end_run()
+        return False
+
+    def _definition(self, current: Version, overlay: Path) -> ClientVm:
+        machine = self._machine
+        return ClientVm(
+            name=NAME,
+            uuid=machine.uuid,
+            memory_bytes=machine.memory_mib << 20,
+            vcpus=machine.vcpus,
+            accelerator=self._accelerator,
+            firmware=machine.firmware,
+            disk=overlay,
+            console_log=self._directory / "console.log",
+            mark=Mark(manifest=current.manifest, serial=current.serial),
+            nvram=self._directory / "nvram.fd" if machine.firmware is Firmware.EFI else None,
+            direct_io=self._direct_io,
+        )
+
+    def _overlay(self, version: Version) -> Path:
+        return self._directory / version.overlay
+
+    def _tidy(self, boot: Boot) -> None:
+        """Removes the overlays of versions that nobody goes back to."""
+        if boot is self._tidied:
+            return
+        kept = {version.overlay for version in (boot.current, boot.next, boot.previous) if version}
+        with disk.told("Old overlays cannot be removed"):
+            for path in self._directory.glob("*.qcow2"):
+                if path.name not in kept:
+                    path.unlink()
+        self._tidied = boot
+
+    def _drop_check(self) -> None:
+        if self._check:
+            self._check[1].close()
+            self._check = None
+
+    def _tell(
+        self,
+        serial: int,
+        stage: DeliveryStage,
+        *,
+        boot_s: float | None = None,
+        error: VrasError | None = None,
+        running: str | None = None,
+    ) -> None:
+        running = running or (self._running.manifest if self._running else None)
+        message = DeliveryReport(
+            serial=serial,
+            stage=stage,
+            boot_s=boot_s,
+            refetched_chunks=self._slots.boot.spoiled,
+            code=error.code if error else "",
+            words=error.words if error else "",
+            running=running,
+        )
+        self._report(message, True)
+
+
+class Start:
+    """What is known of the last start. `ours`: this process began it, so its length is known."""
+
+    def __init__(self, begun: float, *, ours: bool = False) -> None:
+        self.begun = begun
+        self.ours = ours
+        self.answered = False
+        self.words = ""  # of the guest's health command, or of libvirt
+        self.not_before = begun
+
+    def failure(self, version: Version, next_step: str) -> VrasError:
+        """Why this version is given up after its last start."""
+        command, limit = " ".join(version.health.command), version.health.within_s
+        detail = f" ({self.words})" if self.words else ""
+        if not self.answered:
+            words = f"The guest did not answer within {limit} s in {MAX_STARTS} starts{detail}. {next_step}"
+            return Refused("no_answer", words)
+        words = f"`{command}` did not succeed within {limit} s in {MAX_STARTS} starts{detail}. {next_step}"
+        return Refused("unhealthy", words)
