@@ -1,6 +1,6 @@
 """Where the frames of one version lie: pack, offset and length for each entry of its manifest, in order.
 
-    magic "VRASFRM1" | packs u32 | n u32 | pack id 32 × packs | pack no. u32 × n | offset u32 × n | length u32 × n
+    magic "VRASFRM1" | packs u32 | n u32 | id 32 × packs | pack no. u32 × n | offset u32 × n | length u32 × n
 
 all little-endian. Made by the server from the packs' indexes, not signed: digests decide what is right, this
 only says where to look. `ranges` turns wanted entries into few HTTP ranges.

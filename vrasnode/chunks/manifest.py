@@ -20,7 +20,7 @@ from vrasnode.chunks.hashing import DIGEST_BYTES, Buffer, digest_of, merkle_root
 from vrasnode.errors import Refused
 from vrasnode.wire import codec
 from vrasnode.wire.imaging import CHUNK_BYTES, MAX_IMAGE_BYTES, ManifestHeader
-from vrasnode.wire.names import check_image_name
+from vrasnode.wire.names import check_name
 from vrasnode.wire.signatures import Keyring, Role, Signed
 
 FORMAT = 1
@@ -38,7 +38,7 @@ MAX_MANIFEST_BYTES = _DATA_AT + _MAX_SIGNED_BYTES + MAX_CHUNKS * _ENTRY_BYTES
 
 @dataclass(frozen=True, eq=False)
 class Manifest:
-    """One version's list of chunks: `numbers` strictly increase, `digests` lie back to back in their order."""
+    """One version's list of chunks: `numbers` strictly increase, `digests` lie back to back like them."""
 
     header: ManifestHeader
     signed: Signed
@@ -199,7 +199,7 @@ def _check_header(header: ManifestHeader) -> None:
         raise Refused(
             "unknown_manifest_format", f"Manifest format {header.format} needs a newer version of vRAS."
         )
-    check_image_name(header.image)
+    check_name(header.image)
     digest_of(header.hash)
     size, chunk = header.size_bytes, header.chunk_bytes
     if not 0 < size <= MAX_IMAGE_BYTES:
