@@ -3,10 +3,13 @@
 from datetime import timedelta
 from pathlib import Path
 
-from csp.constants import NONCE, NONE, SELF  # noqa: F401  (NONCE is offered to templates)
+import django_stubs_ext
+from csp.constants import NONE, SELF
 from django.utils.translation import gettext_lazy as _
 
 from config.env import Environment
+
+django_stubs_ext.monkeypatch()  # so that generic classes can be named in annotations at run time
 
 BASE = Path(__file__).resolve().parent.parent
 ENV = Environment.read()
@@ -162,7 +165,7 @@ CHANNEL_LAYERS = {
         "CONFIG": {"hosts": [{"address": REDIS, "socket_timeout": None, "max_connections": 10000}]},
     }
 }
-CELERY_BROKER_URL = REDIS
+CELERY_BROKER_URL = REDIS.replace("unix://", "redis+socket://")  # kombu's word for it
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1

@@ -162,15 +162,7 @@ def hear(client: Client, report: DeliveryReport, *, now: datetime) -> None:
     if delivery is None:
         return
     state = STATES[report.stage]
-    progress: dict[str, Any] = {
-        "heard_at": now,
-        "done_bytes": report.done_bytes,
-        "total_bytes": report.total_bytes,
-        "refetched_chunks": report.refetched_chunks,
-        "boot_s": report.boot_s,
-        "code": report.code[:60],
-        "words": report.words[:500],
-    }
+    progress = _progress(report, now=now)
     if delivery.state == state:
         Delivery.objects.filter(pk=delivery.pk, state=state).update(**progress)
     else:
@@ -211,7 +203,7 @@ def sweep_silent(*, now: datetime) -> int:
             "minutes": minutes
         }
         try:
-            delivery.move(Delivery.State.FAILED, code="no_contact", words=words)
+            delivery.move(Delivery.State.FAILED, code="no_contact", words=words, changed_at=now)
         except WrongState:
             continue
         count += 1
@@ -263,6 +255,7 @@ def _give_again(delivery: Delivery, *, now: datetime) -> None:
         assignment=_assignment(delivery.distribution, delivery.client, serial, now),
         released_at=None,
         heard_at=None,
+        changed_at=now,
         done_bytes=0,
         total_bytes=0,
         code="",
@@ -283,6 +276,22 @@ def _assignment(distribution: Distribution, client: Client, serial: int, now: da
         expires=now + settings.ASSIGNMENT_LIFE,
     )
     return codec.encode(signing.store().seal(assignment, Role.ASSIGNMENT))
+
+
+def _progress(report: DeliveryReport, *, now: datetime) -> dict[str, Any]:
+    """What a report says of how far it is; a later stage does not unsay what an earlier one said."""
+    fields: dict[str, Any] = {
+        "heard_at": now,
+        "changed_at": now,
+        "code": report.code[:60],
+        "words": report.words[:500],
+        "refetched_chunks": report.refetched_chunks,
+    }
+    if report.total_bytes:
+        fields |= {"done_bytes": report.done_bytes, "total_bytes": report.total_bytes}
+    if report.boot_s is not None:
+        fields["boot_s"] = report.boot_s
+    return fields
 
 
 def _supersede(deliveries: DeliveryQuerySet) -> None:

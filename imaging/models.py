@@ -300,7 +300,7 @@ class Delivery(Stateful):
     boot_s = models.FloatField(null=True, editable=False)
     code = models.CharField(_("code"), max_length=60, blank=True, editable=False)
     words = models.CharField(_("what happened"), max_length=500, blank=True, editable=False)
-    changed_at = models.DateTimeField(_("changed"), auto_now=True)
+    changed_at = models.DateTimeField(_("changed"), auto_now_add=True)
 
     objects = DeliveryQuerySet.as_manager()
 

@@ -54,11 +54,11 @@ class Child:
         return self._process.pid
 
     def start(self) -> None:
-        """Starts the process; its output goes to the end of the log."""
+        """Starts the process; its output goes to the end of the log. It ends with us, however we end."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                self.argv,
+                ["setpriv", "--pdeathsig=TERM", *self.argv],
                 env=self._env,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -23,7 +23,7 @@ def redis_url() -> Iterator[str]:
             url = f"unix://{path}"
             settings.REDIS = url
             settings.CHANNEL_LAYERS["default"]["CONFIG"]["hosts"][0]["address"] = url
-            current_app.conf.broker_url = url
+            current_app.conf.broker_url = url.replace("unix:", "redis+socket:")
             quickstore.client.cache_clear()
             yield url
 
