@@ -75,7 +75,7 @@ def cut(
     with ThreadPoolExecutor(threads, "cut") as pool, ThreadPoolExecutor(1, "emit") as emitter:
         press = _Press(pool, _Packing(emitter, emit, target_bytes), known, likely_known, level)
         batches = scanning.scan_in(
-            pool, image.fd, image.size_bytes, chunk_bytes=size, hash=hash, ahead=2 * threads
+            pool, image.fd, image.size_bytes, chunk_bytes=size, hash=hash, threads=threads
         )
         try:
             allocated = 0
@@ -203,8 +203,6 @@ class _Packing:
         if not self._builder.fits(frame):
             self._hand_on()
         self._builder.add(digest, frame)
-        if self._builder.full:
-            self._hand_on()
 
     def finish(self) -> None:
         if len(self._builder):

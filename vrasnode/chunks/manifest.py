@@ -161,14 +161,16 @@ def _split(data: Buffer) -> tuple[Signed, memoryview]:
     end = _DATA_AT + int.from_bytes(view[len(_MAGIC) : _DATA_AT], "little")
     if end > min(len(view), _DATA_AT + _MAX_SIGNED_BYTES):
         raise _bad("it ends too early")
+    lead = bytes(view[_DATA_AT:end])
+    unsigned = Refused("unsigned_manifest", "This manifest carries no signature. Publish the image again.")
     try:
-        signed = codec.decode(bytes(view[_DATA_AT:end]), Signed)
+        signed = codec.decode(lead, Signed)
     except Refused as error:
-        raise Refused(
-            "unsigned_manifest", "This manifest carries no signature. Publish the image again."
-        ) from error
+        raise unsigned from error
     if not signed.signature:
-        raise Refused("unsigned_manifest", "This manifest carries no signature. Publish the image again.")
+        raise unsigned
+    if codec.encode(signed) != lead:  # base64 can say the same in several ways: one version, one file
+        raise _bad("its lead is not written in the one way that is allowed")
     return signed, view[end:]
 
 

@@ -71,12 +71,13 @@ class PackBuilder:
         return self.size_bytes >= self._target or len(self) >= MAX_PACK_FRAMES
 
     def fits(self, frame: Buffer) -> bool:
-        """Whether `frame` can still be added within the limits of a pack."""
-        return len(self) < MAX_PACK_FRAMES and self.size_bytes + _RECORD_BYTES + len(frame) <= MAX_PACK_BYTES
+        """Whether `frame` can be added without passing the target. The first one always fits."""
+        return not len(self) or (not self.full and self._with(frame) <= self._target)
 
     def add(self, digest: bytes, frame: bytes) -> None:
         """Appends the frame of chunk `digest`; a digest may be added once. Raises ValueError otherwise."""
-        if digest in self._digests or len(digest) != DIGEST_BYTES or not frame or not self.fits(frame):
+        bad = digest in self._digests or len(digest) != DIGEST_BYTES or not frame
+        if bad or len(self) >= MAX_PACK_FRAMES or self._with(frame) > MAX_PACK_BYTES:
             raise ValueError("This frame does not belong in this pack.")
         self._digests.add(digest)
         self._parts.append(frame)
@@ -91,6 +92,9 @@ class PackBuilder:
         for part in parts:
             hasher.update(part)
         return Pack(hasher.hexdigest(), parts, self.size_bytes, len(self))
+
+    def _with(self, frame: Buffer) -> int:
+        return self.size_bytes + _RECORD_BYTES + len(frame)
 
 
 class PackIndex:

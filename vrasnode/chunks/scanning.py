@@ -16,6 +16,7 @@ from vrasnode.errors import Refused
 
 THREADS = 2
 BATCH_BYTES = 1 << 20  # small, so that a batch of which one chunk is wanted holds little memory
+AHEAD_BYTES = 8 << 20  # of batches read before they are asked for, unless one per thread is more
 
 T = TypeVar("T")
 Job = TypeVar("Job")
@@ -76,7 +77,7 @@ def scan(
     fails, unknown_hash.
     """
     with ThreadPoolExecutor(threads, "scan") as pool:
-        yield from scan_in(pool, fd, size_bytes, chunk_bytes=chunk_bytes, hash=hash, ahead=2 * threads)
+        yield from scan_in(pool, fd, size_bytes, chunk_bytes=chunk_bytes, hash=hash, threads=threads)
 
 
 def scan_in(
@@ -86,10 +87,11 @@ def scan_in(
     *,
     chunk_bytes: int,
     hash: str,  # noqa: A002
-    ahead: int,
+    threads: int,
 ) -> Iterator[Batch]:
-    """Like `scan`, working in the caller's pool, `ahead` batches before the one that is asked for."""
+    """Like `scan`, working in the caller's pool of so many threads."""
     reader = _Reader(fd, size_bytes, chunk_bytes, digest_of(hash))
+    ahead = max(threads, min(2 * threads, AHEAD_BYTES // chunk_bytes))
     yield from in_order(pool, reader.read, reader.jobs(), ahead=ahead)
 
 
