@@ -7,9 +7,9 @@ STAMP := .venv/.ready
 
 setup: $(STAMP)  ## Debian packages, the virtual environment, compiled translations
 
-$(STAMP): requirements/dev.lock pyproject.toml vrasnode/pyproject.toml deploy/setup.sh deploy/packages.txt $(wildcard locale/*/LC_MESSAGES/*.po)
-	bash deploy/setup.sh
-	touch $@
+$(STAMP): requirements/dev.lock requirements/uv.lock pyproject.toml vrasnode/pyproject.toml deploy/setup.sh deploy/packages.txt $(wildcard locale/*/LC_MESSAGES/*.po)
+	@bash deploy/setup.sh
+	@touch $@
 
 demo: $(STAMP)  ## the main job on real parts; ARGS="--once --json"
 	$(PYTHON) manage.py demo $(ARGS)
@@ -27,7 +27,7 @@ lint: $(STAMP)
 	$(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check . && .venv/bin/lint-imports
 
 types: $(STAMP)
-	$(PYTHON) -m mypy vrasnode vrasctl.py config clients imaging mydoc checkout
+	$(PYTHON) -m mypy vrasnode vrasctl config clients imaging mydoc checkout
 
 bench: $(STAMP)  ## ARGS="--quick"
 	$(PYTHON) -m benchmarks.publish $(ARGS) && $(PYTHON) -m benchmarks.update $(ARGS)

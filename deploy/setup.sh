@@ -1,38 +1,62 @@
 #!/bin/bash
-# Sets up what is missing on a Debian 12 machine: packages of deploy/packages.txt, .venv from the lock.
-# Safe to run again; says what it does; needs root only when a package is missing.
+# Sets up what is missing on a Debian 12 machine: packages of deploy/packages.txt, .venv from the lock, translations.
+# Safe to run again, also after it was interrupted; needs root only when a package is missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+began=$SECONDS
+
+fail() {
+    echo "Set-up stopped: $*" >&2
+    exit 1
+}
+
+# The packages' own daemons are not wanted: the demo and the tests start private ones.
+forbid_daemons() {
+    [ ! -e /usr/sbin/policy-rc.d ] || return 0
+    trap 'rm -f /usr/sbin/policy-rc.d' EXIT
+    printf '#!/bin/sh\nexit 101\n' > /usr/sbin/policy-rc.d
+    chmod 755 /usr/sbin/policy-rc.d
+}
+
+# Quiet while all is well; apt's own words when it is not.
+apt() {
+    local log
+    log=$(mktemp)
+    if ! DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 "$@" > "$log" 2>&1 < /dev/null; then
+        tail -n 20 "$log" >&2
+        rm -f "$log"
+        fail "apt-get $1 did not succeed. Are this machine's package sources reachable?"
+    fi
+    rm -f "$log"
+}
 
 mapfile -t wanted < <(grep -v '^#' deploy/packages.txt | tr -s ' ' '\n' | grep .)
-missing=()
-for package in "${wanted[@]}"; do
-    [ "$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || missing+=("$package")
-done
+mapfile -t there < <(dpkg-query -W -f='${db:Status-Status} ${Package}\n' "${wanted[@]}" 2> /dev/null | sed -n 's/^installed //p')
+mapfile -t missing < <(printf '%s\n' "${wanted[@]}" | grep -Fxv -f <(printf '%s\n' "${there[@]}") || true)
 if [ ${#missing[@]} -gt 0 ]; then
-    if [ "$(id -u)" != 0 ]; then
-        echo "Not installed: ${missing[*]}" >&2
-        echo "Run as root: apt-get install --no-install-recommends ${missing[*]}" >&2
-        exit 1
-    fi
+    [ "$(id -u)" = 0 ] || fail "not installed: ${missing[*]}
+Run this as root, or first: apt-get install --no-install-recommends ${missing[*]}"
     echo "Installing ${#missing[@]} Debian packages: ${missing[*]}"
-    export DEBIAN_FRONTEND=noninteractive
-    # The packages' own daemons are not wanted: the demo and the tests start private ones.
-    if [ ! -e /usr/sbin/policy-rc.d ]; then
-        printf '#!/bin/sh\nexit 101\n' > /usr/sbin/policy-rc.d
-        chmod 755 /usr/sbin/policy-rc.d
-        trap 'rm -f /usr/sbin/policy-rc.d' EXIT
-    fi
-    apt-get -qq -o DPkg::Lock::Timeout=300 update
-    apt-get -qq -o DPkg::Lock::Timeout=300 install -y --no-install-recommends "${missing[@]}" > /dev/null
+    forbid_daemons
+    apt update
+    apt install -y --no-install-recommends "${missing[@]}"
 fi
 
-export UV_PYTHON_DOWNLOADS=never
-[ -x .venv/bin/python ] || /usr/bin/python3 -m venv .venv
-[ -x .venv/bin/uv ] || .venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.lock
-.venv/bin/uv pip install --quiet --python .venv/bin/python --require-hashes -r requirements/dev.lock
-.venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation -e ./vrasnode -e .
-for catalogue in locale/*/LC_MESSAGES/django.po; do
-    [ -e "$catalogue" ] && msgfmt --check -o "${catalogue%.po}.mo" "$catalogue"
+export UV_PYTHON_DOWNLOADS=never UV_LINK_MODE=copy PIP_ROOT_USER_ACTION=ignore
+# A .venv whose making was interrupted has no pip: it is made anew.
+if ! .venv/bin/python -m pip --version > /dev/null 2>&1; then
+    echo "Making .venv with $(/usr/bin/python3 --version)"
+    /usr/bin/python3 -m venv --clear .venv || fail "python3 -m venv did not succeed. Is python3-venv installed?"
+fi
+if [ ! -x .venv/bin/uv ]; then
+    .venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.lock
+fi
+uv() {
+    .venv/bin/uv --quiet --no-progress "$@" --python .venv/bin/python
+}
+uv pip install --require-hashes -r requirements/dev.lock
+uv pip install --no-deps --no-build-isolation -e ./vrasnode -e .
+for catalogue in locale/*/LC_MESSAGES/*.po; do
+    [ ! -e "$catalogue" ] || msgfmt --check -o "${catalogue%.po}.mo" "$catalogue"
 done
-echo "Set up: .venv, $(.venv/bin/python --version)"
+echo "Set up in $((SECONDS - began)) s: .venv, $(.venv/bin/python --version)"
