@@ -1,0 +1,5 @@
+"""`python -m vrasctl`."""
+
+from vrasctl import main
+
+main()

@@ -1,0 +1,202 @@
+"""`vrasctl distribute`, `rollback`, `distribution`: bringing versions to groups, and watching it."""
+
+import re
+import time
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from vrasctl import progress, showing
+from vrasctl.images import parse_version
+from vrasctl.outcome import PcsFailed
+from vrasctl.rest import PATIENT_S, Rest
+from vrasctl.session import Session, common
+
+POLL_S = 1.0
+
+_DISTRIBUTION = [
+    ("id", "id"),
+    ("version", "version"),
+    ("group", "group"),
+    ("kind", "kind"),
+    ("state", "state"),
+    ("PCs", "deliveries"),
+    ("started", "created_at"),
+    ("finished", "finished_at"),
+    ("by", "created_by"),
+]
+_DELIVERY = [
+    ("PC", "client"),
+    ("state", "state"),
+    ("fetched", "done_bytes"),
+    ("of", "total_bytes"),
+    ("boot (s)", "boot_s"),
+    ("what happened", "words"),
+]
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 1 << 10, "mi": 1 << 20, "gi": 1 << 30}
+
+
+class Rate(click.ParamType[int]):
+    """Bytes per second: 500000, 10M (10^6), 10Mi (2^20)."""
+
+    name = "rate"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        found = re.fullmatch(r"(\d{1,12})([kmg]i?)?", str(value).lower())
+        if found is None or int(found[1]) * _UNITS[found[2] or ""] < 1024:
+            self.fail("Write bytes per second, at least 1024, such as 500000, 10M or 10Mi.", param, ctx)
+        return int(found[1]) * _UNITS[found[2] or ""]
+
+
+def _terms(command: Callable[..., Any]) -> Callable[..., Any]:
+    for option in (
+        click.option("--rate", type=Rate(), help="Bytes per second and PC, such as 10M."),
+        click.option("--wave", type=click.IntRange(1), metavar="N", help="PCs that fetch at a time."),
+        click.option(
+            "--now", "at_once", is_flag=True, help="Restart client VMs into it; else at their next start."
+        ),
+        click.option("--wait", is_flag=True, help="Watch until every PC has come to an end."),
+        click.option("--group", required=True, help="The group of PCs."),
+    ):
+        command = option(command)
+    return command
+
+
+@click.command()
+@click.argument("version", metavar="NAME[@VERSION]")
+@_terms
+@common
+def distribute(
+    session: Session,
+    version: str,
+    *,
+    group: str,
+    wait: bool,
+    at_once: bool,
+    wave: int | None,
+    rate: int | None,
+) -> None:
+    """Bring a version (default: the newest) to every approved PC of a group."""
+    name, number = parse_version(version)
+    wish = {"image": name, "number": number, "group": group, **_wish(at_once, wave, rate)}
+    _follow(session, session.rest.post("/api/v1/distributions/", wish), wait=wait)
+
+
+@click.command()
+@click.option("--to", type=click.IntRange(1), metavar="VERSION", help="Default: the version before.")
+@_terms
+@common
+def rollback(
+    session: Session,
+    *,
+    to: int | None,
+    group: str,
+    wait: bool,
+    at_once: bool,
+    wave: int | None,
+    rate: int | None,
+) -> None:
+    """Bring the version before back to a group."""
+    wish = {"group": group, "number": to, **_wish(at_once, wave, rate)}
+    _follow(session, session.rest.post("/api/v1/distributions/rollback/", wish), wait=wait)
+
+
+@click.group("distribution")
+def distribution_group() -> None:
+    """Distributions, running and past."""
+
+
+@distribution_group.command("list")
+@click.option("--group", help="Only of this group.")
+@click.option("--running", is_flag=True, help="Only what is under way.")
+@common
+def list_distributions(session: Session, group: str | None, running: bool) -> None:
+    """All distributions, newest first."""
+    found = session.rest.every(
+        "/api/v1/distributions/", group__name=group, state="running" if running else None
+    )
+    session.rows(found, _DISTRIBUTION)
+
+
+@distribution_group.command()
+@click.argument("number", metavar="ID", type=int)
+@click.option("--wait", is_flag=True, help="Watch until every PC has come to an end.")
+@common
+def show(session: Session, number: int, wait: bool) -> None:
+    """One distribution, PC by PC."""
+    distribution = session.rest.get(f"/api/v1/distributions/{number}/")
+    if wait:
+        _follow(session, distribution, wait=True)
+    else:
+        _print(session, distribution, _deliveries(session.rest, number))
+
+
+@distribution_group.command()
+@click.argument("number", metavar="ID", type=int)
+@click.option("--wait", is_flag=True, help="Watch until every PC has come to an end.")
+@common
+def retry(session: Session, number: int, wait: bool) -> None:
+    """Send the version again to the PCs where it failed, to no other."""
+    _follow(session, session.rest.post(f"/api/v1/distributions/{number}/retry/"), wait=wait)
+
+
+@distribution_group.command()
+@click.argument("number", metavar="ID", type=int)
+@click.option("--reason", required=True)
+@common
+def cancel(session: Session, number: int, reason: str) -> None:
+    """Stop what is not staged yet; PCs keep what they run."""
+    row = session.rest.post(f"/api/v1/distributions/{number}/cancel/", {"reason": reason})
+    _print(session, row, _deliveries(session.rest, number))
+
+
+def _wish(at_once: bool, wave: int | None, rate: int | None) -> dict[str, Any]:
+    wish: dict[str, Any] = {"apply": "now" if at_once else "next_start"}
+    if wave is not None:
+        wish["wave_size"] = wave
+    if rate is not None:
+        wish["rate_bytes_s"] = rate
+    return wish
+
+
+def _follow(session: Session, distribution: dict[str, Any], *, wait: bool) -> None:
+    """Prints a distribution, watched to its end first if so wished. Raises PcsFailed."""
+    if wait:
+        session.rest.pauses_s = PATIENT_S
+        distribution = watch(session.rest, distribution["id"])
+    deliveries = _deliveries(session.rest, distribution["id"])
+    _print(session, distribution, deliveries)
+    left = [delivery["client"] for delivery in deliveries if delivery["state"] != "booted"]
+    if wait and left:
+        raise PcsFailed(
+            "pcs_failed",
+            f"{len(left)} of {len(deliveries)} PCs did not boot {distribution['version']}. See why above;"
+            f" send it again with: vrasctl distribution retry {distribution['id']}",
+        )
+
+
+def watch(
+    rest: Rest, number: int, *, poll_s: float = POLL_S, sleep: Callable[[float], None] = time.sleep
+) -> dict[str, Any]:
+    """Shows a distribution until it has come to its end; the server's row then."""
+    with progress.of_distribution() as shown:
+        while True:
+            distribution: dict[str, Any] = rest.get(f"/api/v1/distributions/{number}/")
+            shown.show(distribution, _deliveries(rest, number))
+            if distribution["state"] != "running":
+                return distribution
+            sleep(poll_s)
+
+
+def _deliveries(rest: Rest, number: int) -> list[dict[str, Any]]:
+    return list(rest.every("/api/v1/deliveries/", distribution=number))
+
+
+def _print(session: Session, distribution: dict[str, Any], deliveries: list[dict[str, Any]]) -> None:
+    if session.form is showing.Format.JSON:
+        session.one({**distribution, "pcs": deliveries}, [])
+        return
+    session.one(distribution, _DISTRIBUTION)
+    print()
+    session.rows(deliveries, _DELIVERY)

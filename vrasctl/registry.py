@@ -1,0 +1,244 @@
+"""`vrasctl pc`, `group`, `events`: who belongs here, and what happened."""
+
+import os
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import click
+
+from vrasctl import showing
+from vrasctl.outcome import ServerRefused
+from vrasctl.rest import Rest, segment
+from vrasctl.session import Session, common
+from vrasnode.errors import HostBroken
+
+_PC = [
+    ("name", "name"),
+    ("state", "state"),
+    ("group", "group"),
+    ("present", "present"),
+    ("last contact", "last_contact"),
+    ("client VM", "desktop"),
+    ("version", "runs"),
+]
+_PC_ALONE = [
+    ("id", "id"),
+    *_PC,
+    ("enrolled", "enrolled_at"),
+    ("certificate until", "certificate_expires"),
+    ("agent", "facts.agent_version"),
+    ("system", "facts.os"),
+    ("CPUs", "facts.cpus"),
+    ("memory", "facts.memory_bytes"),
+    ("disk free", "facts.state_disk_free_bytes"),
+]
+_GROUP = [("name", "name"), ("PCs", "pcs"), ("note", "note"), ("created", "created_at")]
+_SUBSCRIPTION = [
+    ("group", "group"),
+    ("image", "image"),
+    ("on publish", "on_publish"),
+    ("on joining", "on_join"),
+]
+_EVENT = [
+    ("time", "at"),
+    ("who", "actor"),
+    ("act", "verb"),
+    ("on what", "object_name"),
+    ("from where", "origin"),
+    ("reason", "reason"),
+]
+
+
+@click.group("pc")
+def pc_group() -> None:
+    """Client PCs."""
+
+
+@pc_group.command("list")
+@click.option("--group", help="Only of this group.")
+@click.option("--state", type=click.Choice(["pending", "approved", "revoked"]))
+@common
+def list_pcs(session: Session, group: str | None, state: str | None) -> None:
+    """All PCs."""
+    found = session.rest.every("/api/v1/clients/", group__name=group, state=state)
+    session.rows(_with_versions(session.rest, found), _PC)
+
+
+@pc_group.command()
+@click.argument("name")
+@common
+def show(session: Session, name: str) -> None:
+    """One PC."""
+    session.one(_with_versions(session.rest, [find_pc(session.rest, name)])[0], _PC_ALONE)
+
+
+@pc_group.command()
+@click.argument("names", metavar="NAME...", nargs=-1, required=True)
+@common
+def approve(session: Session, names: tuple[str, ...]) -> None:
+    """Let pending PCs join."""
+    found = [find_pc(session.rest, name) for name in names]  # all of them are there, or none is approved
+    done = [session.rest.post(f"/api/v1/clients/{pc['id']}/approve/") for pc in found]
+    session.rows(_with_versions(session.rest, done), _PC)
+
+
+@pc_group.command()
+@click.argument("name")
+@click.option("--reason", required=True)
+@common
+def revoke(session: Session, name: str, reason: str) -> None:
+    """Refuse a PC from its next contact on."""
+    pc = find_pc(session.rest, name)
+    done = session.rest.post(f"/api/v1/clients/{pc['id']}/revoke/", {"reason": reason})
+    session.rows(_with_versions(session.rest, [done]), _PC)
+
+
+@pc_group.command()
+@click.argument("name")
+@click.option("--group", required=True, help="The group to move it to; - is none.")
+@common
+def move(session: Session, name: str, group: str) -> None:
+    """Move a PC to another group."""
+    pc = find_pc(session.rest, name)
+    wish = {"group": None if group == "-" else group}
+    done = session.rest.post(f"/api/v1/clients/{pc['id']}/regroup/", wish)
+    session.rows(_with_versions(session.rest, [done]), _PC)
+
+
+@pc_group.command()
+@click.option("--group", help="The group that the PC joins.")
+@click.option("--approved", is_flag=True, help="The PC needs no approval any more.")
+@click.option(
+    "--output", metavar="FILE", help="Write the token there, readable by you alone; default: print it."
+)
+@common
+def token(session: Session, group: str | None, approved: bool, output: str | None) -> None:
+    """Make a one-time token by which a PC enrols."""
+    wish = {"group": group, "approved": approved}
+    file = _new_secret_file(output) if output else None
+    made = session.rest.post("/api/v1/enrolment-tokens/", wish)
+    if file is not None:
+        with os.fdopen(file, "w") as secret:
+            secret.write(made["token"] + "\n")
+        made = {**made, "token": None}
+        showing.say(f"The token is in {output}; it is good once, until {showing.cell(made, 'expires_at')}.")
+    if session.form is showing.Format.JSON:
+        session.one(made, [])
+    elif file is None:
+        print(made["token"])
+
+
+def _new_secret_file(name: str) -> int:
+    """A new file that only its owner may read; one that is there is not overwritten."""
+    try:
+        return os.open(Path(name), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except OSError as error:
+        raise HostBroken("file_not_written", f"{name} cannot be made: {error.strerror}.") from error
+
+
+@click.group("group")
+def group_group() -> None:
+    """Groups of PCs, and what they get by themselves."""
+
+
+@group_group.command("list")
+@common
+def list_groups(session: Session) -> None:
+    """All groups."""
+    session.rows(session.rest.every("/api/v1/groups/"), _GROUP)
+
+
+@group_group.command("create")
+@click.argument("name")
+@click.option("--note", default="")
+@common
+def create_group(session: Session, name: str, note: str) -> None:
+    """Make a group."""
+    session.one(session.rest.post("/api/v1/groups/", {"name": name, "note": note}), _GROUP)
+
+
+@group_group.command("show")
+@click.argument("name")
+@common
+def show_group(session: Session, name: str) -> None:
+    """One group: what it gets by itself, and its PCs."""
+    group = session.rest.get(f"/api/v1/groups/{segment(name)}/")
+    subscription = session.rest.find("/api/v1/subscriptions/", group__name=group["name"])
+    pcs = _with_versions(session.rest, session.rest.every("/api/v1/clients/", group__name=group["name"]))
+    if session.form is showing.Format.JSON:
+        session.one({**group, "subscription": subscription, "clients": pcs}, [])
+        return
+    session.one({**group, "subscription": subscription}, [*_GROUP, ("gets by itself", "subscription.image")])
+    print()
+    session.rows(pcs, _PC)
+
+
+@group_group.command("delete")
+@click.argument("name")
+@common
+def delete_group(session: Session, name: str) -> None:
+    """Delete a group without PCs."""
+    path = f"/api/v1/groups/{segment(name)}/"
+    session.rest.get(path)  # a name that is not there is said
+    session.rest.delete(path)
+
+
+@group_group.command()
+@click.argument("name")
+@click.option("--image", required=True)
+@click.option("--on-publish/--no-on-publish", default=True, help="Every new version (default).")
+@click.option("--on-join/--no-on-join", default=True, help="Every PC that joins (default).")
+@common
+def subscribe(session: Session, name: str, image: str, on_publish: bool, on_join: bool) -> None:
+    """Let a group get an image by itself; in place of any before."""
+    wish: dict[str, Any] = {"group": name, "image": image, "on_publish": on_publish, "on_join": on_join}
+    before = session.rest.find("/api/v1/subscriptions/", group__name=name)
+    if before:
+        row = session.rest.patch(f"/api/v1/subscriptions/{before['id']}/", wish)
+    else:
+        row = session.rest.post("/api/v1/subscriptions/", wish)
+    session.one(row, _SUBSCRIPTION)
+
+
+@group_group.command()
+@click.argument("name")
+@common
+def unsubscribe(session: Session, name: str) -> None:
+    """Let a group get nothing by itself any more."""
+    before = session.rest.find("/api/v1/subscriptions/", group__name=name)
+    if before is None:
+        raise ServerRefused("not_found", f"{name} gets no image by itself.", status=404)
+    session.rest.delete(f"/api/v1/subscriptions/{before['id']}/")
+
+
+@click.command()
+@click.option("--limit", type=click.IntRange(1), default=50, show_default=True)
+@click.option("--verb", help="Only this act, such as imageversion.ready.")
+@click.option("--actor", help="Only of this person or part.")
+@common
+def events(session: Session, limit: int, verb: str | None, actor: str | None) -> None:
+    """The audit log, newest first."""
+    session.rows(islice(session.rest.every("/api/v1/events/", verb=verb, actor=actor), limit), _EVENT)
+
+
+def find_pc(rest: Rest, name: str) -> dict[str, Any]:
+    """The server's row of a PC; of several with this name the one that is not revoked. Raises
+    ServerRefused(not_found)."""
+    found = list(rest.every("/api/v1/clients/", name=name))
+    living = [pc for pc in found if pc["state"] != "revoked"]
+    if not found:
+        raise ServerRefused("not_found", f"There is no PC called {name}.", status=404)
+    return (living or found)[0]
+
+
+def _with_versions(rest: Rest, pcs: Any) -> list[dict[str, Any]]:
+    """PCs with the version that each runs, as NAME@NUMBER in `runs`."""
+    listed = list(pcs)
+    if not any(pc["running"] for pc in listed):
+        return [{**pc, "runs": None} for pc in listed]
+    names = {
+        version["manifest"]: f"{version['image']}@{version['number']}"
+        for version in rest.every("/api/v1/versions/", state__in="ready,retired")
+    }
+    return [{**pc, "runs": names.get(pc["running"])} for pc in listed]
