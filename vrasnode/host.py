@@ -4,7 +4,6 @@ Nothing is assumed that can be tried: whether KVM runs a guest, whether a file s
 I/O. Not here: the machines (`hypervisor`), the clock's trust, devices (a later part).
 """
 
-import fcntl
 import functools
 import os
 import platform
@@ -16,14 +15,13 @@ from contextlib import suppress
 from pathlib import Path
 
 import vrasnode
+from vrasnode import disk
 from vrasnode.domainxml import Accelerator
 from vrasnode.errors import HostBroken
 from vrasnode.wire.clients import HostFacts
 
 PROBE_LIMIT_S = 3.0
 BLOCK_BYTES = 4096
-
-_FICLONE = 0x40049409  # <linux/fs.h>, ioctl_ficlone(2)
 
 # A guest of one ROM: at the reset vector (16 bytes before 4 GiB) it writes 0x15 to the port that ends QEMU,
 # whose exit status is then 0x15 * 2 + 1. Nothing else of a PC needs to work, and it takes 0.1 s.
@@ -34,7 +32,7 @@ _PROBE_STATUS = 0x15 * 2 + 1
 def facts(state_dir: Path, *, accelerator: Accelerator) -> HostFacts:
     """What this PC tells the server about itself. Raises HostBroken(state_dir_unusable)."""
     try:
-        disk = os.statvfs(state_dir)
+        state_disk = os.statvfs(state_dir)
     except OSError as error:
         words = f"The state directory {state_dir} cannot be used: {error}. Check its disk and its rights."
         raise HostBroken("state_dir_unusable", words) from error
@@ -44,8 +42,8 @@ def facts(state_dir: Path, *, accelerator: Accelerator) -> HostFacts:
         os=_os_name(),
         cpus=len(os.sched_getaffinity(0)),
         memory_bytes=os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
-        state_disk_bytes=disk.f_blocks * disk.f_frsize,
-        state_disk_free_bytes=disk.f_bavail * disk.f_frsize,
+        state_disk_bytes=state_disk.f_blocks * state_disk.f_frsize,
+        state_disk_free_bytes=state_disk.f_bavail * state_disk.f_frsize,
         accelerator=accelerator,
         reflink=reflinks(state_dir),
     )
@@ -97,10 +95,9 @@ def reflinks(directory: Path) -> bool:
         with _scratch(directory) as source, _scratch(directory) as clone:
             source.write(bytes(BLOCK_BYTES))
             source.flush()
-            fcntl.ioctl(clone.fileno(), _FICLONE, source.fileno())
+            return disk.clone(source.fileno(), clone.fileno())
     except OSError:
         return False
-    return True
 
 
 def takes_direct_io(directory: Path) -> bool:

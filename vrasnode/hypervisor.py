@@ -14,6 +14,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
@@ -24,10 +25,10 @@ from xml.etree import ElementTree
 import libvirt
 import libvirt_qemu
 
+from vrasnode.disk import sync_directory, told
 from vrasnode.domainxml import Mark, mark_of
 from vrasnode.errors import HostBroken, Unreachable
 
-KEEPALIVE_S = 5
 KEEPALIVE_MISSES = 3
 POLL_S = 0.1
 
@@ -52,8 +53,8 @@ class Answer:
 class Hypervisor:
     """One libvirtd, by its URI. Every method raises HostBroken(libvirt_gone) while it does not answer.
 
-    `agent_timeout_s` bounds one exchange with a guest agent, in whole seconds. Safe to use from several
-    threads.
+    `agent_timeout_s` bounds one exchange with a guest agent, `patience_s` the wait for a libvirtd that hangs;
+    both in whole seconds. Safe to use from several threads.
     """
 
     def __init__(
@@ -61,15 +62,18 @@ class Hypervisor:
         uri: str,
         *,
         agent_timeout_s: int = 3,
+        patience_s: int = 20,
         clock: Callable[[], float] = time.monotonic,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
         self.uri = uri
         self._agent_timeout_s = agent_timeout_s
+        self._patience_s = patience_s
         self._clock = clock
         self._pause = pause
         self._lock = threading.Lock()
         self._connection: Any = None
+        self._opening: Future[Any] | None = None
         self._watches: list[int] = []
         self._listeners: list[Callable[[str], None]] = []
 
@@ -89,7 +93,7 @@ class Hypervisor:
             machine.create()
 
     def shut_down(self, name: str) -> None:
-        """Asks the guest to shut down and returns without waiting for it; a machine that is off stays off.
+        """Asks the guest to shut down, for at most `agent_timeout_s`; a machine that is off stays off.
 
         It is asked by the power button (ACPI) and by its agent: desktops may ignore the one, guests without
         an agent know only the other. Whoever wants to be sure looks at `state` and ends with `destroy`.
@@ -203,13 +207,19 @@ class Hypervisor:
                 _run_event_loop()
                 try:
                     self._connection = self._open()
-                except libvirt.libvirtError as error:
+                except (libvirt.libvirtError, TimeoutError) as error:
                     raise self._gone(error) from error
             return self._connection
 
     def _open(self) -> Any:
-        connection = libvirt.open(self.uri)
-        connection.setKeepAlive(KEEPALIVE_S, KEEPALIVE_MISSES)
+        """Aside: libvirt would wait for ever for a libvirtd that accepts the call and then hangs."""
+        self._opening = self._opening or _aside(lambda: libvirt.open(self.uri))
+        try:
+            connection = self._opening.result(self._patience_s)
+        finally:
+            if self._opening.done():
+                self._opening = None
+        connection.setKeepAlive(max(1, self._patience_s // (KEEPALIVE_MISSES + 1)), KEEPALIVE_MISSES)
         events = (libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, libvirt.VIR_DOMAIN_EVENT_ID_AGENT_LIFECYCLE)
         self._watches = [
             connection.domainEventRegisterAny(None, event, self._changed, None) for event in events
@@ -230,28 +240,28 @@ class Hypervisor:
         with suppress(libvirt.libvirtError):
             connection.close()
 
-    def _gone(self, error: Any) -> HostBroken:
-        words = f"libvirtd does not answer at {self.uri}: {error}. Look at `systemctl status libvirtd`."
+    def _gone(self, error: Exception) -> HostBroken:
+        why = str(error) or f"silent for {self._patience_s} s"
+        words = f"libvirtd does not answer at {self.uri}: {why}. Look at `systemctl status libvirtd`."
         return HostBroken("libvirt_gone", words)
 
 
 def make_overlay(base: Path, overlay: Path) -> None:
     """A fresh qcow2 disk over the raw image `base`, in place of what was at `overlay`: whole or not at all.
 
-    Raises HostBroken(overlay_failed).
+    Raises HostBroken(overlay_failed, disk_full, disk_failed).
     """
     part = overlay.with_name(f"{overlay.name}.part")
     create = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", str(base.resolve()), str(part)]
-    try:
+    with told(f"The overlay {overlay} cannot be made"):
         part.unlink(missing_ok=True)
-        subprocess.run(create, check=True, capture_output=True, text=True)
-        _sync(part)
+        done = subprocess.run(create, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise HostBroken("overlay_failed", f"No overlay on {base}: {done.stderr.strip()}.")
+        with part.open("rb") as file:
+            os.fsync(file.fileno())
         part.replace(overlay)
-        _sync(overlay.parent)
-    except subprocess.CalledProcessError as error:
-        raise HostBroken("overlay_failed", f"No overlay on {base}: {error.stderr.strip()}.") from error
-    except OSError as error:
-        raise HostBroken("overlay_failed", f"No overlay at {overlay}: {error}.") from error
+        sync_directory(overlay.parent)
 
 
 class _AgentRefused(Unreachable):
@@ -323,12 +333,18 @@ def _alive(libvirtd: Any) -> bool:
         return False
 
 
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+def _aside(act: Callable[[], Any]) -> "Future[Any]":
+    """The outcome of `act`, from a thread that holds up nobody, not even the end of this process."""
+    outcome: Future[Any] = Future()
+
+    def run() -> None:
+        try:
+            outcome.set_result(act())
+        except libvirt.libvirtError as error:
+            outcome.set_exception(error)
+
+    threading.Thread(target=run, name="libvirt-open", daemon=True).start()
+    return outcome
 
 
 _loop_lock = threading.Lock()

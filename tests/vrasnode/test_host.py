@@ -13,6 +13,7 @@ from vrasnode.wire.clients import HostFacts
 from vrasnode.wire.codec import decode, encode
 
 HALTS = bytes(0xFFF0) + bytes.fromhex("f4 ebfd").ljust(16, b"\0")
+ENDS_OTHERWISE = bytes(0xFFF0) + bytes.fromhex("b01c e6f4").ljust(16, b"\0")
 
 
 @pytest.fixture
@@ -68,6 +69,11 @@ def test_a_guest_that_ends_as_it_should_was_run() -> None:
 @pytest.mark.slow
 def test_a_guest_that_hangs_was_not_run() -> None:
     assert not host.runs_a_guest(Accelerator.TCG, limit_s=0.5, rom=HALTS)
+
+
+@pytest.mark.slow
+def test_a_guest_that_ends_otherwise_was_not_run() -> None:
+    assert not host.runs_a_guest(Accelerator.TCG, limit_s=30, rom=ENDS_OTHERWISE)
 
 
 @pytest.mark.slow
