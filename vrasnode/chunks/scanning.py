@@ -113,7 +113,7 @@ def data_bytes(fd: int, size_bytes: int, *, chunk_bytes: int) -> int:
 
 def extents(fd: int, size_bytes: int) -> Iterator[tuple[int, int]]:
     """Start and end (bytes) of what is allocated (lseek(2) SEEK_DATA, SEEK_HOLE); all of it where the file
-    system cannot tell."""
+    system cannot tell. Raises Refused(image_unreadable)."""
     position = 0
     while position < size_bytes:
         try:
@@ -123,7 +123,7 @@ def extents(fd: int, size_bytes: int) -> Iterator[tuple[int, int]]:
             if error.errno == errno.ENXIO:  # nothing but a hole from here on
                 return
             if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):
-                raise
+                raise _unreadable(position, error) from error
             start, end = position, size_bytes
         if start < end:
             yield start, end
@@ -206,10 +206,14 @@ def _fill(fd: int, view: memoryview, offset: int) -> None:
         try:
             count = os.preadv(fd, [view[done:]], offset + done)
         except OSError as error:
-            words = f"The image cannot be read at byte {offset + done} ({error.strerror}). Check its disk."
-            raise Refused("image_unreadable", words) from error
+            raise _unreadable(offset + done, error) from error
         if not count:
             raise Refused(
                 "image_changed", "The image became shorter while it was read. Stop what writes to it."
             )
         done += count
+
+
+def _unreadable(at: int, error: OSError) -> Refused:
+    words = f"The image cannot be read at byte {at} ({error.strerror}). Check the disk it lies on."
+    return Refused("image_unreadable", words)
