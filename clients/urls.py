@@ -3,7 +3,7 @@
 from django.urls import path
 from rest_framework.routers import SimpleRouter
 
-from clients import api, node
+from clients import api, node, views
 
 router = SimpleRouter()
 router.register("groups", api.GroupViewSet)
@@ -21,3 +21,27 @@ node_patterns = [
     path("desired", node.desired),
     path("reports/<slug:app>", node.report),
 ]
+
+pages = (
+    [
+        path("pcs/", views.pcs, name="pcs"),
+        path("pcs/bulk/", views.bulk, name="bulk"),
+        path("pcs/<uuid:pk>/", views.pc, name="pc"),
+        path("pcs/<uuid:pk>/approve/", views.approve, name="approve"),
+        path("pcs/<uuid:pk>/move/", views.move, name="move"),
+        path("pcs/<uuid:pk>/revoke/", views.revoke, name="revoke"),
+        path("groups/", views.groups, name="groups"),
+        path("groups/<int:pk>/", views.group, name="group"),
+        path("groups/<int:pk>/edit/", views.group_edit, name="group-edit"),
+        path("groups/<int:pk>/delete/", views.group_delete, name="group-delete"),
+        path("enrolment/", views.enrolment, name="enrolment"),
+        path("enrolment/<slug:pk>/delete/", views.enrolment_delete, name="enrolment-delete"),
+        path("audit/", views.audit, name="audit"),
+        path("keys/", views.keys, name="keys"),
+        path("keys/<slug:pk>/endorse/", views.key_endorse, name="key-endorse"),
+        path("keys/<slug:pk>/revoke/", views.key_revoke, name="key-revoke"),
+        path("my/tokens/", views.api_tokens, name="api-tokens"),
+        path("my/tokens/<slug:pk>/delete/", views.api_token_delete, name="api-token-delete"),
+    ],
+    "clients",
+)

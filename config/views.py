@@ -5,14 +5,47 @@ from typing import Any
 import redis
 from django.conf import settings
 from django.db import DatabaseError, connection
-from django.http import HttpRequest, JsonResponse
+from django.db.models import F
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
+from django.utils import timezone
+from django.views.decorators.http import require_GET
 
 from clients import quickstore
+from clients.models import Client, Group, PublisherKey
+from clients.pages import silent, staff
+from imaging.models import Delivery, Distribution, ImageVersion
 
 
 def installation(request: HttpRequest) -> dict[str, Any]:
-    """Context of every page."""
-    return {"installation_name": settings.INSTALLATION_NAME}
+    """Context of every page. A page fetched by htmx comes without the frame around it."""
+    base = "partial.html" if request.headers.get("HX-Request") else "base.html"
+    return {"installation_name": settings.INSTALLATION_NAME, "base": base}
+
+
+@require_GET
+@staff
+def home(request: HttpRequest) -> HttpResponse:
+    """What needs an administrator today; the first steps while there is nothing yet."""
+    running = Distribution.objects.running().select_related("version__image", "group")
+    # A failure counts until something later is sent to that PC.
+    failed = Delivery.objects.filter(state=Delivery.State.FAILED, serial=F("client__highest_serial"))
+    context = {
+        "pending": Client.objects.pending().count(),
+        "silent": len(silent(request, now=timezone.now())),
+        "failed": failed.count(),
+        "running": running.count(),
+        "checked": ImageVersion.objects.filter(state=ImageVersion.State.SEALED).count(),
+        "keys": PublisherKey.objects.filter(state=PublisherKey.State.PENDING).count(),
+        "approved": Client.objects.approved().count(),
+        "lately": Distribution.objects.select_related("version__image", "group")[:5],
+        "has_group": Group.objects.exists(),
+        "has_pc": Client.objects.exists(),
+        "has_version": ImageVersion.objects.ready().exists(),
+        "has_distribution": Distribution.objects.exists(),
+        "server": f"{request.scheme}://{request.get_host()}",
+    }
+    return render(request, "home.html", context)
 
 
 def healthz(request: HttpRequest) -> JsonResponse:

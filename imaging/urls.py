@@ -4,7 +4,7 @@ from django.contrib.auth.decorators import login_not_required
 from django.urls import path
 from rest_framework.routers import SimpleRouter
 
-from imaging import api, node
+from imaging import api, node, views
 
 router = SimpleRouter()
 router.register("images", api.MasterImageViewSet)
@@ -18,3 +18,21 @@ node_patterns = [
     path("imaging/<str:digest>/frames", node.frames),
     path("packs-permission/<str:permission>", login_not_required(node.may_read_packs)),
 ]
+
+pages = (
+    [
+        path("images/", views.images, name="images"),
+        path("images/<int:pk>/", views.image, name="image"),
+        path("images/<int:pk>/edit/", views.image_edit, name="image-edit"),
+        path("images/<int:pk>/upload/", views.upload, name="upload"),
+        path("versions/<int:pk>/retire/", views.retire, name="retire"),
+        path("distributions/", views.distributions, name="distributions"),
+        path("distributions/new/", views.distribute, name="distribute"),
+        path("distributions/<int:pk>/", views.distribution, name="distribution"),
+        path("distributions/<int:pk>/retry/", views.retry, name="retry"),
+        path("distributions/<int:pk>/cancel/", views.cancel, name="cancel"),
+        path("groups/<int:group>/rollback/", views.rollback, name="rollback"),
+        path("groups/<int:group>/automatic/", views.automatic, name="automatic"),
+    ],
+    "imaging",
+)

@@ -1,0 +1,152 @@
+"""What the pages' templates say in their own words: icons, states, contact, fields, acts."""
+
+from datetime import timedelta
+from typing import Any
+
+from django import template
+from django.apps import apps
+from django.forms import BoundField, CheckboxInput, Select
+from django.templatetags.static import static
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
+
+from clients.models import Event
+from clients.presence import Presence
+
+register = template.Library()
+
+# State -> icon and tone. The word comes from the model; the tone is never the only sign.
+SIGNS = {
+    "pending": ("hourglass-split", "warning"),
+    "approved": ("check-circle", "success"),
+    "revoked": ("slash-circle", "quiet"),
+    "endorsed": ("patch-check", "success"),
+    "uploading": ("upload", "info"),
+    "sealed": ("shield-check", "info"),
+    "ready": ("check-circle", "success"),
+    "retired": ("archive", "quiet"),
+    "failed": ("x-circle", "danger"),
+    "running": ("arrow-repeat", "info"),
+    "finished": ("check-circle", "success"),
+    "superseded": ("arrow-left-right", "quiet"),
+    "cancelled": ("slash-circle", "quiet"),
+    "waiting": ("hourglass-split", "quiet"),
+    "fetching": ("download", "info"),
+    "staged": ("power", "info"),
+    "booted": ("check-circle", "success"),
+}
+
+ACTS = {
+    "approved": _("approved"),
+    "booted": _("booted"),
+    "cancelled": _("cancelled"),
+    "changed": _("changed"),
+    "created": _("created"),
+    "deleted": _("deleted"),
+    "endorsed": _("endorsed"),
+    "enrolled": _("enrolled"),
+    "failed": _("failed"),
+    "fetching": _("began to fetch"),
+    "finished": _("finished"),
+    "opened": _("opened for upload"),
+    "ready": _("became ready"),
+    "registered": _("registered"),
+    "regrouped": _("moved to another group"),
+    "renewed": _("certificate renewed"),
+    "retired": _("retired"),
+    "revoked": _("revoked"),
+    "running": _("started again"),
+    "sealed": _("sealed"),
+    "staged": _("staged"),
+    "started": _("started"),
+    "superseded": _("replaced by a later one"),
+    "waiting": _("sent again"),
+}
+
+DESKTOPS = {
+    "running": _("running"),
+    "stopped": _("stopped"),
+    "starting": _("starting"),
+    "absent": _("not set up yet"),
+}
+
+
+@register.simple_tag
+def icon(name: str) -> SafeString:
+    """A symbol of the sprite, for the eye only: words stand beside it."""
+    return format_html(
+        '<svg class="icon" aria-hidden="true" focusable="false"><use href="{}#{}"></use></svg>',
+        static("vendor/icons/icons.svg"),
+        name,
+    )
+
+
+@register.simple_tag
+def state(row: Any) -> SafeString:
+    """The state of a row: icon and word."""
+    return sign(row.state, row.get_state_display())
+
+
+@register.simple_tag
+def sign(code: str, word: str) -> SafeString:
+    """An icon and a word for a state's code."""
+    name, tone = SIGNS.get(code, ("info-circle", "quiet"))
+    return format_html('<span class="state state-{}">{} {}</span>', tone, icon(name), word)
+
+
+@register.simple_tag
+def contact(heard: Presence | None) -> SafeString:
+    """In contact, or since when not."""
+    if heard is not None and heard.present:
+        return format_html('<span class="state state-success">{} {}</span>', icon("wifi"), _("in contact"))
+    if heard is None or heard.seen is None:
+        return format_html('<span class="state state-quiet">{} {}</span>', icon("wifi-off"), _("never heard"))
+    words = _("no contact since %(when)s") % {"when": moment(heard.seen)}
+    return format_html('<span class="state state-danger">{} {}</span>', icon("wifi-off"), words)
+
+
+@register.filter
+def moment(at: Any) -> str:
+    """A time of today as hh:mm, an older one with its date."""
+    if at is None:
+        return "–"
+    local, now = timezone.localtime(at), timezone.localtime()
+    if local.date() == now.date():
+        return date_format(local, "H:i")
+    if now - local < timedelta(days=300):
+        return date_format(local, "m/d H:i")
+    return date_format(local, "Y/m/d H:i")
+
+
+@register.filter
+def desktop_words(code: str) -> Any:
+    """What the client VM does, in words."""
+    return DESKTOPS.get(code, code or "–")
+
+
+@register.simple_tag
+def act(event: Event) -> str:
+    """What an event says was done: "client PC: approved"."""
+    model_name, _dot, done = event.verb.partition(".")
+    kinds = {model.__name__.lower(): model for model in apps.get_models()}
+    kind = kinds[model_name]._meta.verbose_name if model_name in kinds else model_name
+    return f"{kind}: {ACTS.get(done, done)}"
+
+
+@register.filter
+def lookup(mapping: dict[Any, Any], key: Any) -> Any:
+    """`mapping[key]`, or None."""
+    return mapping.get(key)
+
+
+@register.inclusion_tag("field.html")
+def field(bound: BoundField) -> dict[str, Any]:
+    """A form field: label, control, help, errors, tied together for screen readers."""
+    widget = bound.field.widget
+    checkbox = isinstance(widget, CheckboxInput)
+    css = "form-check-input" if checkbox else "form-select" if isinstance(widget, Select) else "form-control"
+    attrs = {"class": f"{css} is-invalid" if bound.errors else css}
+    return {"field": bound, "control": bound.as_widget(attrs=attrs), "checkbox": checkbox}

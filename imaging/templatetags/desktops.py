@@ -1,0 +1,46 @@
+"""What other apps' pages show of Workgroup Desktop: `clients` imports none of it."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from django import template
+
+from clients.models import Client, Group
+from clients.presence import Presence
+from imaging.models import Delivery, ImageVersion, Subscription
+
+register = template.Library()
+
+
+@register.simple_tag
+def versions_of(presence: dict[Any, Presence]) -> dict[str, ImageVersion]:
+    """Which version each digest that PCs said they run belongs to."""
+    digests = {heard.version for heard in presence.values() if heard.version}
+    found = ImageVersion.objects.filter(manifest__in=digests).select_related("image").order_by("pk")
+    return {version.manifest: version for version in found}
+
+
+@register.simple_tag
+def version_of(digest: str | None) -> ImageVersion | None:
+    """The version of a digest."""
+    if not digest:
+        return None
+    return ImageVersion.objects.filter(manifest=digest).select_related("image").last()
+
+
+@register.inclusion_tag("imaging/deliveries_of.html")
+def deliveries_of(client: Client) -> dict[str, Iterable[Delivery]]:
+    """The deliveries to one PC, the newest first."""
+    rows = client.deliveries.select_related("distribution__version__image").order_by("-serial")
+    return {"deliveries": rows[:20]}
+
+
+@register.inclusion_tag("imaging/group_card.html")
+def group_card(group: Group) -> dict[str, Any]:
+    """What a group is sent: by itself, and lately."""
+    last = group.distributions.select_related("version__image")[:10]
+    return {
+        "group": group,
+        "subscription": Subscription.objects.filter(group=group).select_related("image").first(),
+        "distributions": last,
+    }

@@ -1,0 +1,57 @@
+// Keeps the moving parts of a page fresh. The socket says which topic changed and nothing more; the part
+// is then fetched again through the ordinary page, so permissions and facts have one home.
+(() => {
+  const GAP_MS = 500; // at most two fetches a second for each part
+  const MAX_WAIT_MS = 30000;
+  const due = new Map(); // part's id -> its timer
+  let failures = 0;
+
+  const parts = () => [...document.querySelectorAll("[data-topic]")];
+  const topicsOf = (part) => part.dataset.topic.split(" ");
+  const topics = () => [...new Set(parts().flatMap(topicsOf))];
+
+  // Somebody is choosing rows or writing in this part: it waits until they are done.
+  const busy = (part) =>
+    part.querySelector("tbody input[type=checkbox]:checked") !== null ||
+    part.querySelector("input:focus, select:focus, textarea:focus") !== null;
+
+  const refresh = (id) => {
+    due.delete(id);
+    const part = document.getElementById(id);
+    if (!part) return;
+    if (document.hidden || busy(part)) return schedule(id);
+    htmx.trigger(part, "look");
+  };
+  const schedule = (id) => {
+    if (!due.has(id)) due.set(id, setTimeout(refresh, GAP_MS, id));
+  };
+  const changed = (topic) => {
+    for (const part of parts()) if (topicsOf(part).includes(topic)) schedule(part.id);
+  };
+  const tell = (state) => {
+    document.documentElement.dataset.live = state;
+  };
+
+  const connect = () => {
+    const query = topics()
+      .map((topic) => `topic=${topic}`)
+      .join("&");
+    const scheme = location.protocol === "https:" ? "wss" : "ws";
+    const socket = new WebSocket(`${scheme}://${location.host}/live/?${query}`);
+    socket.addEventListener("open", () => {
+      failures = 0;
+      tell("on");
+    });
+    socket.addEventListener("message", (event) => changed(JSON.parse(event.data).changed));
+    socket.addEventListener("close", () => {
+      tell("off");
+      // Spread out: a restart of the server must not bring every open page back at one moment.
+      const wait = Math.min(MAX_WAIT_MS, 500 * 2 ** failures++) * (0.5 + Math.random());
+      setTimeout(connect, wait);
+    });
+  };
+
+  document.addEventListener("DOMContentLoaded", () => {
+    if (parts().length > 0) connect();
+  });
+})();
