@@ -1,8 +1,8 @@
-"""Names of master images: what may be in one, and which two would look alike to a person.
+"""Names that people give to images, PCs and groups: what may be in one, and which two would look alike.
 
 A name is shown in lists, typed on command lines and put into file names by people, so it holds nothing that
-hides, turns the direction of text, or means something to a shell or a path. For PCs, groups and people other
-rules hold.
+hides, turns the direction of text, or means something to a shell or a path. People's own names are not for
+here.
 """
 
 import unicodedata
@@ -29,7 +29,7 @@ _KANA = dict(zip("カロニエタトハーミヘベペへべぺ", "力口二工�
 _LOOK_ALIKES = str.maketrans({**_CYRILLIC, **_GREEK, **_KANA, "ı": "i", "ł": "l", "ø": "o", "đ": "d"})
 
 
-def check_image_name(name: str) -> str:
+def check_name(name: str) -> str:
     """The name as it is kept (NFC). Raises Refused(bad_name), saying what to change."""
     name = unicodedata.normalize("NFC", name)
     if not 0 < len(name) <= MAX_NAME_CHARS:
