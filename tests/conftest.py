@@ -14,7 +14,7 @@ from imaging import store as stores
 from imaging.models import MasterImage
 from tests.pcs import FakePc
 
-pytest_plugins = ["tests.lab.redis", "tests.lab.libvirtd", "tests.lab.lan", "tests.lab.server"]
+pytest_plugins = ["tests.lab.redis", "tests.lab.libvirtd", "tests.lab.lan", "tests.lab.server", "tests.lab.office"]
 
 
 @pytest.fixture

@@ -67,6 +67,25 @@ class DemoPc:
         more = ["--token-file", str(token_file), "--state", str(self.state), "--name", self.name]
         run(self.lab.command([*command, *more]), env={"PYTHONPATH": str(ROOT)})
 
+    def shut_down_desktop(self) -> None:
+        """What the user does at the end of the day: shuts the client VM down."""
+        hypervisor = Hypervisor(self.lab.uri)
+        try:
+            hypervisor.shut_down(CLIENT_VM)
+        finally:
+            hypervisor.close()
+
+    def guest_boot_id(self) -> str:
+        """Names the guest's present start: another one after each boot."""
+        hypervisor = Hypervisor(self.lab.uri)
+        try:
+            answer = hypervisor.ask(
+                CLIENT_VM, ["cat", "/proc/sys/kernel/random/boot_id"], timeout_s=ASK_LIMIT_S
+            )
+        finally:
+            hypervisor.close()
+        return answer.output.decode().strip()
+
     def prove(self, *, hypervisor: Hypervisor | None = None) -> Proof:
         """Asks the guest for a fresh nonce back, with the hash of its marker file. Raises VrasError."""
         asked = hypervisor or Hypervisor(self.lab.uri)
@@ -84,7 +103,7 @@ class DemoPc:
 
 
 class Office:
-    """Server, LAN and `count` PCs, all running inside the context and gone after it; state stays in `data`."""
+    """Server, LAN and `count` PCs, running inside the context, gone after it; state stays in `data`."""
 
     def __init__(self, data: Path, *, port: int, count: int, cache: Path, say: Callable[[str], None]) -> None:
         self.data = data.resolve()
