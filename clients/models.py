@@ -5,7 +5,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.db import models
+from django.db import IntegrityError, models, transaction
 from django.utils.translation import gettext_lazy as _
 
 from clients.errors import Refusal
@@ -39,8 +39,15 @@ class Group(models.Model):
         return self.name
 
     def save(self, *args: Any, **kwargs: Any) -> None:
+        """Raises Refusal(name_taken)."""
         self.skeleton = names.skeleton(self.name)
-        super().save(*args, **kwargs)
+        try:
+            with transaction.atomic():
+                super().save(*args, **kwargs)
+        except IntegrityError as error:
+            raise Refusal(
+                "name_taken", _("A group of this name, or of one that looks the same, exists.")
+            ) from error
 
 
 class ClientQuerySet(models.QuerySet["Client"]):

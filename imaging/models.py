@@ -3,10 +3,11 @@
 from datetime import datetime
 from typing import Any
 
-from django.db import models
+from django.db import IntegrityError, models, transaction
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
+from clients.errors import Refusal
 from clients.models import Client, Group, check_name
 from clients.stateful import Stateful
 from vrasnode.wire import names
@@ -47,8 +48,15 @@ class MasterImage(models.Model):
         return self.name
 
     def save(self, *args: Any, **kwargs: Any) -> None:
+        """Raises Refusal(name_taken)."""
         self.skeleton = names.skeleton(self.name)
-        super().save(*args, **kwargs)
+        try:
+            with transaction.atomic():
+                super().save(*args, **kwargs)
+        except IntegrityError as error:
+            raise Refusal(
+                "name_taken", _("An image of this name, or of one that looks the same, exists.")
+            ) from error
 
     def latest(self) -> "ImageVersion | None":
         """The newest version that can be distributed."""
