@@ -8,6 +8,7 @@ from typing import Any, Self
 from vrasctl import showing
 
 QUARTER = 25
+LARGE_BYTES = 1 << 30  # below it nobody waits long enough to read lines about quarters
 MAX_PCS_SHOWN = 50
 
 
@@ -33,7 +34,7 @@ class Lines:
 
     def read(self, done_bytes: int) -> None:
         percent = 100 * done_bytes // self._total if self._total else 100
-        if percent >= self._next:
+        if percent >= self._next and self._total >= LARGE_BYTES:
             self._next = percent - percent % QUARTER + QUARTER
             showing.say(f"read {percent} %, sent {showing.amount(self._sent)}")
 

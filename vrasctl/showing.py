@@ -74,7 +74,7 @@ def cell(row: Row, name: str) -> str:
         return ", ".join(f"{count} {key}" for key, count in value.items()) or "-"
     if isinstance(value, list):
         return " ".join(map(str, value)) or "-"
-    return clean(_minute(str(value)) if name in _TIMES else str(value))
+    return clean(_minute(str(value)) if name.rpartition(".")[2] in _TIMES else str(value))
 
 
 def amount(count: float) -> str:
