@@ -1,0 +1,58 @@
+"""The benchmarks still run, end to end, and say what they measured. How fast it was is not looked at."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+FIELDS = {"benchmark", "workload", "rounds", "machine", "versions", "commands", "series", "bars", "passed"}
+
+pytestmark = pytest.mark.slow
+
+
+def run(benchmark: str) -> dict[str, Any]:
+    """The JSON object on the last line of a small round."""
+    done = subprocess.run(
+        [sys.executable, "-m", f"benchmarks.{benchmark}", "--quick", "--json", "--rounds", "1"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    assert result.keys() == FIELDS
+    return result
+
+
+def test_publishing_is_measured_beside_casync() -> None:
+    result = run("publish")
+
+    assert result["benchmark"] == "publish"
+    assert any(command.startswith("casync make") for command in result["commands"])
+    assert {
+        "v1.ours.time", "v1.casync.time", "v2.ours.time", "v2.ours.cpu", "v2.ours.stored",
+        "v2.ours.peak_memory", "v2.casync.time", "v2.time_ratio", "v2.cpu_ratio", "v2.bytes_ratio",
+        "unchanged.time_ratio",
+    } <= result["series"].keys()  # fmt: skip
+    assert result["series"]["unchanged.ours.stored"]["values"] == [0]
+    assert result["bars"] == []
+
+
+def test_updating_is_measured_beside_casync_with_and_without_reflink() -> None:
+    result = run("update")
+
+    assert result["benchmark"] == "update"
+    assert any(command.startswith("casync extract") for command in result["commands"])
+    for kind in ("xfs", "ext4"):
+        assert {
+            f"{kind}.ours.time", f"{kind}.ours.received", f"{kind}.ours.peak_memory", f"{kind}.casync.time",
+            f"{kind}.time_ratio", f"{kind}.bytes_ratio",
+        } <= result["series"].keys()  # fmt: skip
+        new, received = result["series"]["v2.new_packed"], result["series"][f"{kind}.ours.received"]
+        assert received["values"][0] >= new["values"][0]
+    assert result["bars"] == []
