@@ -1,9 +1,12 @@
 """What other apps' pages show of Workgroup Desktop: `clients` imports none of it."""
 
 from collections.abc import Iterable
+from datetime import timedelta
 from typing import Any
 
 from django import template
+from django.conf import settings
+from django.utils.translation import gettext as _
 
 from clients.models import Client, Group
 from clients.presence import Presence
@@ -44,3 +47,18 @@ def group_card(group: Group) -> dict[str, Any]:
         "subscription": Subscription.objects.filter(group=group).select_related("image").first(),
         "distributions": last,
     }
+
+
+@register.filter
+def told(delivery: Delivery) -> str:
+    """What happened, in the reader's language where the server said it; a PC's own words as they came."""
+    if delivery.code == "superseded":
+        return _("A later distribution to this PC replaced it.")
+    if delivery.code == "cancelled":
+        return _("The distribution was cancelled.")
+    if delivery.code == "no_contact":
+        minutes = int(settings.DELIVERY_SILENCE / timedelta(minutes=1))
+        return _("Nothing was heard of this PC for %(minutes)d minutes. Is it on and connected?") % {
+            "minutes": minutes
+        }
+    return delivery.words
