@@ -29,6 +29,8 @@ from vrasnode.wire import signatures
 
 KEY_SECONDS = 300
 REVOKED = b"revoked"
+# A waiting PC has no certificate yet, and an expired one does not pass nginx: the key alone proves the PC.
+WITHOUT_CERTIFICATE = {"/node/v1/certificate", "/node/v1/renew"}
 INPUT = re.compile(
     r'vras=(?P<covered>\([^)]*\));created=(?P<created>\d{1,12});nonce="(?P<nonce>[0-9a-f]{32})"'
     r';keyid="(?P<key>[0-9a-f-]{36})";alg="ecdsa-p256-sha256"'
@@ -53,7 +55,7 @@ def who(request: NodeRequest, *, now: datetime, pending: bool = False) -> uuid.U
     """The id of the approved PC that sent this (`pending`: or one that waits). Raises Refusal 401/403."""
     if settings.IDENTITY == "mtls" and "x-client-verify" in request.headers:
         return _by_certificate(request.headers, pending=pending)
-    if settings.IDENTITY == "mtls" and not _renews(request):
+    if settings.IDENTITY == "mtls" and request.target not in WITHOUT_CERTIFICATE:
         raise NotKnown("no_certificate", _("This server knows PCs by their TLS certificate."))
     return _by_signature(request, now=now, pending=pending)
 
@@ -61,11 +63,6 @@ def who(request: NodeRequest, *, now: datetime, pending: bool = False) -> uuid.U
 def forget(client: Client) -> None:
     """Refuses a revoked PC from now on, whatever was remembered of it."""
     quickstore.client().set(_key_name(client.pk), REVOKED, ex=KEY_SECONDS)
-
-
-def _renews(request: NodeRequest) -> bool:
-    # An expired certificate does not pass nginx; the key behind it still proves the PC, for renewal only.
-    return request.target == "/node/v1/renew"
 
 
 def _by_signature(request: NodeRequest, *, now: datetime, pending: bool) -> uuid.UUID:

@@ -1,0 +1,20 @@
+#!/bin/bash
+# Makes the secrets of a new installation, once: deploy/init.sh HOST-NAME[,HOST-NAME…]
+# Writes .env (read by docker-compose), deploy/secrets/ and deploy/front/front-secret.conf; overwrites nothing.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+[ $# = 1 ] || { echo "Usage: deploy/init.sh HOST-NAME[,HOST-NAME…]" >&2; exit 2; }
+umask 077
+mkdir -p deploy/secrets deploy/front
+secret() {
+    head -c 32 /dev/urandom | base64 --wrap=0 | tr '+/' '-_' | tr -d '='
+}
+for name in database-password front-secret; do
+    [ -e "deploy/secrets/$name" ] || secret > "deploy/secrets/$name"
+done
+# The server's containers run as this user.
+chown 10001 deploy/secrets/front-secret deploy/secrets/database-password
+[ -e deploy/front/front-secret.conf ] ||
+    printf 'map $host $front_secret {\n    default "%s";\n}\n' "$(cat deploy/secrets/front-secret)" > deploy/front/front-secret.conf
+[ -e .env ] || printf 'OPENVRAS_SECRET_KEY=%s\nOPENVRAS_HOSTS=%s\n' "$(secret)" "$1" > .env
+echo "Made: .env, deploy/secrets, deploy/front. Next: docs/operating.md"
