@@ -12,7 +12,7 @@ import os
 import threading
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -85,7 +85,7 @@ class Assembly:
         self._clones = clones
         self._handle = -1
 
-    def steps(self) -> Iterator[bool]:
+    def steps(self) -> Generator[bool, None, None]:
         """Each `next` is one bite; it gives whether there is more to do at once. At the end the part is whole
         and synced. Closing it early leaves a part that another Assembly goes on with.
 

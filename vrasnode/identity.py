@@ -12,6 +12,7 @@ Only owner's rights. Nothing here speaks to the server (`server`) or decides whe
 from datetime import datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 from cryptography import x509
@@ -34,6 +35,8 @@ from vrasnode.errors import HostBroken, Refused
 from vrasnode.wire import codec
 from vrasnode.wire.clients import ClientState, EnrolAnswer, Installation
 from vrasnode.wire.codec import Message
+
+M = TypeVar("M", bound=Message)
 
 DIRECTORY_MODE = 0o700
 TOKEN_PREFIX = "vrasenroll"  # noqa: S105 - the word that begins every token
@@ -80,8 +83,7 @@ class Identity:
         self.directory = directory
         self._signing: ec.EllipticCurvePrivateKey | None = None
         self.enrolment = read_enrolment(directory)
-        pinned = disk.read_file(directory / "installation")
-        self.installation = codec.decode(pinned, Installation) if pinned else None
+        self.installation = _read(directory / "installation", Installation)
         self.certificate = read_certificate(directory)
 
     @property
@@ -216,11 +218,7 @@ class Identity:
 
 def read_enrolment(directory: Path) -> Enrolment | None:
     """What is on disk now; needs no key. Raises HostBroken(identity_unreadable)."""
-    data = disk.read_file(directory / "enrolment.json")
-    try:
-        return codec.decode(data, Enrolment) if data else None
-    except Refused as error:
-        raise _unreadable(directory / "enrolment.json", error.words) from error
+    return _read(directory / "enrolment.json", Enrolment)
 
 
 def read_certificate(directory: Path) -> x509.Certificate | None:
@@ -244,6 +242,14 @@ def checked_url(server: str) -> str:
     ):
         raise Refused("bad_server", f"{server!r} is not the address of a server, like https://vras.example.")
     return server.rstrip("/")
+
+
+def _read(path: Path, kind: type[M]) -> M | None:
+    data = disk.read_file(path)
+    try:
+        return codec.decode(data, kind) if data else None
+    except Refused as error:
+        raise _unreadable(path, error.words) from error
 
 
 def _new_signing_key() -> ec.EllipticCurvePrivateKey:

@@ -51,6 +51,9 @@ NUDGE_POLL_S = 1.0
 MAX_INSTALLATION_BYTES = 64 << 10
 MAX_PROBLEM_BYTES = 64 << 10
 
+# Only the first request of an enrolment goes to a server that TLS does not vouch for: the token's hash does.
+urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
+
 # What lies in socket buffers when this process is killed has to be fetched again, so there is little of it.
 _SMALL_BUFFER = (socket.SOL_SOCKET, socket.SO_RCVBUF, 256 << 10)
 

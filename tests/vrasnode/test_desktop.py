@@ -1,0 +1,424 @@
+"""The client VM's life: started, switched, proven or taken back. The machines here follow a script; real ones
+under libvirt are in `test_desktop_machines`."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from tests.vrasnode.office import CHUNK, CLIENT_ID, IMAGE, Published
+from vrasnode.desktop import MAX_STARTS, SHUT_DOWN_S, Desktop, Machine
+from vrasnode.domainxml import Accelerator, Mark, mark_of
+from vrasnode.errors import HostBroken, Unreachable
+from vrasnode.hypervisor import Answer, MachineState
+from vrasnode.slots import Slots
+from vrasnode.wire.imaging import Apply, Assignment, DeliveryReport, DeliveryStage, Health
+
+HEALTH = Health(within_s=60, command=["/usr/bin/healthy"])
+
+
+class Time:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        self.now += 0.001
+        return self.now
+
+
+class Machines:
+    """One machine. `guest` says how versions behave: healthy, sick, mute, dead."""
+
+    def __init__(self) -> None:
+        self.now = MachineState.ABSENT
+        self.mark: Mark | None = None
+        self.disk = ""
+        self.guest: dict[str, str] = {}
+        self.obeys = True
+        self.fails: HostBroken | None = None
+        self.calls: list[str] = []
+
+    def start(self, vm_xml: str) -> None:
+        self.calls.append("start")
+        if self.fails:
+            raise self.fails
+        self.mark = mark_of(vm_xml)
+        self.disk = vm_xml.partition('source file="')[2].partition('"')[0]
+        self.now = MachineState.STOPPED if self._guest() == "dead" else MachineState.RUNNING
+
+    def shut_down(self, name: str) -> None:
+        self.calls.append("shut_down")
+        if self.obeys:
+            self.now = MachineState.STOPPED
+
+    def destroy(self, name: str) -> None:
+        self.calls.append("destroy")
+        self.now = MachineState.STOPPED
+
+    def state(self, name: str) -> MachineState:
+        return self.now
+
+    def metadata(self, name: str) -> Mark | None:
+        return self.mark
+
+    def ping(self, name: str) -> bool:
+        return self._guest() in ("healthy", "sick")
+
+    def ask(self, name: str, command: Sequence[str], *, timeout_s: float) -> Answer:
+        if self._guest() == "mute":
+            raise Unreachable("guest_silent", "No answer.")
+        sick = self._guest() == "sick"
+        return Answer(exit_code=int(sick), output=b"", errors=b"No desktop" if sick else b"")
+
+    def _guest(self) -> str:
+        assert self.mark is not None
+        return self.guest.get(self.mark.manifest, "healthy")
+
+
+class Pc:
+    """The part with what it needs, and what it told."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.machines = Machines()
+        self.told: list[DeliveryReport] = []
+        self.time = Time()
+        self.overlay_fails: HostBroken | None = None
+        self.restart()
+
+    def restart(self) -> None:
+        """As the next process finds it."""
+        self.slots = Slots(self.directory / "images")
+        self.desktop = Desktop(
+            self.directory / "desktop",
+            slots=self.slots,
+            machines=self.machines,
+            machine=Machine(uuid=UUID(int=1)),
+            accelerator=Accelerator.TCG,
+            direct_io=True,
+            make_overlay=self._make_overlay,
+            report=lambda report, keep: self.told.append(report) if keep else None,
+            clock=self.time,
+            threads=2,
+        )
+
+    def _make_overlay(self, base: Path, overlay: Path) -> None:
+        if self.overlay_fails:
+            raise self.overlay_fails
+        overlay.write_text(base.name)
+
+    def stage(self, version: Published, data: bytes, *, serial: int, apply: Apply = Apply.NEXT_START) -> Path:
+        assignment = Assignment(
+            client_id=CLIENT_ID,
+            serial=serial,
+            image=IMAGE,
+            number=serial,
+            manifest=version.digest,
+            apply=apply,
+            health=HEALTH,
+            expires=datetime.now(UTC) + timedelta(days=1),
+        )
+        self.slots.accept(assignment)
+        slot = self.slots.open()
+        self.slots.part(slot).write_bytes(data)
+        self.slots.stage(assignment, slot, version.encoded)
+        return self.slots.image(slot)
+
+    def steps(self, count: int = 60, *, seconds: float = 2.0) -> None:
+        """So many steps, the time between them passing."""
+        for _ in range(count):
+            while self.desktop.step():
+                pass
+            self.time.now += seconds
+
+    @property
+    def overlays(self) -> set[str]:
+        return {path.name for path in (self.directory / "desktop").glob("*.qcow2")}
+
+    @property
+    def serial(self) -> int | None:
+        return self.slots.boot.current.serial if self.slots.boot.current else None
+
+
+@pytest.fixture
+def pc(tmp_path: Path) -> Pc:
+    return Pc(tmp_path)
+
+
+@pytest.fixture
+def running(pc: Pc, old: Published) -> Pc:
+    """The old version runs and is proven."""
+    pc.stage(old, old.data, serial=1)
+    pc.steps(3)
+    assert pc.desktop.summary == ("running", old.digest)
+    pc.told.clear()
+    pc.machines.calls.clear()
+    return pc
+
+
+def test_with_nothing_to_run_nothing_is_started(pc: Pc) -> None:
+    pc.steps(3)
+
+    assert pc.machines.calls == []
+    assert pc.desktop.summary == ("absent", None)
+
+
+def test_the_first_version_is_started_proven_and_told(pc: Pc, old: Published) -> None:
+    pc.stage(old, old.data, serial=1)
+
+    pc.steps(3)
+
+    assert [(report.stage, report.running) for report in pc.told] == [(DeliveryStage.BOOTED, old.digest)]
+    assert pc.told[0].boot_s is not None
+    assert pc.machines.disk == str(pc.directory / "desktop" / f"{old.digest}-1.qcow2")
+    assert pc.slots.boot.current is not None
+    assert pc.slots.boot.current.proven
+
+
+def test_a_stopped_machine_is_started_again_with_its_overlay(running: Pc, old: Published) -> None:
+    overlay = running.directory / "desktop" / f"{old.digest}-1.qcow2"
+    overlay.write_text("what the user did")
+    running.machines.now = MachineState.STOPPED
+
+    running.steps(5)
+
+    assert running.machines.calls == ["start"]
+    assert overlay.read_text() == "what the user did"
+    assert running.told == []
+
+
+def test_a_staged_version_waits_for_the_users_own_stop(running: Pc, new: Published) -> None:
+    running.stage(new, new.data, serial=2)
+    running.steps(30)
+    assert running.machines.calls == []
+
+    running.machines.now = MachineState.STOPPED
+    running.steps(5)
+
+    assert running.serial == 2
+    assert [report.stage for report in running.told] == [DeliveryStage.BOOTED]
+    assert running.desktop.summary == ("running", new.digest)
+
+
+def test_now_means_that_the_guest_is_asked_to_go(running: Pc, new: Published) -> None:
+    running.stage(new, new.data, serial=2, apply=Apply.NOW)
+
+    running.steps(10)
+
+    assert running.machines.calls == ["shut_down", "start"]
+    assert running.serial == 2
+
+
+def test_a_guest_that_does_not_go_is_switched_off_after_a_minute(
+    running: Pc,
+    new: Published,
+) -> None:
+    running.machines.obeys = False
+    running.stage(new, new.data, serial=2, apply=Apply.NOW)
+
+    running.steps(int(SHUT_DOWN_S / 2) - 2)
+    assert running.machines.calls == ["shut_down"]
+    running.steps(10)
+
+    assert running.machines.calls == ["shut_down", "destroy", "start"]
+    assert running.serial == 2
+
+
+@pytest.mark.parametrize(
+    ("guest", "code"), [("sick", "unhealthy"), ("mute", "no_answer"), ("dead", "no_answer")]
+)
+def test_a_version_that_does_not_become_healthy_in_three_starts_is_taken_back_with_the_old_overlay(
+    guest: str,
+    code: str,
+    running: Pc,
+    old: Published,
+    new: Published,
+) -> None:
+    running.machines.guest[new.digest] = guest
+    running.stage(new, new.data, serial=2, apply=Apply.NOW)
+
+    running.steps(200)
+
+    assert running.machines.calls.count("start") == MAX_STARTS + 1
+    assert running.serial == 1
+    assert running.machines.mark == Mark(manifest=old.digest, serial=1)
+    assert [(report.serial, report.stage, report.code) for report in running.told] == [
+        (2, DeliveryStage.FAILED, code)
+    ]
+    assert running.told[0].running == old.digest
+    assert running.overlays == {f"{old.digest}-1.qcow2"}
+    assert ("No desktop" in running.told[0].words) == (guest == "sick")
+
+
+def test_a_version_that_is_healthy_at_its_third_start_stays(
+    running: Pc,
+    new: Published,
+) -> None:
+    running.machines.guest[new.digest] = "mute"
+    running.stage(new, new.data, serial=2, apply=Apply.NOW)
+    while running.machines.calls.count("start") < MAX_STARTS:
+        running.steps(1)
+
+    running.machines.guest[new.digest] = "healthy"
+    running.steps(10)
+
+    assert running.serial == 2
+    assert [report.stage for report in running.told] == [DeliveryStage.BOOTED]
+
+
+def test_without_a_version_to_go_back_to_it_is_told_and_left_alone_until_it_recovers(
+    pc: Pc,
+    old: Published,
+) -> None:
+    pc.machines.guest[old.digest] = "mute"
+    pc.stage(old, old.data, serial=1)
+    pc.steps(300)
+    assert pc.machines.calls.count("start") == MAX_STARTS
+    assert pc.machines.now is MachineState.RUNNING
+    assert [report.code for report in pc.told] == ["no_answer"]
+
+    pc.machines.guest[old.digest] = "healthy"
+    pc.steps(10)
+
+    assert [report.stage for report in pc.told] == [DeliveryStage.FAILED, DeliveryStage.BOOTED]
+
+
+def test_a_version_that_works_takes_the_place_of_one_that_never_did(
+    pc: Pc,
+    old: Published,
+    new: Published,
+) -> None:
+    pc.machines.guest[old.digest] = "mute"
+    pc.stage(old, old.data, serial=1)
+    pc.steps(300)
+
+    pc.stage(new, new.data, serial=2, apply=Apply.NOW)
+    pc.steps(100)
+
+    assert pc.serial == 2
+    assert pc.told[-1].stage is DeliveryStage.BOOTED
+
+
+@pytest.mark.parametrize("at", [3 * CHUNK + 5, 61 * CHUNK])
+def test_a_flipped_byte_in_a_staged_image_is_never_started(
+    at: int,
+    running: Pc,
+    old: Published,
+    new: Published,
+) -> None:
+    image = running.stage(new, new.data, serial=2)
+    image.chmod(0o600)
+    with image.open("rb+") as file:
+        file.seek(at)
+        byte = file.read(1)
+        file.seek(at)
+        file.write(bytes([byte[0] ^ 1]))
+    running.machines.now = MachineState.STOPPED
+
+    running.steps(5)
+
+    assert running.serial == 1
+    assert running.machines.mark == Mark(manifest=old.digest, serial=1)
+    assert running.slots.boot.next is None
+    assert running.slots.boot.spoiled == (1 if at < 60 * CHUNK else 0)
+    assert running.slots.boot.failed is None  # imaging makes it whole and stages it again
+
+
+def test_a_staged_image_that_is_gone_is_not_waited_for(running: Pc, new: Published) -> None:
+    running.stage(new, new.data, serial=2).unlink()
+    running.machines.now = MachineState.STOPPED
+
+    running.steps(5)
+
+    assert running.machines.calls == ["start"]
+    assert running.serial == 1
+
+
+def test_no_room_for_an_overlay_fails_the_new_version_and_the_old_one_is_started(
+    running: Pc,
+    new: Published,
+) -> None:
+    running.stage(new, new.data, serial=2)
+    running.overlay_fails = HostBroken("overlay_failed", "The disk is full.")
+    running.machines.now = MachineState.STOPPED
+
+    with pytest.raises(HostBroken):
+        running.steps(5)
+    running.steps(5)
+
+    assert running.serial == 1
+    assert running.machines.now is MachineState.RUNNING
+    assert [(report.stage, report.code) for report in running.told] == [
+        (DeliveryStage.FAILED, "overlay_failed")
+    ]
+
+
+def test_the_next_process_takes_a_running_machine_over(running: Pc, old: Published) -> None:
+    running.restart()
+
+    running.steps(5)
+
+    assert running.machines.calls == []
+    assert running.told == []
+    assert running.desktop.summary == ("running", old.digest)
+
+
+def test_the_next_process_goes_on_watching_a_start(running: Pc, new: Published) -> None:
+    running.machines.guest[new.digest] = "mute"
+    running.stage(new, new.data, serial=2, apply=Apply.NOW)
+    while running.serial != 2:
+        running.steps(1)
+    running.restart()
+    running.steps(1)
+    assert running.desktop.summary == ("starting", new.digest)
+
+    running.steps(300)
+
+    assert running.machines.calls.count("start") == MAX_STARTS + 1
+    assert running.serial == 1
+
+
+def test_a_machine_that_runs_something_else_gives_way(running: Pc, old: Published) -> None:
+    running.machines.mark = Mark(manifest="f" * 64, serial=9)
+    running.restart()
+
+    running.steps(10)
+
+    assert running.machines.calls == ["shut_down", "start"]
+    assert running.machines.mark == Mark(manifest=old.digest, serial=1)
+
+
+def test_a_start_that_libvirt_refuses_is_tried_again_later_and_counted(
+    running: Pc,
+    new: Published,
+) -> None:
+    running.stage(new, new.data, serial=2)
+    running.machines.fails = HostBroken("machine_start_failed", "No memory.")
+    running.machines.now = MachineState.STOPPED
+
+    for _ in range(MAX_STARTS):
+        with pytest.raises(HostBroken):
+            running.steps(20)
+    running.machines.fails = None
+    running.steps(20)
+
+    assert running.serial == 1
+    assert running.machines.now is MachineState.RUNNING
+    assert "No memory." in running.told[0].words
+
+
+def test_overlays_that_nobody_goes_back_to_are_removed(
+    running: Pc,
+    old: Published,
+    new: Published,
+) -> None:
+    running.stage(new, new.data, serial=2, apply=Apply.NOW)
+    running.steps(20)
+    assert running.overlays == {f"{old.digest}-1.qcow2", f"{new.digest}-2.qcow2"}
+
+    running.stage(old, old.data, serial=3, apply=Apply.NOW)
+    running.steps(20)
+
+    assert running.overlays == {f"{new.digest}-2.qcow2", f"{old.digest}-3.qcow2"}
