@@ -102,7 +102,8 @@ class Hypervisor:
             machine = _find(libvirtd, name)
             if machine is None or not machine.isActive():
                 return
-            machine.shutdownFlags(libvirt.VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN)
+            with _unless_off():
+                machine.shutdownFlags(libvirt.VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN)
         with suppress(Unreachable):  # a guest that goes does not answer
             self._agent(name, "guest-shutdown", {"mode": "powerdown"})
 
@@ -112,11 +113,8 @@ class Hypervisor:
             machine = _find(libvirtd, name)
             if machine is None:
                 return
-            try:
+            with _unless_off():
                 machine.destroy()
-            except libvirt.libvirtError as error:
-                if error.get_error_code() != libvirt.VIR_ERR_OPERATION_INVALID:  # it ended by itself
-                    raise
 
     def state(self, name: str) -> MachineState:
         """What the machine does now."""
@@ -301,6 +299,16 @@ def _find(libvirtd: Any, name: str) -> Any:
         if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
             return None
         raise
+
+
+@contextmanager
+def _unless_off() -> Iterator[None]:
+    """A machine may end by itself just before it is told to."""
+    try:
+        yield
+    except libvirt.libvirtError as error:
+        if error.get_error_code() != libvirt.VIR_ERR_OPERATION_INVALID:
+            raise
 
 
 def _forget(machine: Any) -> None:
