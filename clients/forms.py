@@ -81,6 +81,10 @@ class ConfirmForm(ReasonForm):
 
 
 class EnrolmentTokenForm(forms.ModelForm[EnrolmentToken]):
+    group = forms.ModelChoiceField(
+        Group.objects.all(), required=False, label=_("Group"), empty_label=_("no group")
+    )
+
     class Meta:
         model = EnrolmentToken
         fields = ["group", "approved"]

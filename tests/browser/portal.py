@@ -1,0 +1,88 @@
+"""A running portal and a browser that looks at it; for the browser tests and the pictures of the pages."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from tests.lab.server import Server
+
+CHROMIUM = "/usr/bin/chromium"
+PAGES = {
+    "home": "/",
+    "pcs": "/pcs/",
+    "pc": "/pcs/{pc}/",
+    "revoke": "/pcs/{pc}/revoke/",
+    "groups": "/groups/",
+    "group": "/groups/{group}/",
+    "automatic": "/groups/{group}/automatic/",
+    "rollback": "/groups/{group}/rollback/",
+    "images": "/images/",
+    "image": "/images/{image}/",
+    "upload": "/images/{image}/upload/",
+    "distributions": "/distributions/",
+    "distribute": "/distributions/new/",
+    "distribution": "/distributions/{distribution}/",
+    "enrolment": "/enrolment/",
+    "keys": "/keys/",
+    "audit": "/audit/",
+    "api-tokens": "/my/tokens/",
+}
+_IDS = """
+from clients.models import Client, Group
+from imaging.models import Distribution, MasterImage
+print(Client.objects.get(name="pc-sales-04").pk, Group.objects.get(name="sales").pk,
+      MasterImage.objects.get(name="office-desktop").pk,
+      Distribution.objects.filter(group__name="sales")[0].pk)
+"""
+
+
+class Portal(Server):
+    """An installation with a small company in it. Without worker and clock: nothing moves unless told."""
+
+    def __enter__(self) -> "Portal":
+        (self.directory / "data").mkdir(parents=True, exist_ok=True)
+        try:
+            self.start_redis()
+            self._set_up()
+            self.act("company")
+            self.start_web()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def act(self, verb: str, *words: str | int) -> None:
+        """Lets the cast do something: `act("fetch", "pc-sales-03", 80)`."""
+        self.shell(
+            "from django.utils import timezone\nfrom tests.browser import cast\n"
+            f"cast.{verb}(*{words!r}, now=timezone.now())"
+        )
+
+    def addresses(self) -> dict[str, str]:
+        """Every page by name."""
+        pc, group, image, distribution = self.shell(_IDS).split()
+        ids = {"pc": pc, "group": group, "image": image, "distribution": distribution}
+        return {name: self.url + path.format(**ids) for name, path in PAGES.items()}
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """Debian's browser, without a screen."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+def log_in(context: BrowserContext, portal: Server) -> Page:
+    """A page on which the administrator is logged in."""
+    page = context.new_page()
+    page.goto(f"{portal.url}/login/")
+    page.fill("#id_username", portal.username)
+    page.fill("#id_password", portal.password)
+    page.click("main form button")
+    page.wait_for_url(f"{portal.url}/")
+    return page

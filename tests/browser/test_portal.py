@@ -1,0 +1,134 @@
+"""The portal in a real browser: live pages, the strict policy, narrow screens."""
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect
+
+from tests.browser.portal import Portal, chromium, log_in
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def portal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Portal]:
+    with Portal(tmp_path_factory.mktemp("portal")) as portal:
+        yield portal
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def page(browser: Browser, portal: Portal) -> Iterator[Page]:
+    """A page on which the administrator is logged in."""
+    context = browser.new_context(locale="en", viewport={"width": 1280, "height": 800})
+    yield log_in(context, portal)
+    context.close()
+
+
+def test_a_distribution_page_follows_a_pc_without_being_loaded_again(page: Page, portal: Portal) -> None:
+    page.goto(portal.addresses()["distribution"])
+    page.wait_for_function("document.documentElement.dataset.live === 'on'")
+    page.evaluate("window.loadedOnce = true")
+    row = page.get_by_role("row").filter(has_text="pc-sales-03")
+
+    portal.act("fetch", "pc-sales-03", 87)
+    expect(row).to_contain_text("382.8 MB")
+
+    portal.act("boot", "pc-sales-03")
+    expect(row).to_contain_text("booted")
+    assert page.evaluate("window.loadedOnce") is True
+
+
+def test_a_page_finds_its_way_back_after_the_server_was_away(page: Page, portal: Portal) -> None:
+    page.goto(portal.addresses()["distribution"])
+    page.wait_for_function("document.documentElement.dataset.live === 'on'")
+
+    portal.web.kill()
+    page.wait_for_function("document.documentElement.dataset.live === 'off'")
+    portal.act("fetch", "pc-sales-05", 50)
+    portal.start_web()
+
+    row = page.get_by_role("row").filter(has_text="pc-sales-05")
+    expect(row).to_contain_text("fetching", timeout=30_000)
+
+
+def test_rows_that_somebody_is_choosing_are_not_taken_away(page: Page, portal: Portal) -> None:
+    page.goto(f"{portal.url}/pcs/?q=new")
+    page.wait_for_function("document.documentElement.dataset.live === 'on'")
+    box = page.get_by_role("checkbox", name="pc-new-01")
+    box.check()
+
+    portal.act("enrol_more", "pc-new-03")
+    with page.expect_response(lambda answer: "/pcs/" in answer.url) as fetched:
+        # Still chosen: the part is fetched again only when nothing is.
+        assert box.is_checked()
+        box.uncheck()
+
+    assert fetched.value.ok
+    expect(page.get_by_role("link", name="pc-new-03")).to_be_visible()
+
+
+def test_no_page_breaks_the_policy_or_says_an_error(page: Page, portal: Portal) -> None:
+    said: list[str] = []
+
+    def hear(message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            said.append(f"{page.url}: {message.text}")
+
+    page.on("console", hear)
+    page.on("pageerror", lambda error: said.append(f"{page.url}: {error}"))
+    for address in portal.addresses().values():
+        page.goto(address)
+        page.wait_for_load_state("networkidle")
+
+    assert said == []
+
+
+@pytest.mark.parametrize("language", ["ja", "en"])
+def test_no_page_scrolls_sideways_on_a_telephone(page: Page, portal: Portal, language: str) -> None:
+    page.set_viewport_size({"width": 390, "height": 800})
+    page.context.add_cookies([{"name": "django_language", "value": language, "url": portal.url}])
+
+    for name, address in portal.addresses().items():
+        page.goto(address)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390, name
+
+
+def test_the_menu_opens_on_a_telephone_by_keyboard(page: Page, portal: Portal) -> None:
+    page.set_viewport_size({"width": 390, "height": 800})
+    page.goto(portal.url)
+    link = page.get_by_role("link", name="Audit log")
+    expect(link).to_be_hidden()
+
+    page.get_by_role("button", name="Menu").focus()
+    page.keyboard.press("Enter")
+
+    expect(link).to_be_visible()
+
+
+def test_dark_follows_the_system_until_one_chooses(browser: Browser, portal: Portal) -> None:
+    context = browser.new_context(color_scheme="dark", locale="en")
+    page = log_in(context, portal)
+    theme = "document.documentElement.dataset.bsTheme"
+    assert page.evaluate(theme) == "dark"
+
+    page.get_by_role("button", name="Dark or light").click()
+    page.reload()
+    assert page.evaluate(theme) == "light"
+    context.close()
+
+
+def test_the_pages_work_without_javascript(browser: Browser, portal: Portal) -> None:
+    context = browser.new_context(java_script_enabled=False, locale="en")
+    page = log_in(context, portal)
+
+    page.goto(portal.addresses()["rollback"])
+    page.get_by_role("button", name="Roll back").click()
+
+    expect(page.get_by_role("heading", level=1)).to_contain_text("office-desktop@1")
+    context.close()
