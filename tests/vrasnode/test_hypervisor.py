@@ -99,6 +99,16 @@ def test_the_next_start_takes_the_new_definition(hypervisor: Hypervisor, vm: Cli
     assert hypervisor.metadata(vm.name) == V2
 
 
+def test_a_machine_that_is_off_may_be_told_to_end(hypervisor: Hypervisor, vm: ClientVm) -> None:
+    hypervisor.start(client_vm_xml(vm))
+    hypervisor.destroy(vm.name)
+
+    hypervisor.destroy(vm.name)
+    hypervisor.shut_down(vm.name)
+
+    assert hypervisor.state(vm.name) is MachineState.STOPPED
+
+
 def test_efi_firmware_keeps_its_settings_where_it_is_told(
     hypervisor: Hypervisor, vm: ClientVm, tmp_path: Path
 ) -> None:
