@@ -14,7 +14,7 @@ import urllib3
 from config.demo import bootimage
 from config.demo.bootimage import BootImages
 from config.demo.office import GROUP, IMAGE, DemoPc, Office
-from vrasnode.chunks import manifest
+from vrasnode.chunks import framemap, manifest
 from vrasnode.chunks.hashing import digest_of
 from vrasnode.errors import VrasError
 from vrasnode.slots import Slots, Version
@@ -44,6 +44,14 @@ class Walk:
         number = self.version(name)
         versions: list[dict[str, Any]] = self.office.ctl("image", "show", IMAGE)["versions"]
         return next(version for version in versions if version["number"] == number)
+
+    def frames(self, name: str) -> list[tuple[str, int, int]]:
+        """Where the server keeps each chunk of a version: pack id, offset and length in bytes."""
+        kept = self.office.server.data / "store" / "manifests" / self.record(name)["manifest"]
+        listed = manifest.read_named(kept.with_suffix(".manifest").read_bytes(), kept.name)
+        data = kept.with_suffix(".frames").read_bytes()
+        frames = framemap.decode(data, chunks=len(listed), chunk_bytes=listed.header.chunk_bytes)
+        return [frames.place(index) for index in range(len(frames))]
 
     def distribute(self, name: str, *more: str) -> int:
         """Starts bringing a version to the PCs, to run at once; returns the distribution's id."""

@@ -1,4 +1,4 @@
-"""Power cuts and lost parts: kill -9 at any moment, wrong bytes anywhere (rows T2, T3). Old or new, never neither."""
+"""Power cuts and wrong bytes at any moment and anywhere (rows T2, T3): old or new, never neither."""
 
 import random
 from pathlib import Path
@@ -34,7 +34,7 @@ def cut_power_and_go_on(walk: Walk, seed: int) -> None:
     delta = walk.record("v2")["new_bytes"]
     received = walk.office.received_bytes()
     distribution = walk.distribute("v2", "--rate", SLOW_RATE)
-    moment = random.Random(seed).uniform(0, WINDOW_S)  # noqa: S311
+    moment = random.Random(seed).uniform(0, WINDOW_S)
 
     walk.pause(moment)
     walk.pc.agent.kill()
@@ -129,12 +129,11 @@ def test_a_flipped_bit_in_a_staged_image_is_fetched_again_and_never_booted(walk:
 def test_a_flipped_bit_in_the_store_is_never_booted_and_said(walk: Walk) -> None:
     walk.bring_to("v1")
     forget_the_other_slot(walk.pc, walk)
-    number = walk.version("v2")
-    packs = sorted(
-        (walk.office.server.data / "store" / "packs").glob("*/*.pack"), key=lambda path: path.stat().st_mtime
-    )
-    damaged = next(path for path in packs if path.stat().st_size <= 2 * walk.record("v2")["new_bytes"])
-    flip(damaged, 5000)
+    old, new = walk.frames("v1"), walk.frames("v2")
+    pack, offset, length = next(place for place in new if place[0] not in {pack for pack, _, _ in old})
+    damaged = walk.office.server.data / "store" / "packs" / pack[:2] / f"{pack}.pack"
+    middle = offset + length // 2
+    flip(damaged, middle)
 
     distribution = walk.distribute("v2")
     delivery = walk.ended(distribution)
@@ -143,10 +142,9 @@ def test_a_flipped_bit_in_the_store_is_never_booted_and_said(walk: Walk) -> None
     assert delivery["refetched_chunks"] >= 1
     assert walk.runs("v1")
 
-    flip(damaged, 5000)
+    flip(damaged, middle)
     walk.office.ctl("distribution", "retry", str(distribution))
     walk.wait("the retry", lambda: walk.delivery(distribution)["state"] == "booted")
-    assert walk.version("v2") == number
     assert walk.runs("v2")
 
 
