@@ -143,14 +143,14 @@ REST_FRAMEWORK = {
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "OpenVRAS",
-    "DESCRIPTION": "Master images for groups of PCs. Errors are RFC 9457 problem details with a stable `code`.",
+    "DESCRIPTION": "Master images for groups of PCs. Errors are RFC 9457 problem details with a `code`.",
     "VERSION": "1",
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_PERMISSIONS": ["rest_framework.permissions.IsAuthenticated"],
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "SWAGGER_UI_DIST": "SIDECAR",
     "ENUM_NAME_OVERRIDES": {
-        "ApplyEnum": "vrasnode.wire.imaging.Apply",
+        "ApplyEnum": "imaging.serializers.APPLY",
         "ClientStateEnum": "clients.models.Client.State",
         "VersionStateEnum": "imaging.models.ImageVersion.State",
         "DeliveryStateEnum": "imaging.models.Delivery.State",

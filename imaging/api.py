@@ -39,6 +39,7 @@ from vrasnode.wire.imaging import Apply
 DIGEST_BYTES = 32
 MAX_DIGESTS = 1 << 17
 BYTES: Any = {"application/octet-stream": OpenApiTypes.BINARY}
+GIVES_BYTES: Any = {(200, "application/octet-stream"): OpenApiTypes.BINARY}
 
 
 class BytesParser(BaseParser):
@@ -129,7 +130,7 @@ class ImageVersionViewSet(viewsets.ReadOnlyModelViewSet[ImageVersion]):
         "number": ["exact", "gte", "lt"],
     }
 
-    @extend_schema(request=BYTES, responses=BYTES)
+    @extend_schema(request=BYTES, responses=GIVES_BYTES)
     @action(detail=False, methods=["post"], parser_classes=[BytesParser])
     def missing(self, request: Request) -> HttpResponse:
         """Which of these chunks (32-byte digests, one after another) does the store lack? A bitmap, most
@@ -142,7 +143,8 @@ class ImageVersionViewSet(viewsets.ReadOnlyModelViewSet[ImageVersion]):
         digests = [data[start : start + DIGEST_BYTES] for start in range(0, len(data), DIGEST_BYTES)]
         return HttpResponse(publishing.missing(digests), content_type="application/octet-stream")
 
-    @extend_schema(request=BYTES, responses=ImageVersionSerializer)
+    @extend_schema(methods=["GET"], responses=GIVES_BYTES)
+    @extend_schema(methods=["PUT"], request=BYTES, responses=ImageVersionSerializer)
     @action(detail=True, methods=["put", "get"], parser_classes=[BytesParser])
     def manifest(self, request: Request, pk: str) -> Any:
         """PUT seals an upload with its signed manifest; GET gives the manifest of a version."""

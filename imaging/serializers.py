@@ -8,7 +8,7 @@ from clients.models import Group
 from imaging.models import Delivery, Distribution, ImageVersion, MasterImage, Subscription
 from vrasnode.wire.imaging import Apply
 
-APPLY = [(Apply.NEXT_START.value, "at the next start"), (Apply.NOW.value, "now")]
+APPLY = list(Distribution._meta.get_field("apply").choices or [])
 
 
 class ImageVersionSerializer(serializers.ModelSerializer[ImageVersion]):

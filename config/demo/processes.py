@@ -98,7 +98,7 @@ class Child:
 
 
 def run(argv: Sequence[str], *, env: Mapping[str, str] | None = None, timeout_s: float = 600) -> str:
-    """Runs a command to its end and returns its output. Raises HostBroken(command_failed) with what it said."""
+    """Runs a command and returns its output. Raises HostBroken(command_failed) with what it said."""
     done = subprocess.run(
         argv,
         env={**os.environ, **(env or {})},

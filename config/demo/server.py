@@ -130,17 +130,18 @@ class DemoServer:
         python = sys.executable
         celery = [python, "-m", "celery", "--app", "config"]
         undo.callback(self._remove_run_directory)
+        fds = [listener.fileno() for listener in self._listeners]
         commands: dict[str, list[str]] = {
             "redis": [
-                "redis-server", "--port", "0", "--unixsocket", str(self._redis_socket), "--dir", str(self.data),
-                "--save", "60 1", "--dbfilename", "redis.rdb", "--loglevel", "warning",
+                "redis-server", "--port", "0", "--unixsocket", str(self._redis_socket),
+                "--dir", str(self.data), "--save", "60 1", "--dbfilename", "redis.rdb", "--loglevel", "warning",
             ],
-            "web": [python, "-m", "config.demo.web", *(str(listener.fileno()) for listener in self._listeners)],
+            "web": [python, "-m", "config.demo.web", *map(str, fds)],
             "worker": [*celery, "worker", "--pool", "solo", "--loglevel", "warning", "--without-gossip",
                        "--without-mingle"],
-            "beat": [*celery, "beat", "--schedule", str(self.data / "beat"), "--pidfile", "", "--loglevel", "warning"],
+            "beat": [*celery, "beat", "--schedule", str(self.data / "beat"), "--pidfile", "",
+                     "--loglevel", "warning"],
         }  # fmt: skip
-        fds = [listener.fileno() for listener in self._listeners]
         for name, argv in commands.items():
             log = self.data / "log" / f"{name}.log"
             child = Child(name, argv, log=log, env=self.env, pass_fds=fds if name == "web" else ())

@@ -89,8 +89,8 @@ class Story:
 def line(step: Step) -> str:
     """A step as a row of the table."""
     proven = f"{len(step.proven)}/{len(step.proven) + len(step.failed)}"
-    row = f"{step.name:<12} {step.version:<20} {step.received_bytes / 1e6:>9.1f} MB {step.seconds:>7.1f} s   {proven}"
-    return "\n".join([row, *(f"    {pc}: {why}" for pc, why in step.failed.items())])
+    row = f"{step.name:<12} {step.version:<20} {step.received_bytes / 1e6:>9.1f} MB {step.seconds:>7.1f} s"
+    return "\n".join([f"{row}   {proven}", *(f"    {pc}: {why}" for pc, why in step.failed.items())])
 
 
 HEADER = f"{'step':<12} {'version':<20} {'to the PCs':>12} {'time':>9}   proven from inside the guests"

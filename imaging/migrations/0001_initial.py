@@ -127,7 +127,7 @@ class Migration(migrations.Migration):
                 ('boot_s', models.FloatField(editable=False, null=True)),
                 ('code', models.CharField(blank=True, editable=False, max_length=60, verbose_name='code')),
                 ('words', models.CharField(blank=True, editable=False, max_length=500, verbose_name='what happened')),
-                ('changed_at', models.DateTimeField(auto_now=True, verbose_name='changed')),
+                ('changed_at', models.DateTimeField(auto_now_add=True, verbose_name='changed')),
                 ('client', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='deliveries', to='clients.client', verbose_name='PC')),
                 ('distribution', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='deliveries', to='imaging.distribution', verbose_name='distribution')),
             ],

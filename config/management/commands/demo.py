@@ -24,8 +24,8 @@ LOOK_EVERY_S = 1.0
 
 class Command(BaseCommand):
     help = (
-        "Starts a private server and PCs, each with its own agent and libvirt, publishes a real bootable image "
-        "and distributes it. Ctrl-C ends everything. --once plays the main job and ends."
+        "Starts a private server and PCs, each with its own agent and libvirt, publishes a real bootable "
+        "image and distributes it. Ctrl-C ends everything. --once plays the main job and ends."
     )
     requires_system_checks: list[str] = []
 
