@@ -27,6 +27,7 @@ PAGE = 1000
 QUICK_S = (0.2, 0.5, 1.0)
 PATIENT_S = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)  # a server that is started again answers within these
 _TROUBLE = {500, 502, 503, 504}
+_WHO_ARE_YOU = {"authentication_failed", "not_authenticated"}  # also the codes of a 403
 _OCTETS = "application/octet-stream"
 
 
@@ -191,7 +192,7 @@ def _refusal(answer: urllib3.BaseHTTPResponse, url: str) -> Refused | Unreachabl
             f"{url} answered HTTP {answer.status} without a reason. Is it the address of the server itself?",
             status=answer.status,
         )
-    if answer.status == 401:
+    if answer.status == 401 or code in _WHO_ARE_YOU:
         return NotLoggedIn(code, words)
     return ServerRefused(code, words, status=answer.status)
 
