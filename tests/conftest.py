@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.utils import timezone
 
@@ -14,7 +15,22 @@ from imaging import store as stores
 from imaging.models import MasterImage
 from tests.pcs import FakePc
 
-pytest_plugins = ["tests.lab.redis", "tests.lab.libvirtd", "tests.lab.lan", "tests.lab.server", "tests.lab.office"]
+pytest_plugins = [
+    "tests.lab.redis",
+    "tests.lab.libvirtd",
+    "tests.lab.lan",
+    "tests.lab.server",
+    "tests.lab.office",
+    "tests.lab.postgres",
+]
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """SQLite in a file, as an installation has it: in memory, threads meet locks of its own."""
+    database = settings.DATABASES["default"]
+    if database["ENGINE"].endswith("sqlite3"):
+        database["TEST"]["NAME"] = str(tmp_path_factory.mktemp("database") / "test.sqlite3")
 
 
 @pytest.fixture
@@ -24,10 +40,12 @@ def now() -> datetime:
 
 
 @pytest.fixture
-def installation(tmp_path: Path, settings: object, db: None, now: datetime) -> signing.KeyStore:
+def installation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, db: None, now: datetime
+) -> signing.KeyStore:
     """Keys and an empty chunk store of this test's own."""
-    settings.KEYS = tmp_path / "keys"  # type: ignore[attr-defined]
-    settings.STORE = tmp_path / "store"  # type: ignore[attr-defined]
+    monkeypatch.setattr(settings, "KEYS", tmp_path / "keys")
+    monkeypatch.setattr(settings, "STORE", tmp_path / "store")
     stores.store.cache_clear()
     keys = signing.store()
     keys.create(name="Test", now=now)
@@ -65,5 +83,3 @@ def pc(enrol: Callable[..., FakePc], sales: Group) -> FakePc:
 def desktop(db: None) -> MasterImage:
     """A master image without versions."""
     return MasterImage.objects.create(name="office-desktop")
-
-

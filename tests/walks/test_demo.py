@@ -1,0 +1,86 @@
+"""`manage.py demo` as a new user tries it: it says where to look, Ctrl-C ends all of it, it goes on."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import urllib3
+
+from config.demo.bootimage import BootImages
+from config.demo.processes import wait_for
+
+pytestmark = pytest.mark.slow
+ROOT = Path(__file__).resolve().parents[2]
+END = "Ctrl-C ends everything."
+
+
+@contextmanager
+def demo(data: Path, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """The demo with one PC, running and at rest; killed when the test fails in between."""
+    argv = [sys.executable, "manage.py", "demo", "--pcs", "1", "--port", "0", "--json", "--data", str(data)]
+    with log.open("wb") as file:
+        process = subprocess.Popen(
+            argv, cwd=ROOT, stdout=file, stderr=subprocess.STDOUT, start_new_session=True
+        )
+    try:
+        wait_for("the demo", lambda: END in log.read_text() or process.poll() is not None, timeout_s=180)
+        assert process.poll() is None, log.read_text()
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+
+
+def interrupt(process: subprocess.Popen[bytes]) -> int:
+    """Ctrl-C."""
+    process.send_signal(signal.SIGINT)
+    return process.wait(90)
+
+
+def left_of(data: Path) -> list[str]:
+    """Command lines of processes that still have to do with this data directory."""
+    left = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue
+        if str(data) in words and str(os.getpid()) not in path.parts:
+            left.append(words)
+    return left
+
+
+def report_of(log: Path) -> dict[str, object]:
+    line = next(line for line in log.read_text().splitlines() if line.startswith("{"))
+    found: dict[str, object] = json.loads(line)
+    return found
+
+
+def test_ctrl_c_ends_everything_and_the_next_start_goes_on(tmp_path: Path, boot_images: BootImages) -> None:
+    data, log = tmp_path / "data", tmp_path / "log"
+    with demo(data, log) as process:
+        url = str(report_of(log)["url"])
+        password = (data / "server" / "admin-password").read_text()
+        assert password in log.read_text()
+        assert urllib3.request("GET", f"{url}/healthz").status == 200
+        assert report_of(log)["ok"]
+
+        assert interrupt(process) == 0
+
+    assert left_of(data) == []
+    assert not list(Path("/run/netns").glob(f"openvras-{process.pid}-*"))
+
+    again = tmp_path / "again"
+    with demo(data, again) as process:
+        assert password in again.read_text()
+        assert report_of(again)["steps"] == []
+
+        assert interrupt(process) == 0
+    assert left_of(data) == []
