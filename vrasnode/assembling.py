@@ -170,7 +170,7 @@ class Assembly:
             self._check_room(len(to_fetch), len(picks))
             self.progress.total_bytes = self.progress.done_bytes + _frame_bytes(frames, to_fetch)
             jobs = (partial(self._fetch, wanted) for wanted in frames.ranges(to_fetch))
-            lanes.append(crew.Lane(jobs, width=self._fetcher.fetch.connections, name="fetch"))
+            lanes.append(crew.Lane(jobs, width=self._fetcher.connections, name="fetch"))
         yield from self._run(lanes)
 
     def _seedable(self, entries: Iterable[int]) -> Iterator[int]:

@@ -17,6 +17,7 @@ from vrasnode.errors import Refused, Unreachable
 from vrasnode.wire.imaging import Fetch
 
 BURST_S = 0.25
+CONNECTION_BYTES_S = 8 << 20  # what one connection brings easily
 
 
 class Body(Protocol):
@@ -83,6 +84,17 @@ class Fetcher:
     def fetch(self, fetch: Fetch) -> None:
         self._fetch = fetch
         self._throttle.rate_bytes_s = fetch.rate_bytes_s
+
+    @property
+    def connections(self) -> int:
+        """How many ranges to ask for at once. Each keeps its buffers full, which a kill throws away: so no
+        more of them than the rate needs."""
+        rate = self._fetch.rate_bytes_s
+        return (
+            self._fetch.connections
+            if rate is None
+            else min(self._fetch.connections, 1 + rate // CONNECTION_BYTES_S)
+        )
 
     def manifest(self) -> bytes:
         """The manifest's bytes, of nobody knows whom."""

@@ -55,7 +55,7 @@ MAX_PROBLEM_BYTES = 64 << 10
 urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
 
 # What lies in socket buffers when this process is killed has to be fetched again, so there is little of it.
-_SMALL_BUFFER = (socket.SOL_SOCKET, socket.SO_RCVBUF, 256 << 10)
+_SMALL_BUFFER = (socket.SOL_SOCKET, socket.SO_RCVBUF, 128 << 10)
 
 
 @dataclass(frozen=True, kw_only=True)

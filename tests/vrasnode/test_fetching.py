@@ -130,3 +130,10 @@ def test_a_rate_may_be_changed_or_lifted_at_any_time() -> None:
     throttle.take(1 << 30)
 
     assert time.now == 100.0
+
+
+@pytest.mark.parametrize(("rate", "connections"), [(None, 4), (1000, 1), (10 << 20, 2), (1 << 30, 4)])
+def test_a_low_rate_needs_few_connections(rate: int | None, connections: int) -> None:
+    fetch = Fetch(manifest_path="/m", frames_path="/f", packs_path="/p/", rate_bytes_s=rate, connections=4)
+
+    assert fetcher(Shelf(), fetch).connections == connections
