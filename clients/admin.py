@@ -1,6 +1,6 @@
 """The operator's door to the registry: looks at everything, acts by the same verbs as every door."""
 
-from typing import Any, ClassVar
+from typing import Any
 
 from django.conf import settings
 from django.contrib import admin, messages
@@ -57,8 +57,8 @@ class ClientAdmin(Acting):
     list_display = ["name", "group", "state", "last_seen", "certificate_expires"]
     list_filter = ["state", "group"]
     search_fields = ["name", "group__name"]
-    actions: ClassVar = ["approve", "revoke"]
-    exclude: ClassVar = ["signing_key", "hpke_key"]
+    actions = ["approve", "revoke"]
+    exclude = ["signing_key", "hpke_key"]
 
     @admin.action(description=gettext_lazy("Approve the selected PCs"))
     def approve(self, request: HttpRequest, queryset: QuerySet[Client]) -> None:
@@ -77,8 +77,8 @@ class ClientAdmin(Acting):
 class PublisherKeyAdmin(Acting):
     list_display = ["name", "fingerprint", "state", "created_at"]
     list_filter = ["state"]
-    actions: ClassVar = ["endorse", "revoke"]
-    exclude: ClassVar = ["public_key", "statement"]
+    actions = ["endorse", "revoke"]
+    exclude = ["public_key", "statement"]
 
     @admin.action(description=gettext_lazy("Endorse the selected keys"))
     def endorse(self, request: HttpRequest, queryset: QuerySet[PublisherKey]) -> None:
@@ -96,13 +96,13 @@ class PublisherKeyAdmin(Acting):
 @admin.register(EnrolmentToken)
 class EnrolmentTokenAdmin(ReadOnly):
     list_display = ["id", "group", "approved", "created_by", "expires_at", "used_by"]
-    exclude: ClassVar = ["secret_hash"]
+    exclude = ["secret_hash"]
 
 
 @admin.register(ApiToken)
 class ApiTokenAdmin(ReadOnly):
     list_display = ["id", "user", "name", "scope", "expires_at", "last_used"]
-    exclude: ClassVar = ["secret_hash"]
+    exclude = ["secret_hash"]
 
 
 @admin.register(Event)

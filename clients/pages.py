@@ -29,7 +29,7 @@ def staff(view: View[P]) -> View[P]:
     """A page for administrators; others get a 403 that says whom to ask. Never cached."""
 
     @functools.wraps(view)
-    def guarded(request: HttpRequest, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
+    def guarded(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
         if not (request.user.is_authenticated and request.user.is_staff):
             raise PermissionDenied
         response = view(request, *args, **kwargs)

@@ -1,7 +1,5 @@
 """The operator's door to Workgroup Desktop: looks at everything, acts by the same verbs as every door."""
 
-from typing import ClassVar
-
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
@@ -25,7 +23,7 @@ class ImageVersionAdmin(Acting):
     list_display = ["__str__", "state", "note", "size_bytes", "new_bytes", "published_by", "created_at"]
     list_filter = ["state", "image"]
     list_select_related = ["image"]
-    actions: ClassVar = ["retire"]
+    actions = ["retire"]
 
     @admin.action(description=gettext_lazy("Retire the selected versions"))
     def retire(self, request: HttpRequest, queryset: QuerySet[ImageVersion]) -> None:
@@ -39,7 +37,7 @@ class DistributionAdmin(Acting):
     list_display = ["__str__", "kind", "state", "created_by", "created_at", "finished_at"]
     list_filter = ["state", "kind", "group"]
     list_select_related = ["version__image", "group"]
-    actions: ClassVar = ["retry"]
+    actions = ["retry"]
 
     @admin.action(description=gettext_lazy("Retry the failed PCs of the selected distributions"))
     def retry(self, request: HttpRequest, queryset: QuerySet[Distribution]) -> None:
@@ -54,7 +52,7 @@ class DeliveryAdmin(ReadOnly):
     list_filter = ["state"]
     search_fields = ["client__name", "code"]
     list_select_related = ["client", "distribution__version__image", "distribution__group"]
-    exclude: ClassVar = ["assignment"]
+    exclude = ["assignment"]
 
 
 @admin.register(Subscription)

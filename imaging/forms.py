@@ -114,7 +114,8 @@ class RollbackForm(TermsForm):
     field_order = ["version", "apply", "wave_size", "rate_mib_s"]
 
     def __init__(self, *args: Any, before: ImageVersion, **kwargs: Any) -> None:
-        super().__init__(*args, initial={"version": before.pk}, **kwargs)
+        kwargs["initial"] = {"version": before.pk}
+        super().__init__(*args, **kwargs)
         older = ready_versions().filter(image=before.image, number__lte=before.number)
         self.fields["version"].queryset = older  # type: ignore[attr-defined]
 

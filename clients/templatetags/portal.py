@@ -148,5 +148,5 @@ def field(bound: BoundField) -> dict[str, Any]:
     widget = bound.field.widget
     checkbox = isinstance(widget, CheckboxInput)
     css = "form-check-input" if checkbox else "form-select" if isinstance(widget, Select) else "form-control"
-    attrs = {"class": f"{css} is-invalid" if bound.errors else css}
+    attrs: dict[str, str | bool] = {"class": f"{css} is-invalid" if bound.errors else css}
     return {"field": bound, "control": bound.as_widget(attrs=attrs), "checkbox": checkbox}

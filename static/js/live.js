@@ -13,7 +13,7 @@
   // Somebody is choosing rows or writing in this part: it waits until they are done.
   const busy = (part) =>
     part.querySelector("tbody input[type=checkbox]:checked") !== null ||
-    part.querySelector("input:focus, select:focus, textarea:focus") !== null;
+    part.querySelector("input:not([type=checkbox]):focus, select:focus, textarea:focus") !== null;
 
   const refresh = (id) => {
     due.delete(id);

@@ -32,7 +32,7 @@ def page(browser: Browser, portal: Portal) -> Iterator[Page]:
 
 def test_a_distribution_page_follows_a_pc_without_being_loaded_again(page: Page, portal: Portal) -> None:
     page.goto(portal.addresses()["distribution"])
-    page.wait_for_function("document.documentElement.dataset.live === 'on'")
+    expect(page.locator("html")).to_have_attribute("data-live", "on", timeout=30_000)
     page.evaluate("window.loadedOnce = true")
     row = page.get_by_role("row").filter(has_text="pc-sales-03")
 
@@ -46,10 +46,10 @@ def test_a_distribution_page_follows_a_pc_without_being_loaded_again(page: Page,
 
 def test_a_page_finds_its_way_back_after_the_server_was_away(page: Page, portal: Portal) -> None:
     page.goto(portal.addresses()["distribution"])
-    page.wait_for_function("document.documentElement.dataset.live === 'on'")
+    expect(page.locator("html")).to_have_attribute("data-live", "on", timeout=30_000)
 
     portal.web.kill()
-    page.wait_for_function("document.documentElement.dataset.live === 'off'")
+    expect(page.locator("html")).to_have_attribute("data-live", "off", timeout=30_000)
     portal.act("fetch", "pc-sales-05", 50)
     portal.start_web()
 
@@ -59,7 +59,7 @@ def test_a_page_finds_its_way_back_after_the_server_was_away(page: Page, portal:
 
 def test_rows_that_somebody_is_choosing_are_not_taken_away(page: Page, portal: Portal) -> None:
     page.goto(f"{portal.url}/pcs/?q=new")
-    page.wait_for_function("document.documentElement.dataset.live === 'on'")
+    expect(page.locator("html")).to_have_attribute("data-live", "on", timeout=30_000)
     box = page.get_by_role("checkbox", name="pc-new-01")
     box.check()
 
