@@ -34,9 +34,7 @@ class Wire:
     ) -> None:
         self._open.set()
         for each in (self._listener, *self._sockets):
-            with suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
-            each.close()
+            _end(each)
 
     def hold_at(self, up_bytes: int) -> None:
         """Lets no byte pass to the server once so many have; `held` is set then."""
@@ -47,8 +45,7 @@ class Wire:
         """Ends what is held, and lets later connections pass."""
         self._hold_at = None
         for each in self._sockets:
-            with suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
+            _end(each)
         self._open.set()
 
     def _accept(self) -> None:
@@ -77,3 +74,10 @@ def _pump(source: socket.socket, target: socket.socket) -> None:
         while data := source.recv(PIECE):
             target.sendall(data)
         target.shutdown(socket.SHUT_WR)
+
+
+def _end(each: socket.socket) -> None:
+    """Wakes who waits at the socket, and lets the other side see that it is gone."""
+    with suppress(OSError):
+        each.shutdown(socket.SHUT_RDWR)
+    each.close()
