@@ -59,7 +59,7 @@ def of(clients: Iterable[Client], *, now: datetime) -> dict[uuid.UUID, Presence]
 
 
 def keep(*, now: datetime) -> int:
-    """Writes what was heard lately to the rows, so that a restart of Redis loses a minute; returns how many."""
+    """Writes what was heard lately to the rows: a restart of Redis loses a minute. Returns how many."""
     fresh = now - timedelta(minutes=5)
     rows = []
     for key, raw in quickstore.client().hscan_iter(HEARD, count=1000):

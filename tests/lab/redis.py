@@ -1,4 +1,4 @@
-"""A private Redis for the tests of one process: Django uses it from the first test that touches the database."""
+"""A private Redis for the tests of one process; Django uses it from the first test with a database."""
 
 import tempfile
 from collections.abc import Iterator

@@ -5,6 +5,7 @@ So role keys rotate without enrolling anew. This module only verifies and states
 keys are read by `clients/signing.py` (server), `vrasctl` (publisher) and `vrasnode/identity.py` (PC).
 """
 
+import base64
 import hashlib
 from collections.abc import Sequence
 from datetime import datetime
@@ -16,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from vrasnode.errors import Refused
-from vrasnode.wire.codec import Message, decode, encode
+from vrasnode.wire.codec import Message, decode
 
 T = TypeVar("T")
 
@@ -65,9 +66,13 @@ def opened(signed: Signed, role: Role, public_key: bytes) -> bytes:
     if fingerprint(public_key) != signed.key:
         raise Refused("wrong_key", f"Signed by key {signed.key}, expected {fingerprint(public_key)}.")
     try:
-        Ed25519PublicKey.from_public_bytes(public_key).verify(signed.signature, _domain(role) + signed.payload)
+        Ed25519PublicKey.from_public_bytes(public_key).verify(
+            signed.signature, _domain(role) + signed.payload
+        )
     except (InvalidSignature, ValueError) as error:
-        raise Refused("bad_signature", f"The {role} signature by key {signed.key} does not verify.") from error
+        raise Refused(
+            "bad_signature", f"The {role} signature by key {signed.key} does not verify."
+        ) from error
     return signed.payload
 
 
@@ -91,9 +96,9 @@ class Keyring:
         """
         key = self.keys.get((role, signed.key))
         if key is None:
-            raise Refused("unknown_key", f"No {role} key {signed.key} is vouched for by this installation.")
+            raise Refused("unknown_key", f"This installation vouches for no {role} key {signed.key}.")
         if not key.not_before <= at < key.expires:
-            raise Refused("key_expired", f"The {role} key {signed.key} ({key.name}) is not valid at {at:%F %R}.")
+            raise Refused("key_expired", f"The {role} key {signed.key} is not valid at {at:%F %R}.")
         return decode(opened(signed, role, key.public_key), kind)
 
 
@@ -104,13 +109,11 @@ MAX_SKEW_S = 300
 
 def content_digest(body: bytes) -> str:
     """The Content-Digest field (RFC 9530) of a body."""
-    import base64
-
     return f"sha-256=:{base64.b64encode(hashlib.sha256(body).digest()).decode()}:"
 
 
 def signature_input(*, created: int, nonce: str, key_id: str) -> str:
-    """The Signature-Input field (RFC 9421 §4.1). `created` is in Unix seconds; `key_id` is the client's id."""
+    """The Signature-Input field (RFC 9421 §4.1). `created`: Unix seconds; `key_id`: the client's id."""
     return f'vras={COVERED};created={created};nonce="{nonce}";keyid="{key_id}";alg="ecdsa-p256-sha256"'
 
 
@@ -125,9 +128,3 @@ def signature_base(method: str, target: str, digest: str, params: str) -> bytes:
 
 def _domain(role: Role) -> bytes:
     return f"openvras {role} v1\n".encode()
-
-
-__all__ = [
-    "COVERED", "MAX_SKEW_S", "Keyring", "Role", "RoleKey", "Signed", "content_digest", "encode", "fingerprint",
-    "opened", "seal", "signature_base", "signature_input",
-]
