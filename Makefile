@@ -34,6 +34,7 @@ bench: $(STAMP)  ## ARGS="--quick"
 
 docs: $(STAMP)  ## what docs hold that is made: the OpenAPI file and the pictures of the pages
 	$(PYTHON) manage.py spectacular --file docs/openapi.yaml
+	$(PYTHON) -m tests.browser.pictures docs/pictures
 
 lock: $(STAMP)  ## pin the newest releases by hash, without addresses
 	bash deploy/lock.sh

@@ -6,12 +6,13 @@ import tempfile
 from pathlib import Path
 from typing import Literal
 
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, FloatRect
 
 from tests.browser.portal import Portal, chromium, log_in
 
 WIDTHS = (1280, 390)
 LANGUAGES = ("ja", "en")
+MAX_HEIGHT = 1600
 DARK = ("home", "distribution")
 _ENCODE = """async (url) => {
   const image = new Image();
@@ -60,7 +61,9 @@ def _take(
         page.goto(address)
         suffix = "-dark" if scheme == "dark" else ""
         path = target / f"{name}-{language}-{width}{suffix}.webp"
-        path.write_bytes(_as_webp(browser, page.screenshot(full_page=True)))
+        height: int = page.evaluate("document.documentElement.scrollHeight")
+        clip = FloatRect(x=0, y=0, width=width, height=min(height, MAX_HEIGHT))
+        path.write_bytes(_as_webp(browser, page.screenshot(full_page=True, clip=clip)))
     context.close()
 
 
