@@ -128,7 +128,17 @@ def test_a_signed_request_is_what_the_documentation_shows() -> None:
 
     assert (digest, params) == (example["content_digest"], example["signature_input"])
     assert base.decode() == example["signature_base"]
+    documented = (HERE.parents[1] / "docs" / "wire.md").read_text()
+    shown = ("body", "content_digest", "signature_input", "signature_base", "signature")
+    assert all(example[part] in documented for part in shown)
     key = load_pem_public_key(example["public_key"].encode())
     assert isinstance(key, ec.EllipticCurvePublicKey)
     signature = base64.b64decode(example["signature"].removeprefix("vras=:").removesuffix(":"))
     key.verify(signature, base, ec.ECDSA(hashes.SHA256()))  # raises unless it fits
+
+
+def test_every_message_is_documented() -> None:
+    documented = (HERE.parents[1] / "docs" / "wire.md").read_text()
+    inside = {"HostFacts", "Fetch", "Health"}  # parts of others
+
+    assert {name for name in messages() if f"{name}" not in documented} <= inside
