@@ -79,11 +79,12 @@ def addresses(
     found = [reverse("home")]
     for patterns, space in (registry.pages, desktops.pages):
         for pattern in patterns:
-            kind = of.get(pattern.name) or pattern.name.rsplit("-", 1)[0]
+            name = str(pattern.name)
+            kind = of.get(name) or name.rsplit("-", 1)[0]
             arguments = {
                 name: keys["group" if name == "group" else kind] for name in pattern.pattern.converters
             }
-            found.append(reverse(f"{space}:{pattern.name}", kwargs=arguments))
+            found.append(reverse(f"{space}:{name}", kwargs=arguments))
     return found
 
 
