@@ -9,6 +9,7 @@ from datetime import datetime
 
 from django.conf import settings
 from django.db import transaction
+from django.utils.translation import gettext as _
 
 from clients.errors import Refusal
 from imaging import publishing
@@ -36,7 +37,8 @@ def drop_stalled(*, now: datetime) -> int:
         state=ImageVersion.State.UPLOADING, touched_at__lt=now - settings.UPLOAD_SILENCE
     )
     for version in stalled:
-        publishing.fail(version, "upload_abandoned", "Nothing arrived for a day. Publish the image again.")
+        words = _("Nothing arrived for a day. Publish the image again.")
+        publishing.fail(version, "upload_abandoned", words)
     return len(stalled)
 
 

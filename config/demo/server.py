@@ -134,7 +134,8 @@ class DemoServer:
         commands: dict[str, list[str]] = {
             "redis": [
                 "redis-server", "--port", "0", "--unixsocket", str(self._redis_socket),
-                "--dir", str(self.data), "--save", "60 1", "--dbfilename", "redis.rdb", "--loglevel", "warning",
+                "--dir", str(self.data), "--save", "60 1", "--dbfilename", "redis.rdb",
+                "--loglevel", "warning",
             ],
             "web": [python, "-m", "config.demo.web", *map(str, fds)],
             "worker": [*celery, "worker", "--pool", "solo", "--loglevel", "warning", "--without-gossip",
