@@ -24,8 +24,8 @@ from vrasnode.wire import codec
 from vrasnode.wire.names import check_name
 
 HASH = "blake3"
-POLL_S = (0.05, 0.1, 0.2, 0.5)
-POLL_LATER_S = 1.0
+FIRST_POLL_S, LONGEST_POLL_S = 0.05, 1.0
+POLL_GROWTH = 1.2  # so at most a sixth of the wait is lost to looking late
 _ENDED = {"ready", "failed", "retired"}
 
 
@@ -267,6 +267,7 @@ def _own_name() -> str:
 
 
 def _pauses() -> Iterator[float]:
-    yield from POLL_S
+    pause = FIRST_POLL_S
     while True:
-        yield POLL_LATER_S
+        yield pause
+        pause = min(pause * POLL_GROWTH, LONGEST_POLL_S)
