@@ -27,7 +27,6 @@ from vrasnode.chunks.packs import TARGET_BYTES, Pack, PackBuilder
 
 ASK_CHUNKS = 512
 ASKING_BYTES = 32 << 20  # of buffers that wait for one answer
-PRESSING_BYTES = 24 << 20  # of buffers that are being compressed while the next group gathers
 EMITTING = 1
 
 Known: TypeAlias = Callable[[Sequence[bytes]], Container[bytes]] | Container[bytes]
@@ -113,8 +112,7 @@ class _Press:
         self._numbers = array("I")
         self._digests = DigestList()
         self._asking: list[tuple[scanning.Batch, list[int]]] = []
-        self._pressing: deque[tuple[int, Future[Framed]]] = deque()
-        self._pressing_bytes = 0
+        self._pressing: deque[Future[Framed]] = deque()
         self._new_chunks = 0
         self._new_bytes = 0
 
@@ -134,7 +132,7 @@ class _Press:
     def finish(self) -> None:
         """Asks for the rest, packs it, and waits until everything was emitted."""
         self._ask()
-        self._pack(down_to=0)
+        self._pack(everything=True)
         self._packing.finish()
 
     def result(self, size_bytes: int, chunk_bytes: int, allocated_bytes: int) -> CutResult:
@@ -162,21 +160,19 @@ class _Press:
                 self._press(batch, missing)
             else:
                 batch.release()
-        self._pack(down_to=PRESSING_BYTES)
+        self._pack(everything=False)
 
     def _press(self, batch: scanning.Batch, missing: list[int]) -> None:
         self._new_chunks += len(missing)
         self._new_bytes += sum(len(batch.chunk(at)) for at in missing)
-        self._pressing_bytes += batch.held_bytes
-        self._pressing.append((batch.held_bytes, self._pool.submit(self._frames, batch, missing)))
+        self._pressing.append(self._pool.submit(self._frames, batch, missing))
 
-    def _pack(self, *, down_to: int) -> None:
-        """Packs what was compressed, in order, until at most `down_to` bytes of buffers are held."""
-        while self._pressing and (self._pressing_bytes > down_to or self._pressing[0][1].done()):
-            held, future = self._pressing.popleft()
-            for digest, frame in future.result():
+    def _pack(self, *, everything: bool) -> None:
+        """Packs in order what was compressed. The pool takes work in turn, so what it has not finished when
+        a group is asked for is less than the group before."""
+        while self._pressing and (everything or self._pressing[0].done()):
+            for digest, frame in self._pressing.popleft().result():
                 self._packing.add(digest, frame)
-            self._pressing_bytes -= held
 
     def _frames(self, batch: scanning.Batch, missing: list[int]) -> Framed:
         compressor: zstandard.ZstdCompressor | None = getattr(self._local, "compressor", None)

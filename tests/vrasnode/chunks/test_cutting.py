@@ -225,6 +225,23 @@ def test_a_look_up_that_fails_stops_the_cut(long_image: OpenImage) -> None:
     assert not threads_of_cutting()
 
 
+def test_a_slow_server_holds_the_cut_up_instead_of_filling_the_memory(long_image: OpenImage) -> None:
+    all_read = threading.Event()
+    read_before_the_first_was_sent: list[bool] = []
+
+    def progress(read_bytes: int) -> None:
+        if read_bytes == long_image.size_bytes:
+            all_read.set()
+
+    def emit(pack: Pack) -> None:
+        if not read_before_the_first_was_sent:
+            read_before_the_first_was_sent.append(all_read.wait(0.3))
+
+    cut(long_image, known=set(), emit=emit, chunk_bytes=PAGE, target_bytes=100_000, progress=progress)
+    assert read_before_the_first_was_sent == [False]
+    assert all_read.is_set()
+
+
 MEASURED = """
 import os, sys
 from pathlib import Path

@@ -42,6 +42,11 @@ def test_a_bomb_that_says_its_size_is_refused_before_anything_is_allocated() -> 
     assert len(bomb) < CHUNK
     assert refusal(bomb, CHUNK) == "bad_frame"
 
+    magic, single_segment_of_8_bytes, a_block = b"\x28\xb5\x2f\xfd", b"\xe0", b"\x0b\x00\x00x"
+    a_petabyte = magic + single_segment_of_8_bytes + (1 << 50).to_bytes(8, "little") + a_block
+    assert zstandard.get_frame_parameters(a_petabyte).content_size == 1 << 50
+    assert refusal(a_petabyte, CHUNK) == "bad_frame"
+
 
 def test_a_bomb_that_hides_its_size_is_refused() -> None:
     bomb = zstandard.ZstdCompressor(write_content_size=False).compress(bytes(64 << 20))
@@ -63,7 +68,9 @@ def test_another_size_a_second_frame_or_anything_behind_it_is_refused() -> None:
     assert refusal(frame + frame, len(TEXT)) == "bad_frame"
     assert refusal(frame + b"\x00", len(TEXT)) == "bad_frame"
     assert refusal(b"", len(TEXT)) == "bad_frame"
-    assert refusal(os.urandom(len(TEXT) + 1), len(TEXT)) == "bad_frame"
+    longer_than_its_chunk = zstandard.ZstdCompressor().compress(os.urandom(CHUNK))
+    assert len(longer_than_its_chunk) > CHUNK
+    assert refusal(longer_than_its_chunk, CHUNK) == "bad_frame"
 
 
 @given(st.data())

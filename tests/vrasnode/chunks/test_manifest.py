@@ -166,6 +166,21 @@ def test_a_signed_header_is_still_checked_against_its_list(
     assert refusal(publisher, manifest.encode(publisher.sign(header, published))) == code
 
 
+def test_chunks_that_are_no_power_of_two_are_refused(publisher: Publisher) -> None:
+    odd = a_manifest(publisher, [0], size_bytes=10 * CHUNK, chunk_bytes=3 * CHUNK)
+    assert refusal(publisher, manifest.encode(odd)) == "bad_manifest"
+
+
+def test_one_version_is_one_file_and_cannot_be_written_another_way(
+    publisher: Publisher, published: Manifest
+) -> None:
+    signed = codec.encode(published.signed)
+    spaced = signed.replace(b'"key":', b'"key": ', 1)
+    arrays = manifest.encode(published)[-36 * len(published) :]
+    data = b"VRASMAN1" + len(spaced).to_bytes(4, "little") + spaced + arrays
+    assert refusal(publisher, data) == "bad_manifest"
+
+
 @pytest.mark.parametrize("numbers", [[0, 4, 3, 10], [0, 3, 3, 10]])
 def test_chunks_out_of_order_or_twice_are_refused(publisher: Publisher, numbers: list[int]) -> None:
     with pytest.raises(Refused) as refused:

@@ -125,7 +125,7 @@ def test_an_index_is_taken_only_if_it_is_exactly_that_of_its_frames(written: tup
         "one record more": with_bytes(len(body) - 12, (count + 1).to_bytes(4, "little")),
         "very many records": with_bytes(len(body) - 12, b"\xff\xff\xff\xff"),
         "order": with_bytes(start, body[start + record : start + 2 * record] + body[start : start + record]),
-        "twice": with_bytes(start, body[start + record : start + 2 * record]),
+        "twice": with_bytes(start, body[start + record : start + record + 32]),
         "outside": with_bytes(start + 32, b"\xff\xff\xff\xff"),
         "length": with_bytes(start + 36, b"\x00\x00\x00\x00"),
         "gap": body[:start] + b"hidden" + body[start:],
@@ -140,8 +140,12 @@ def test_an_index_is_taken_only_if_it_is_exactly_that_of_its_frames(written: tup
 
 def test_a_file_larger_than_any_pack_is_not_read(tmp_path: Path) -> None:
     path = tmp_path / "pack"
-    path.touch()
-    os.truncate(path, MAX_PACK_BYTES + 1)
+    head, frame_bytes = b"VRASPCK1", MAX_PACK_BYTES
+    record = bytes(32) + (8).to_bytes(4, "little") + frame_bytes.to_bytes(4, "little")
+    with path.open("wb") as file:
+        file.write(head)
+        file.seek(frame_bytes, os.SEEK_CUR)
+        file.write(record + (1).to_bytes(4, "little") + b"VRASIDX1")
     assert refusal(path) == "bad_pack"
 
 

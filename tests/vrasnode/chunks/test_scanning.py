@@ -75,6 +75,14 @@ def test_only_what_is_allocated_is_read() -> None:
     assert [number for batch in batches for number in batch.numbers] == [20480, 1 << 21]
 
 
+def test_a_chunk_with_two_islands_of_data_is_read_once() -> None:
+    with raw_file(8 * PAGE, {0: b"a", 2 * PAGE: b"b", 7 * PAGE: b"c"}) as path:
+        fd = os.open(path, os.O_RDONLY)
+        assert len(list(extents(fd, 8 * PAGE))) == 3
+        assert list(chunk_ranges(fd, 8 * PAGE, chunk_bytes=4 * PAGE)) == [(0, 1), (1, 2)]
+        os.close(fd)
+
+
 @pytest.mark.parametrize("error", [errno.EINVAL, errno.EOPNOTSUPP])
 def test_without_hole_maps_the_whole_file_is_read(monkeypatch: pytest.MonkeyPatch, error: int) -> None:
     def no_map(fd: int, position: int, whence: int) -> int:
