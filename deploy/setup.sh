@@ -18,16 +18,20 @@ forbid_daemons() {
     chmod 755 /usr/sbin/policy-rc.d
 }
 
-# Quiet while all is well; apt's own words when it is not.
-apt() {
+# Runs a command and shows what it said only when it did not succeed.
+quietly() {
     local log
     log=$(mktemp)
-    if ! DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 "$@" > "$log" 2>&1 < /dev/null; then
+    if ! "$@" > "$log" 2>&1 < /dev/null; then
         tail -n 20 "$log" >&2
         rm -f "$log"
-        fail "apt-get $1 did not succeed. Are this machine's package sources reachable?"
+        fail "\`$*\` did not succeed."
     fi
     rm -f "$log"
+}
+
+apt() {
+    DEBIAN_FRONTEND=noninteractive quietly apt-get -qq -o DPkg::Lock::Timeout=300 "$@"
 }
 
 mapfile -t wanted < <(grep -v '^#' deploy/packages.txt | tr -s ' ' '\n' | grep .)
@@ -46,10 +50,10 @@ export UV_PYTHON_DOWNLOADS=never UV_LINK_MODE=copy PIP_ROOT_USER_ACTION=ignore
 # A .venv whose making was interrupted has no pip: it is made anew.
 if ! .venv/bin/python -m pip --version > /dev/null 2>&1; then
     echo "Making .venv with $(/usr/bin/python3 --version)"
-    /usr/bin/python3 -m venv --clear .venv || fail "python3 -m venv did not succeed. Is python3-venv installed?"
+    quietly /usr/bin/python3 -m venv --clear .venv
 fi
 if [ ! -x .venv/bin/uv ]; then
-    .venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.lock
+    quietly .venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.lock
 fi
 uv() {
     .venv/bin/uv --quiet --no-progress "$@" --python .venv/bin/python
