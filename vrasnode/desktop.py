@@ -30,7 +30,8 @@ SHUT_DOWN_S = 60.0
 LOOK_S = 5.0  # between looks at a machine of which nothing was heard
 ASK_S = 1.0  # between questions to a guest that starts
 ANSWER_S = 10.0  # for one run of the health command
-AFTER_FAILURE_S = 5.0
+BETWEEN_STARTS_S = 5.0
+WHEN_HOPELESS_S = 60.0  # between starts of a version that was given up, for want of another
 BITE_S = 0.2
 
 
@@ -159,7 +160,9 @@ class Desktop:
 
     def _watch(self, current: Version) -> bool:
         """A start that was not healthy yet."""
-        start = self._start
+        start, boot = self._start, self._slots.boot
+        if boot.next and boot.next.apply is Apply.NOW and boot.previous is None:
+            return self._end_run()  # nothing is lost by trying that one
         if self._healthy(current.health):
             boot_s = round(self._clock() - start.begun, 1) if start.ours else None
             log.info("%s is healthy (serial %d, %s s)", current.manifest[:12], current.serial, boot_s or "?")
@@ -169,9 +172,9 @@ class Desktop:
         if self._clock() - start.begun < current.health.within_s:
             self._look_at = self._clock() + ASK_S
             return False
-        boot = self._slots.boot
         if boot.starts >= MAX_STARTS and boot.previous is None:
-            return self._resign(current)
+            self._resign(current)
+            return False
         log.warning("start %d of %s did not become healthy", boot.starts, current.manifest[:12])
         self.nudge()
         self._machines.destroy(NAME)
@@ -249,15 +252,16 @@ class Desktop:
         overlay = self._overlay(current)
         if not overlay.exists():
             self._make_overlay(self._slots.image(current.slot), overlay)
-        if not current.proven:
+        hopeless = not current.proven and self._slots.boot.starts >= MAX_STARTS
+        if not current.proven and not hopeless:
             self._slots.count_start()
         self._look_at = self._clock() + ASK_S
         self._start = Start(self._clock(), ours=True)
+        self._start.not_before += WHEN_HOPELESS_S if hopeless else BETWEEN_STARTS_S
         try:
             self._machines.start(client_vm_xml(self._definition(current, overlay)))
         except VrasError as error:
             self._start.words = error.words
-            self._start.not_before = self._clock() + AFTER_FAILURE_S
             raise
         count = "" if current.proven else f", start {self._slots.boot.starts}"
         log.info("started %s (serial %d%s)", current.manifest[:12], current.serial, count)
@@ -268,7 +272,7 @@ class Desktop:
         self._slots.go_back(error)
         log.warning("went back to %s: %s", previous.manifest[:12], error)
 
-    def _resign(self, current: Version) -> bool:
+    def _resign(self, current: Version) -> None:
         """There is no version to go back to: it is left as it is, watched on, and told once."""
         known = self._slots.boot.failed
         if known is None or known.serial != current.serial:
@@ -276,10 +280,6 @@ class Desktop:
             self._tell(current.serial, DeliveryStage.FAILED, error=error)
             self._slots.fail(current.serial, error)
             log.warning("%s", error)
-        staged = self._slots.boot.next
-        if self._running and staged and staged.apply is Apply.NOW:
-            return self._end_run()
-        return False
 
     def _definition(self, current: Version, overlay: Path) -> ClientVm:
         machine = self._machine
@@ -346,7 +346,7 @@ class Start:
         self.ours = ours
         self.answered = False
         self.words = ""  # of the guest's health command, or of libvirt
-        self.not_before = begun
+        self.not_before = begun  # the next start, if this one ends
 
     def failure(self, version: Version, next_step: str) -> VrasError:
         """Why this version is given up after its last start."""

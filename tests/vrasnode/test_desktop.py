@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from tests.vrasnode.office import CHUNK, CLIENT_ID, IMAGE, Published
-from vrasnode.desktop import MAX_STARTS, SHUT_DOWN_S, Desktop, Machine
+from vrasnode.desktop import MAX_STARTS, SHUT_DOWN_S, WHEN_HOPELESS_S, Desktop, Machine
 from vrasnode.domainxml import Accelerator, Mark, mark_of
 from vrasnode.errors import HostBroken, Unreachable
 from vrasnode.hypervisor import Answer, MachineState
@@ -283,6 +283,30 @@ def test_without_a_version_to_go_back_to_it_is_told_and_left_alone_until_it_reco
     pc.steps(10)
 
     assert [report.stage for report in pc.told] == [DeliveryStage.FAILED, DeliveryStage.BOOTED]
+
+
+def test_a_machine_that_always_ends_at_once_is_not_started_all_the_time(pc: Pc, old: Published) -> None:
+    pc.machines.guest[old.digest] = "dead"
+    pc.stage(old, old.data, serial=1)
+
+    pc.steps(600, seconds=1.0)
+
+    assert MAX_STARTS < pc.machines.calls.count("start") <= MAX_STARTS + 600 / WHEN_HOPELESS_S
+    assert [report.code for report in pc.told] == ["no_answer"]
+
+
+def test_a_first_version_that_does_not_start_gives_way_to_the_next_without_being_waited_for(
+    pc: Pc, old: Published, new: Published
+) -> None:
+    pc.machines.guest[old.digest] = "mute"
+    pc.stage(old, old.data, serial=1)
+    pc.steps(2)
+
+    pc.stage(new, new.data, serial=2, apply=Apply.NOW)
+    pc.steps(10)
+
+    assert pc.serial == 2
+    assert [report.stage for report in pc.told] == [DeliveryStage.BOOTED]
 
 
 def test_a_version_that_works_takes_the_place_of_one_that_never_did(

@@ -350,6 +350,22 @@ def test_a_full_disk_is_told_gives_its_room_back_and_leaves_what_runs(
     assert pc.slots.image(pc.slots.boot.current.slot).read_bytes() == old.data
 
 
+def test_the_next_process_goes_on_with_the_manifest_that_is_there(
+    pc: Pc, office: Office, old: Published
+) -> None:
+    office.assign(old, serial=1)
+    office.refuse_ranges = (503, "maintenance")
+    pc.work(until=lambda: any("/p/" in asked for asked in office.asked))
+    pc.imaging.close()
+
+    office.refuse_ranges = None
+    pc.restart()
+    pc.work()
+
+    assert pc.next_image() == old.data
+    assert office.asked.count(f"GET /m/{old.digest}") == 1
+
+
 def test_while_the_server_is_away_it_waits_and_nothing_is_given_up(
     pc: Pc,
     office: Office,
