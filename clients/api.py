@@ -1,6 +1,6 @@
 """The registry's REST doors."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.contrib.auth import authenticate
 from django.db.models import QuerySet
@@ -15,7 +15,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 
-from clients import auditing, endorsing, enrolling, tokens
+from clients import auditing, endorsing, enrolling, grouping, tokens
 from clients.errors import Refusal
 from clients.models import ApiToken, Client, EnrolmentToken, Event, Group, PublisherKey
 from clients.serializers import (
@@ -42,20 +42,17 @@ class GroupViewSet(viewsets.ModelViewSet[Group]):
     http_method_names = ["get", "post", "patch", "delete", "head", "options"]
 
     def perform_create(self, serializer: BaseSerializer[Group]) -> None:
-        auditing.record("group.created", serializer.save())
+        serializer.instance = Group(**serializer.validated_data)
+        grouping.keep(serializer.instance)
 
     def perform_update(self, serializer: BaseSerializer[Group]) -> None:
-        before = {"name": serializer.instance.name} if serializer.instance else {}
-        group = serializer.save()
-        auditing.record("group.changed", group, before=before, after={"name": group.name})
+        group: Any = serializer.instance
+        for name, value in serializer.validated_data.items():
+            setattr(group, name, value)
+        grouping.keep(group)
 
     def perform_destroy(self, instance: Group) -> None:
-        if instance.clients.exists() or instance.distributions.exists():
-            raise Refusal(
-                "group_in_use", _("This group has PCs or a history of distributions. Move its PCs first.")
-            )
-        auditing.record("group.deleted", instance)
-        instance.delete()
+        grouping.delete(instance)
 
 
 class ClientViewSet(viewsets.ReadOnlyModelViewSet[Client]):
