@@ -3,6 +3,7 @@
 import json
 import re
 import signal
+import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -123,6 +124,23 @@ def test_the_web_server_killed_during_an_upload_costs_one_pack_at_most(
     assert json.loads(out)["number"] == 1
 
 
+def test_a_full_store_is_said_in_the_middle_of_an_upload_and_costs_nothing_once_there_is_room(
+    server: Server, administrator: Administrator, disk: Callable[..., Path]
+) -> None:
+    arguments = ("image", "publish", str(disk("full", mib=48)), "--name", "full")
+    store = Path(server.env["OPENVRAS_DATA"]) / "store"
+    store.mkdir(exist_ok=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(store)], check=True)
+    try:
+        refused = administrator.run(*arguments)
+    finally:
+        subprocess.run(["umount", "--lazy", str(store)], check=True)
+
+    assert refused.code == 3, refused
+    assert "[store_full]" in refused.err
+    assert "full@1 ready" in administrator.must(*arguments).out
+
+
 def test_two_publishers_of_one_name_at_once_make_two_versions_and_both_are_right(
     server: Server, administrator: Administrator, disk: Callable[..., Path]
 ) -> None:
@@ -216,8 +234,6 @@ def test_a_file_that_is_no_disk_is_refused_before_the_server_is_asked(
 def test_a_qcow2_on_another_file_and_a_disk_of_a_pebibyte_are_refused(
     stranger: Administrator, tmp_path: Path
 ) -> None:
-    import subprocess
-
     token = tmp_path / "token"
     token.write_text("vras_none.none")
     nobody = replace(stranger, server="http://127.0.0.1:9", token=token)
