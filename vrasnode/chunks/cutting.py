@@ -6,7 +6,7 @@ order of the image; packs are handed to `emit` in another thread, so that sendin
 The same image and the same answers give the same packs.
 
 What is in flight is bounded (about 200 MiB) whatever the image's size: groups that wait for an answer, groups
-being compressed, one pack being filled, two being emitted.
+being compressed, one pack being filled, one being emitted.
 """
 
 import threading
@@ -25,9 +25,9 @@ from vrasnode.chunks.manifest import chunk_bytes_for
 from vrasnode.chunks.opening import OpenImage
 from vrasnode.chunks.packs import TARGET_BYTES, Pack, PackBuilder
 
-ASK_CHUNKS = 512
+ASK_CHUNKS = 512  # in one question, give or take a batch
 ASKING_BYTES = 32 << 20  # of buffers that wait for one answer
-EMITTING = 1
+EMITTING = 1  # packs, besides the one that is filled
 
 Known: TypeAlias = Callable[[Sequence[bytes]], Container[bytes]] | Container[bytes]
 Framed: TypeAlias = list[tuple[bytes, bytes]]

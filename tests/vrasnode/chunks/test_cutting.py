@@ -188,9 +188,9 @@ def test_an_image_that_grows_while_it_is_read_is_refused(tmp_path: Path) -> None
 
 @pytest.fixture
 def long_image() -> Iterator[OpenImage]:
-    """An image of 2,000 different chunks."""
+    """An image of 10,000 different chunks: many times what is in flight at once."""
     fd = os.memfd_create("image")
-    for number in range(2000):
+    for number in range(10_000):
         os.pwrite(fd, page(number), number * PAGE)
     seen = os.fstat(fd)
     size = seen.st_size
@@ -214,6 +214,13 @@ def test_a_server_that_goes_away_stops_the_cut_and_leaves_no_thread(long_image: 
         cut(long_image, known=set(), emit=emit, chunk_bytes=PAGE, target_bytes=100_000)
     assert len(emitted) == 1
     assert not threads_of_cutting()
+
+
+def test_no_question_is_long(long_image: OpenImage) -> None:
+    server = Server(set())
+    cut(long_image, known=server, emit=ignore, chunk_bytes=PAGE)
+    assert sum(map(len, server.asked)) == 10_000
+    assert max(map(len, server.asked)) < 512 + scanning.BATCH_BYTES // PAGE
 
 
 def test_a_look_up_that_fails_stops_the_cut(long_image: OpenImage) -> None:
