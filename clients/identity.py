@@ -28,6 +28,7 @@ from clients.models import Client
 from vrasnode.wire import signatures
 
 KEY_SECONDS = 300
+REVOKED_SECONDS = 86400  # longer than any permission that was given out before lives
 REVOKED = b"revoked"
 # A waiting PC has no certificate yet, and an expired one does not pass nginx: the key alone proves the PC.
 WITHOUT_CERTIFICATE = {"/node/v1/certificate", "/node/v1/renew"}
@@ -61,8 +62,13 @@ def who(request: NodeRequest, *, now: datetime, pending: bool = False) -> uuid.U
 
 
 def forget(client: Client) -> None:
-    """Refuses a revoked PC from now on, whatever was remembered of it."""
-    quickstore.client().set(_key_name(client.pk), REVOKED, ex=KEY_SECONDS)
+    """Refuses a revoked PC from now on, whatever was remembered of it or permitted to it before."""
+    quickstore.client().set(_key_name(client.pk), REVOKED, ex=REVOKED_SECONDS)
+
+
+def is_revoked(client_id: uuid.UUID) -> bool:
+    """Whether this PC was revoked lately: for permissions that were given out before and are short."""
+    return bool(quickstore.client().get(_key_name(client_id)) == REVOKED)
 
 
 def _by_signature(request: NodeRequest, *, now: datetime, pending: bool) -> uuid.UUID:

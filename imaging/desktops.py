@@ -11,7 +11,7 @@ from datetime import datetime
 
 from django.conf import settings
 
-from clients import nodeslice
+from clients import identity, nodeslice
 from clients.models import Client
 from clients.signals import client_joined
 from imaging import distributing
@@ -71,12 +71,14 @@ def permission(client_id: uuid.UUID, *, now: datetime) -> str:
 
 
 def permits(text: str, *, now: datetime) -> bool:
-    """Whether a permission is ours and has not ended."""
+    """Whether a permission is ours and has not ended, by time or because its PC was revoked."""
     parts = text.split(".")
     if len(parts) != 3 or not parts[1].isdecimal() or len(parts[1]) > 12:
         return False
     client_hex, until, mac = parts[0], int(parts[1]), parts[2]
-    return now.timestamp() < until and hmac.compare_digest(mac.encode(), _mac(client_hex, until).encode())
+    if now.timestamp() >= until or not hmac.compare_digest(mac.encode(), _mac(client_hex, until).encode()):
+        return False
+    return not identity.is_revoked(uuid.UUID(client_hex))
 
 
 def _mac(client_hex: str, until: int) -> str:

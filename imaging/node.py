@@ -62,7 +62,8 @@ def may_read_packs(request: HttpRequest, permission: str) -> HttpResponse:
 async def packs(scope: Scope, receive: Receive, send: Send) -> None:
     """Raw ASGI: GET /packs/<permission>/<pack>, whole or one range."""
     found = PACK.fullmatch(scope["path"])
-    if found is None or not desktops.permits(found["permission"], now=timezone.now()):
+    permits = sync_to_async(desktops.permits, thread_sensitive=False)
+    if found is None or not await permits(found["permission"], now=timezone.now()):
         await _answer(send, 403, b"")
         return
     try:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from django.conf import settings
@@ -247,3 +248,14 @@ def test_the_permission_to_read_packs_ends_and_cannot_be_made_up(pc: FakePc, now
     client_id, until, mac = text.split(".")
     for forged in ("", "a.b.c", f"{client_id}.{int(until) + 3600}.{mac}", f"{client_id}.{until}.{mac[:-1]}0"):
         assert not desktops.permits(forged, now=now) or forged == text
+
+
+def test_a_revoked_pc_reads_no_more_packs_with_what_it_was_given(
+    pc: FakePc, now: datetime, django_capture_on_commit_callbacks: Any
+) -> None:
+    text = desktops.permission(pc.client.pk, now=now)
+
+    with django_capture_on_commit_callbacks(execute=True):
+        enrolling.revoke(pc.client, reason="stolen")
+
+    assert not desktops.permits(text, now=now)
