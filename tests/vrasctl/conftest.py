@@ -83,22 +83,20 @@ class Ended:
     err: str
 
 
-@pytest.fixture(scope="session")
-def token_file(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("token") / "token"
-    path.write_text(server.new_token())
-    return path
-
-
-@pytest.fixture(scope="session")
-def administrator(
-    server: Server, token_file: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Administrator:
-    """Logged in at the lab's server, with a key that the root vouches for."""
-    somebody = Administrator(tmp_path_factory.mktemp("home"), server.url, token_file)
+def administrator_of(server: Server, directory: Path) -> Administrator:
+    """Somebody with a token for this server, and with a key that its root vouches for."""
+    token = directory / "token"
+    token.write_text(server.new_token())
+    somebody = Administrator(directory / "home", server.url, token)
     fingerprint = somebody.json("key", "register")["fingerprint"]
     server.manage("keys", "endorse", fingerprint)
     return somebody
+
+
+@pytest.fixture(scope="session")
+def administrator(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Administrator:
+    """An administrator of the lab's server."""
+    return administrator_of(server, tmp_path_factory.mktemp("administrator"))
 
 
 @pytest.fixture

@@ -4,14 +4,14 @@ import json
 import re
 import signal
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.lab.server import Server
-from tests.vrasctl.conftest import Administrator, boot_sector
+from tests.vrasctl.conftest import Administrator, administrator_of, boot_sector
 from tests.vrasctl.counter import Wire
 from vrasnode.chunks import manifest
 from vrasnode.chunks.hashing import digest_of
@@ -124,21 +124,31 @@ def test_the_web_server_killed_during_an_upload_costs_one_pack_at_most(
     assert json.loads(out)["number"] == 1
 
 
-def test_a_full_store_is_said_in_the_middle_of_an_upload_and_costs_nothing_once_there_is_room(
-    server: Server, administrator: Administrator, disk: Callable[..., Path]
+@pytest.fixture
+def small_store(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 16 MiB for a chunk store. Needs root."""
+    path = tmp_path / "small"
+    path.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(path)], check=True)
+    yield path
+    subprocess.run(["umount", "--lazy", str(path)], check=True)
+
+
+def test_a_full_store_is_said_in_the_middle_of_an_upload_and_once_there_is_room_it_goes_on(
+    small_store: Path, tmp_path: Path, disk: Callable[..., Path]
 ) -> None:
     arguments = ("image", "publish", str(disk("full", mib=48)), "--name", "full")
-    store = Path(server.env["OPENVRAS_DATA"]) / "store"
-    store.mkdir(exist_ok=True)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(store)], check=True)
-    try:
-        refused = administrator.run(*arguments)
-    finally:
-        subprocess.run(["umount", "--lazy", str(store)], check=True)
+    with Server(tmp_path / "server", settings={"OPENVRAS_STORE": str(small_store)}) as server:
+        somebody = administrator_of(server, tmp_path)
 
-    assert refused.code == 3, refused
-    assert "[store_full]" in refused.err
-    assert "full@1 ready" in administrator.must(*arguments).out
+        refused = somebody.run(*arguments)
+        left = list(small_store.rglob("*.part"))
+        subprocess.run(["mount", "-o", "remount,size=200m", str(small_store)], check=True)
+
+        assert refused.code == 3, refused
+        assert "[store_full]" in refused.err
+        assert left == []
+        assert "full@1 ready" in somebody.must(*arguments).out
 
 
 def test_two_publishers_of_one_name_at_once_make_two_versions_and_both_are_right(
