@@ -3,10 +3,11 @@
 Processes are looked at from outside (wait4(2), proc(5)), so ours and the peer's are measured alike.
 """
 
+import json
 import os
 import subprocess
+import sys
 import tempfile
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from vrasnode.chunks.scanning import extents
 from vrasnode.errors import HostBroken
 
 READ_BYTES = 4 << 20
+_LAUNCHER = [sys.executable, "-I", "-S", str(Path(__file__).with_name("launcher.py"))]
 _TICKS_S: int = os.sysconf("SC_CLK_TCK")
 
 
@@ -35,20 +37,24 @@ def run(argv: Sequence[str | Path], *, env: Mapping[str, str] | None = None) -> 
 
     Raises HostBroken(command_failed) with the end of what it said.
     """
-    with tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as output:
-        started = time.monotonic()
-        process = subprocess.Popen(
-            argv, env={**os.environ, **(env or {})}, stdin=subprocess.DEVNULL, stdout=output, stderr=said
+    with (
+        tempfile.TemporaryFile() as said,
+        tempfile.TemporaryFile() as output,
+        tempfile.TemporaryFile() as told,
+    ):
+        done = subprocess.run(
+            [*_LAUNCHER, str(told.fileno()), *argv],
+            env={**os.environ, **(env or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=said,
+            pass_fds=[told.fileno()],
+            check=False,
         )
-        _pid, status, usage = os.wait4(process.pid, 0)
-        wall_s = time.monotonic() - started
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode:
-            words = f"`{' '.join(map(str, argv[:6]))} …` ended with {process.returncode}: {_tail(said)}"
-            raise HostBroken("command_failed", words)
-        output.seek(0)
-        cost = Cost(wall_s, usage.ru_utime + usage.ru_stime, usage.ru_maxrss << 10)
-        return cost, output.read().decode(errors="replace")
+        if done.returncode:
+            words = f"`{' '.join(map(str, argv[:6]))} …` ended with {done.returncode}: {_whole(said)[-1000:]}"
+            raise HostBroken("command_failed", words.strip())
+        return Cost(**json.loads(_whole(told))), _whole(output)
 
 
 def cpu_s(pids: Iterable[int]) -> float:
@@ -124,6 +130,6 @@ def _proc(pid: int, name: str) -> str:
         raise HostBroken("process_gone", f"Process {pid} has ended. See its log.") from error
 
 
-def _tail(said: IO[bytes]) -> str:
-    said.seek(0)
-    return said.read()[-1000:].decode(errors="replace").strip()
+def _whole(file: IO[bytes]) -> str:
+    file.seek(0)
+    return file.read().decode(errors="replace")
