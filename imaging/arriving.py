@@ -12,6 +12,7 @@ from imaging import publishing
 from imaging.models import ImageVersion, MasterImage, Pack
 from imaging.store import store
 from vrasnode.chunks.packs import PackHasher
+from vrasnode.errors import Refused
 from vrasnode.wire.imaging import MAX_IMAGE_BYTES, MAX_PACK_BYTES
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -68,7 +69,13 @@ async def _stream(pack_id: str, length: int, receive: Receive) -> None:
 
 
 def _have(pack_id: str) -> bool:
-    return Pack.objects.filter(pk=pack_id, condemned_at=None).exists() and store().pack_path(pack_id).exists()
+    if not Pack.objects.filter(pk=pack_id, condemned_at=None).exists():
+        return False
+    try:
+        store().index(pack_id)
+    except (OSError, Refused):  # lost or damaged: it is welcome again
+        return False
+    return True
 
 
 def _admit(pack_id: str) -> None:

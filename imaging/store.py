@@ -5,6 +5,7 @@ Layout under the store's directory: `packs/ab/<id>.pack`, `manifests/<digest>.ma
 all. Which packs count is said by `Pack` rows; a file without a row is garbage.
 """
 
+import logging
 import os
 import secrets
 import threading
@@ -23,6 +24,9 @@ from clients.errors import Refusal
 from imaging.models import Pack
 from vrasnode.chunks import framemap, packs
 from vrasnode.chunks.packs import PackIndex
+from vrasnode.errors import Refused
+
+log = logging.getLogger("openvras.store")
 
 
 class Store:
@@ -117,6 +121,7 @@ class Catalogue:
         self._store = store
         self._packs: dict[str, PackIndex] = {}
         self._where: dict[bytes, str] = {}
+        self._unusable: set[str] = set()  # told once; looked at again each time
         self._lock = threading.Lock()
 
     def missing(self, digests: Iterable[bytes]) -> set[bytes]:
@@ -147,7 +152,14 @@ class Catalogue:
                 for digest, _offset, _length in index:
                     self._where.setdefault(digest, pack_id)
         for pack_id in sorted(live - self._packs.keys()):
-            index = self._store.index(pack_id)
+            try:
+                index = self._store.index(pack_id)
+            except (OSError, Refused) as error:
+                # Its chunks count as lacking, so the next publication brings them again.
+                if pack_id not in self._unusable:
+                    log.error("pack %s cannot be used: %s", pack_id[:12], error)
+                self._unusable.add(pack_id)
+                continue
             self._packs[pack_id] = index
             for digest, _offset, _length in index:
                 self._where.setdefault(digest, pack_id)

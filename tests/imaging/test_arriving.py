@@ -98,6 +98,16 @@ def test_a_pack_is_kept_under_its_id_and_sent_once(token: str) -> None:
     }
 
 
+def test_a_pack_that_was_damaged_on_the_disk_is_taken_again(token: str) -> None:
+    pack_id, body = a_pack("a")
+    put(pack_id, body, token)
+    store().pack_path(pack_id).write_bytes(b"damaged")
+    stores.store.cache_clear()
+
+    assert put(pack_id, body, token)[0] == 201
+    assert store().catalogue.missing([digest_of(chunk("a"))]) == set()
+
+
 def test_a_connection_cut_in_the_middle_leaves_nothing_and_the_next_try_works(token: str) -> None:
     pack_id, body = a_pack("a")
 

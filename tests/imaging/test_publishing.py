@@ -1,6 +1,8 @@
 """An image becomes a version: numbered, immutable, signed, complete (rows I1, I2, I5)."""
 
+from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -11,7 +13,7 @@ from clients.errors import Refusal, WrongState
 from imaging import publishing
 from imaging.models import ImageVersion, MasterImage
 from imaging.store import store
-from tests.images import chunk, publish, signed_manifest, stock
+from tests.images import chunk, digest_of, publish, signed_manifest, stock
 from vrasnode.chunks import framemap, manifest
 from vrasnode.errors import Refused
 
@@ -137,3 +139,19 @@ def test_the_root_key_may_lie_elsewhere(
 
     assert refusal.value.code == "root_offline"
     assert publish(desktop, "a", now=now).state == ImageVersion.State.READY
+
+
+@pytest.mark.parametrize("damage", [lambda path: path.unlink(), lambda path: path.write_bytes(b"not a pack")])
+def test_a_lost_pack_stops_nobody_and_is_brought_again(
+    desktop: MasterImage, now: datetime, damage: Callable[[Path], object]
+) -> None:
+    lost = stock(chunk("a"))
+    stock(chunk("b"))
+    damage(store().pack_path(lost))
+    store.cache_clear()
+
+    assert store().catalogue.missing([digest_of(chunk("a")), digest_of(chunk("b"))]) == {
+        digest_of(chunk("a"))
+    }
+    stock(chunk("a"), chunk("c"))
+    assert publish(desktop, "a", "b", now=now).state == ImageVersion.State.READY
