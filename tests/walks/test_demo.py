@@ -57,6 +57,16 @@ def left_of(data: Path) -> list[str]:
     return left
 
 
+def kill_beat(data: Path) -> None:
+    """kill -9 to the demo's clock, which its command line names."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        words = path.read_bytes().split(b"\0") if path.exists() else []
+        if b"beat" in words and str(data / "server" / "beat").encode() in words:
+            os.kill(int(path.parent.name), signal.SIGKILL)
+            return
+    raise AssertionError("the demo has no clock")
+
+
 def report_of(log: Path) -> dict[str, object]:
     line = next(line for line in log.read_text().splitlines() if line.startswith("{"))
     found: dict[str, object] = json.loads(line)
@@ -71,6 +81,9 @@ def test_ctrl_c_ends_everything_and_the_next_start_goes_on(tmp_path: Path, boot_
         assert password in log.read_text()
         assert urllib3.request("GET", f"{url}/healthz").status == 200
         assert report_of(log)["ok"]
+
+        kill_beat(data)
+        wait_for("what the demo says of it", lambda: "beat ended with -9" in log.read_text(), timeout_s=30)
 
         assert interrupt(process) == 0
 
