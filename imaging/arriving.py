@@ -81,7 +81,7 @@ def _have(pack_id: str) -> bool:
 def _admit(pack_id: str) -> None:
     try:
         store().index(pack_id)
-    except Exception:
+    except (OSError, Refused):
         store().remove_pack(pack_id)
         raise
     store().admit(pack_id)
