@@ -137,7 +137,7 @@ class Assembly:
             same[entry] = 1
         claims = array("I", (entry for entry, flag in enumerate(same) if flag))
         missing = array("I", (entry for entry, flag in enumerate(same) if not flag))
-        yield from self._round(claims, missing, from_seed=True)
+        yield from self._round((), missing, shared=claims)
 
     def _same_in_seed(self) -> Iterator[int]:
         if self._seed is None:
@@ -150,22 +150,20 @@ class Assembly:
         return array("I", (entry for entry, state in enumerate(self._state) if state != _RIGHT))
 
     def _round(
-        self, claims: Iterable[int], missing: Sequence[int], *, from_seed: bool = False
+        self, claims: Iterable[int], missing: Sequence[int], *, shared: Iterable[int] = ()
     ) -> Iterator[bool]:
-        """Reads back what may be right and brings what is missing, each from one place."""
+        """Reads back what may be right and brings what is missing, each from one place. `shared` entries came
+        with the seed's blocks."""
         picks, to_fetch = sort_by_place(self._seed, self._target, self._seedable(missing))
         to_fetch.extend(entry for entry in missing if self._state[entry] == _NOT_IN_SEED)
         self.trouble = None
-        lanes = [
-            crew.Lane(
-                chain(
-                    (partial(self._check, run, from_seed) for run in self._ruler.runs(claims)),
-                    (partial(self._take, run, number) for run, number in picks.runs(self._ruler)),
-                ),
-                width=self._threads,
-                name="check",
-            )
-        ]
+        numbers = self._target.numbers
+        reading = chain(
+            (partial(self._check, run) for run in self._ruler.runs(claims)),
+            (partial(self._take, run, numbers[run.first], shared=True) for run in self._ruler.runs(shared)),
+            (partial(self._take, run, number) for run, number in picks.runs(self._ruler)),
+        )
+        lanes = [crew.Lane(reading, width=self._threads, name="check")]
         if to_fetch and (frames := self._frame_map()):
             self._check_room(len(to_fetch), len(picks))
             self.progress.total_bytes = self.progress.done_bytes + _frame_bytes(frames, to_fetch)
@@ -185,7 +183,8 @@ class Assembly:
         while self._clock() < until:
             yield False
 
-    def _check(self, run: Run, from_seed: bool) -> None:
+    def _check(self, run: Run) -> None:
+        """Reads a run of the part back."""
         start, length = self._ruler.place(run)
         data = scratch(length)
         if not disk.read_exactly(self._handle, data, start=start):
@@ -195,34 +194,37 @@ class Assembly:
         for entry, chunk in self._ruler.chunks(run, data):
             if self._ruler.right(entry, chunk):
                 self._state[entry] = _RIGHT
-            elif from_seed:
-                self._corrupt_seed(entry)
 
-    def _take(self, run: Run, number: int) -> None:
-        """Brings a run from the seed: cloned and read back, or read, checked and written."""
+    def _take(self, run: Run, number: int, *, shared: bool = False) -> None:
+        """Brings a run from the seed, checked. `shared`: it is in the part since that was cloned; checked all
+        the same, and read from the seed, for nobody writes there meanwhile."""
         if self._seed is None:
             raise ValueError("no seed to take from")
         start, length = self._ruler.place(run)
         source = number * self._ruler.chunk_bytes
-        if self._clones and length % BLOCK_BYTES == 0:
-            if disk.clone_range(self._seed.handle, self._handle, start=source, length=length, to=start):
-                self._check(run, True)
-                return
-            self._clones = False
         data = scratch(length)
         if not disk.read_exactly(self._seed.handle, data, start=source):
             data[:] = bytes(length)  # shorter than its manifest says: nothing here can be right
         chunks = list(self._ruler.chunks(run, data))
         right = [self._ruler.right(entry, chunk) for entry, chunk in chunks]
-        if all(right):
-            disk.write_exactly(self._handle, data, start=start)
+        if all(right) and not shared:
+            self._bring(data, of=self._seed, source=source, start=start)
         for (entry, chunk), good in zip(chunks, right, strict=True):
             if not good:
                 self._corrupt_seed(entry)
                 continue
-            if not all(right):
+            if not all(right) and not shared:
                 disk.write_exactly(self._handle, chunk, start=self._ruler.place(Run(entry, 1))[0])
             self._state[entry] = _RIGHT
+
+    def _bring(self, data: memoryview, *, of: Seed, source: int, start: int) -> None:
+        """Puts what was read from the seed at `source` into the part: cloned where that can be."""
+        length = len(data)
+        if self._clones and length % BLOCK_BYTES == 0:
+            if disk.clone_range(of.handle, self._handle, start=source, length=length, to=start):
+                return
+            self._clones = False
+        disk.write_exactly(self._handle, data, start=start)
 
     def _corrupt_seed(self, entry: int) -> None:
         self._state[entry] = _NOT_IN_SEED
