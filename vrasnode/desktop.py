@@ -181,6 +181,8 @@ class Desktop:
         return True
 
     def _healthy(self, health: Health) -> bool:
+        if not health.agent:
+            return self._clock() - self._start.begun >= health.within_s
         if not self._machines.ping(NAME):
             return False
         self._start.answered = True
@@ -352,6 +354,9 @@ class Start:
         """Why this version is given up after its last start."""
         command, limit = " ".join(version.health.command), version.health.within_s
         detail = f" ({self.words})" if self.words else ""
+        if not version.health.agent:
+            words = f"The machine did not run for {limit} s in any of {MAX_STARTS} starts{detail}. {next_step}"
+            return Refused("ended_early", words)
         if not self.answered:
             words = f"The guest did not answer within {limit} s in {MAX_STARTS} starts{detail}. {next_step}"
             return Refused("no_answer", words)

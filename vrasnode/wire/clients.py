@@ -4,6 +4,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from vrasnode.wire.codec import Message
+from vrasnode.wire.devices import DeviceFacts
 from vrasnode.wire.signatures import Signed
 
 
@@ -19,6 +20,17 @@ class Installation(Message, frozen=True):
     identity: str  # "signature" or "mtls": how PCs prove who they are here
 
 
+class Platform(Message, frozen=True):
+    """What the PC's board and firmware offer. Unknown is None."""
+
+    model: str = ""  # of the firmware (SMBIOS): maker and product
+    notebook: bool | None = None
+    iommu: str | None = None  # "vtd" or "amdvi": switched on in firmware and kernel
+    tpm: str | None = None  # "1.2" or "2.0"
+    secure_boot: bool | None = None
+    encrypted_state: bool | None = None  # whether the state directory lies on an encrypted partition
+
+
 class HostFacts(Message, frozen=True):
     """What the PC says of itself. Grows with the engine; unknown is None."""
 
@@ -31,6 +43,9 @@ class HostFacts(Message, frozen=True):
     state_disk_free_bytes: int
     accelerator: str  # "kvm" or "tcg": what can really run a guest
     reflink: bool  # whether the state directory's file system clones
+    simulated: bool = False  # no PC at all: a program that behaves like one
+    platform: Platform | None = None
+    devices: DeviceFacts | None = None
 
 
 class EnrolRequest(Message, frozen=True):

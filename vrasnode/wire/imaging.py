@@ -33,15 +33,25 @@ class Apply(StrEnum):
 
 class Health(Message, frozen=True):
     """When a start counts as good: the guest agent answers within `within_s`, and `command`, run inside the
-    guest, ends with 0. An empty command: the answer is enough."""
+    guest, ends with 0. An empty command: the answer is enough. Without `agent`, for guests that have none:
+    the machine still runs after `within_s`."""
 
     within_s: int = 300
     command: list[str] = []
+    agent: bool = True
+
+
+class Machine(StrEnum):
+    """Which of the PC's two machines an image is for."""
+
+    CLIENT_VM = "client_vm"
+    VIRTUAL_SERVER = "virtual_server"
 
 
 class Assignment(Message, frozen=True):
-    """Which version this PC should run; signed for the role `assignment`. A higher serial replaces a lower
-    one, whatever versions they name (a rollback is a higher serial). Expiry stops fetching, never booting."""
+    """Which version a machine of this PC should run; signed for the role `assignment`. A higher serial
+    replaces a lower one, whatever versions they name (a rollback is a higher serial). Expiry stops fetching,
+    never booting."""
 
     client_id: str
     serial: int
@@ -51,6 +61,7 @@ class Assignment(Message, frozen=True):
     apply: Apply
     health: Health
     expires: datetime
+    machine: Machine = Machine.CLIENT_VM
 
 
 class Fetch(Message, frozen=True):
