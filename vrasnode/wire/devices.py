@@ -175,9 +175,9 @@ class DeviceEvent(Message, frozen=True):
 
 
 class DevicesReport(Message, frozen=True):
-    """POST /node/v1/reports/devices: all devices as they stand, and what happened since `events` were last
-    taken. `policy` is the revision of the slice that was followed."""
+    """POST /node/v1/reports/devices: all devices as they stand (None: as told before), and what happened.
+    `policy` is the revision of the slice that was followed."""
 
     policy: str
-    devices: list[DeviceState]
+    devices: list[DeviceState] | None = None
     events: list[DeviceEvent] = []
