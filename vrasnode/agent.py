@@ -5,7 +5,6 @@ it is over; anything else is a bug of ours and is logged with its stack, each ti
 """
 
 import logging
-import os
 import secrets
 import threading
 import time
@@ -18,20 +17,18 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
-from vrasnode import disk, host
+from vrasnode import disk
 from vrasnode.contact import Contact
 from vrasnode.desktop import Desktop, Machine
 from vrasnode.domainxml import Firmware
 from vrasnode.errors import HostBroken, Refused, VrasError
-from vrasnode.hypervisor import Hypervisor, make_overlay
 from vrasnode.identity import Identity
-from vrasnode.imaging import Imaging
 from vrasnode.outbox import Outbox
 from vrasnode.server import Server
 from vrasnode.slices import Slices
-from vrasnode.slots import Slots
 from vrasnode.wire import codec
 from vrasnode.wire.imaging import DeliveryReport
+from vrasnode.world import World
 
 log = logging.getLogger("vrasnode.agent")
 
@@ -139,19 +136,16 @@ class Options:
 
 
 def build(
-    state: State, *, hypervisor_uri: str, options: Options, stop: threading.Event, wake: threading.Event
+    state: State, *, world: World, options: Options, stop: threading.Event, wake: threading.Event
 ) -> Agent:
-    """The agent of an enrolled PC. Raises Refused(not_enrolled) and HostBroken."""
+    """The agent of an enrolled PC, on this world. Raises Refused(not_enrolled) and HostBroken."""
     identity = Identity(state.identity)
     if not identity.enrolled or identity.enrolment is None or identity.installation is None:
         raise Refused("not_enrolled", "This PC is not enrolled. Run `vrasnode enroll` with a token first.")
     server = Server(identity.enrolment.server, identity=identity)
-    slots = Slots(state.images)
+    slots = world.open_slots(state.images)
     slices = Slices(state.slices)
     outbox = Outbox(state.outbox)
-    hypervisor = Hypervisor(hypervisor_uri)
-    accelerator = host.probe_accelerator()
-    threads = len(os.sched_getaffinity(0))
 
     def now() -> datetime:
         return datetime.now(UTC) + timedelta(seconds=server.clock_offset_s)
@@ -162,14 +156,14 @@ def build(
     desktop = Desktop(
         state.desktop,
         slots=slots,
-        machines=hypervisor,
+        machines=world.machines,
         machine=machine_of(state.desktop, options),
-        accelerator=accelerator,
-        direct_io=host.takes_direct_io(state.desktop),
-        make_overlay=make_overlay,
+        accelerator=world.accelerator,
+        direct_io=world.direct_io,
+        make_overlay=world.make_overlay,
         report=report,
         clock=time.monotonic,
-        threads=threads,
+        threads=world.threads,
     )
     contact = Contact(
         server=server,
@@ -177,14 +171,14 @@ def build(
         slices=slices,
         outbox=outbox,
         get_summary=lambda: desktop.summary,
-        get_facts=lambda: host.facts(state.root, accelerator=accelerator),
-        boot_id=host.boot_id(),
-        get_uptime_s=host.uptime_s,
+        get_facts=world.facts,
+        boot_id=world.boot_id,
+        get_uptime_s=world.uptime_s,
         wake=wake,
         clock=time.monotonic,
         now=now,
     )
-    imaging = Imaging(
+    imaging = world.imaging(
         slots=slots,
         source=server,
         client_id=identity.client_id,
@@ -194,15 +188,15 @@ def build(
         look=contact.look_soon,
         clock=time.monotonic,
         now=now,
-        threads=threads,
-        clones=host.reflinks(state.images),
+        threads=world.threads,
+        clones=world.clones,
     )
 
     def machine_changed(_name: str) -> None:
         desktop.nudge()
         wake.set()
 
-    hypervisor.on_change(machine_changed)
+    world.machines.on_change(machine_changed)
     return Agent([contact, desktop, imaging], wake=wake, stop=stop)
 
 

@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from vrasnode import __version__, disk, host
+from vrasnode import __version__, disk, host, world
 from vrasnode.agent import STATE_MODE, Options, State, build
 from vrasnode.contact import CERTIFICATE_S
 from vrasnode.desktop import NAME
@@ -83,7 +83,10 @@ def run(options: argparse.Namespace) -> int:
         enrolment = read_enrolment(state.identity)
         _log_to_stderr(enrolment.name if enrolment else socket.gethostname())
         machine = Options(options.memory_mib, options.vcpus, options.firmware)
-        build(state, hypervisor_uri=options.hypervisor, options=machine, stop=stop, wake=wake).run()
+        found = world.pc(
+            state.root, images=state.images, desktop=state.desktop, hypervisor_uri=options.hypervisor
+        )
+        build(state, world=found, options=machine, stop=stop, wake=wake).run()
     return 0
 
 

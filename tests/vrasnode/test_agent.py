@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.vrasnode.office import Office, Published
+from vrasnode import world
 from vrasnode.agent import Agent, Options, State, build, machine_of
 from vrasnode.domainxml import Firmware
 from vrasnode.errors import HostBroken, Refused, VrasError
@@ -121,9 +122,12 @@ def test_a_machine_file_that_cannot_be_read_is_said(tmp_path: Path) -> None:
 
 
 def build_in(directory: Path) -> Agent:
+    state = State(directory)
     return build(
-        State(directory),
-        hypervisor_uri="test:///default",
+        state,
+        world=world.pc(
+            directory, images=state.images, desktop=state.desktop, hypervisor_uri="test:///default"
+        ),
         options=Options(),
         stop=threading.Event(),
         wake=threading.Event(),
