@@ -11,8 +11,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vrasnode.domainxml import Accelerator, ClientVm, Firmware, Mark, client_vm_xml, mark_of
+from vrasnode.domainxml import (
+    Accelerator,
+    ClientVm,
+    Firmware,
+    Mark,
+    Nic,
+    Optical,
+    Profile,
+    ServiceVm,
+    client_vm_xml,
+    mark_of,
+    service_vm_xml,
+)
 from vrasnode.errors import Refused
+from vrasnode.wire.devices import Suspend
 
 GOLDEN = Path(__file__).parent / "golden"
 STATE = Path("/var/lib/vrasnode/desktop")
@@ -28,18 +41,63 @@ SALES_PC = ClientVm(
     console_log=STATE / "console.log",
     mark=Mark(manifest="9f" * 32, serial=7),
 )
+WINDOWS_PC = replace(
+    SALES_PC,
+    firmware=Firmware.EFI,
+    nvram=STATE / "nvram.fd",
+    profile=Profile.WINDOWS,
+    tpm=True,
+    secure_boot=True,
+    io_uring=True,
+    lan=Nic("br-lan", "52:1a:2b:3c:4d:5e"),
+    internal=Nic("openvras-internal", "a2:1a:2b:3c:4d:5f"),
+)
+HOSTILE = """Müller's <PC> & "営業"]]>"""
+VIRTUAL_SERVER = ServiceVm(
+    name="vras-service",
+    uuid=UUID("5f0c1b7e-6f0e-4f0e-9d55-0a1c4f3f7b02"),
+    memory_bytes=384 << 20,
+    vcpus=1,
+    accelerator=Accelerator.KVM,
+    disk=Path("/var/lib/vrasnode/service/a.raw"),
+    console_log=Path("/var/lib/vrasnode/service/console.log"),
+    mark=Mark(manifest="7e" * 32, serial=3),
+    control_socket=Path("/var/lib/vrasnode/service/control.sock"),
+    lan=Nic("br-lan", "62:1a:2b:3c:4d:60"),
+    internal=Nic("openvras-internal", "b2:1a:2b:3c:4d:61"),
+    cpu_shares=2048,
+)
 SHAPES = {
-    "kvm_bios": SALES_PC,
-    "kvm_efi": replace(SALES_PC, firmware=Firmware.EFI, nvram=STATE / "nvram.fd"),
-    "tcg_bios": replace(SALES_PC, accelerator=Accelerator.TCG, memory_bytes=256 << 20, vcpus=1),
-    "tcg_efi": replace(
+    "linux_bios_kvm": SALES_PC,
+    "linux_bios_tcg": replace(SALES_PC, accelerator=Accelerator.TCG, memory_bytes=256 << 20, vcpus=1),
+    "linux_efi_kvm": replace(SALES_PC, firmware=Firmware.EFI, nvram=STATE / "nvram.fd", io_uring=True),
+    "linux_efi_tcg": replace(
         SALES_PC, accelerator=Accelerator.TCG, firmware=Firmware.EFI, nvram=STATE / "nvram.fd"
     ),
     "no_direct_io": replace(SALES_PC, direct_io=False),
-    "hard_to_quote": replace(
-        SALES_PC, name="""Müller's <PC> & "営業"]]>""", disk=STATE / """a 'b' "c" <d> & e.qcow2"""
+    # All of its display, sound, second card and USB controller are its own: nothing behind that is hidden.
+    "windows_notebook_controller_mode": replace(
+        WINDOWS_PC,
+        passed=("0000:00:02.0", "0000:00:1f.3", "0000:00:14.0", "0000:03:00.0"),
+        suspend=Suspend.HIBERNATE,
+        usb_ports=0,
+    ),
+    "windows_desktop_device_mode": replace(
+        WINDOWS_PC, memory_bytes=16 << 30, vcpus=8, passed=("0000:01:00.0", "0000:01:00.1"), spare_ports=2
+    ),
+    "windows_tcg": replace(WINDOWS_PC, accelerator=Accelerator.TCG, io_uring=False),
+    "windows_screen": replace(WINDOWS_PC, screen=STATE / "screen.sock", suspend=Suspend.ALLOWED),
+    "optical_shared": replace(SALES_PC, opticals=(Optical("sr0"), Optical("sr1"))),
+    "hard_to_quote": replace(SALES_PC, name=HOSTILE, disk=STATE / """a 'b' "c" <d> & e.qcow2"""),
+    "virtual_server": VIRTUAL_SERVER,
+    "virtual_server_tcg": replace(
+        VIRTUAL_SERVER, name=f"{HOSTILE} 2", accelerator=Accelerator.TCG, cpu_shares=None, direct_io=False
     ),
 }
+
+
+def _xml(vm: ClientVm | ServiceVm) -> str:
+    return client_vm_xml(vm) if isinstance(vm, ClientVm) else service_vm_xml(vm)
 
 
 def _tree(xml: str) -> ElementTree.Element:
@@ -52,7 +110,7 @@ shapes = pytest.mark.parametrize("shape", SHAPES)
 
 @shapes
 def test_a_definition_is_what_the_golden_file_shows(shape: str) -> None:
-    assert client_vm_xml(SHAPES[shape]) == (GOLDEN / f"{shape}.xml").read_text()
+    assert _xml(SHAPES[shape]) == (GOLDEN / f"{shape}.xml").read_text()
 
 
 @shapes
@@ -69,14 +127,14 @@ def test_libvirt_reads_a_definition_as_it_was_meant(shape: str) -> None:
     vm = SHAPES[shape]
     connection = libvirt.open("test:///default")
 
-    machine = connection.defineXMLFlags(client_vm_xml(vm), libvirt.VIR_DOMAIN_DEFINE_VALIDATE)
+    machine = connection.defineXMLFlags(_xml(vm), libvirt.VIR_DOMAIN_DEFINE_VALIDATE)
 
     read = _tree(machine.XMLDesc())
     assert machine.name() == vm.name
     assert machine.UUIDString() == str(vm.uuid)
     assert machine.maxMemory() * 1024 == vm.memory_bytes
     assert mark_of(machine.XMLDesc()) == vm.mark
-    assert [disk.get("file") for disk in read.findall("devices/disk/source")] == [str(vm.disk)]
+    assert [disk.get("file") for disk in read.findall("devices/disk/source[@file]")] == [str(vm.disk)]
     connection.close()
 
 
@@ -134,7 +192,10 @@ def test_no_network_and_no_device_of_the_pc_is_granted() -> None:
     devices = _tree(client_vm_xml(SALES_PC)).find("devices")
 
     assert devices is not None
-    assert {device.tag for device in devices} == {"disk", "serial", "channel", "memballoon", "rng"}
+    ours = {"disk", "serial", "channel", "memballoon", "rng", "controller", "video"}
+    assert {device.tag for device in devices} == ours
+    assert len(devices.findall("disk")) == 1
+    assert devices.find("video/model[@type='none']") is not None
 
 
 @pytest.mark.parametrize(
