@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from vrasnode import __version__, disk, host, world
+from vrasnode import __version__, cli_simulate, disk, host, world
 from vrasnode.agent import STATE_MODE, Options, State, build
 from vrasnode.contact import CERTIFICATE_S
 from vrasnode.desktop import NAME
@@ -30,8 +30,10 @@ from vrasnode.errors import HostBroken, Refused, Unreachable, VrasError
 from vrasnode.hypervisor import Hypervisor
 from vrasnode.identity import Identity, Token, read_certificate, read_enrolment
 from vrasnode.server import Server
+from vrasnode.simulation import pc, settings
 from vrasnode.slots import Version, read_boot
 from vrasnode.wire.clients import EnrolRequest
+from vrasnode.world import World
 
 EXIT_BUG, EXIT_REFUSED, EXIT_UNREACHABLE, EXIT_BROKEN, EXIT_PENDING = 1, 3, 4, 5, 6
 HYPERVISOR = "qemu:///system"
@@ -83,9 +85,7 @@ def run(options: argparse.Namespace) -> int:
         enrolment = read_enrolment(state.identity)
         _log_to_stderr(enrolment.name if enrolment else socket.gethostname())
         machine = Options(options.memory_mib, options.vcpus, options.firmware)
-        found = world.pc(
-            state.root, images=state.images, desktop=state.desktop, hypervisor_uri=options.hypervisor
-        )
+        found = _world(state, options.hypervisor)
         build(state, world=found, options=machine, stop=stop, wake=wake).run()
     return 0
 
@@ -122,6 +122,13 @@ def _ask_to_join(identity: Identity, state: State, options: argparse.Namespace) 
     identity.take(Server(options.server, identity=identity).enrol(request))
 
 
+def _world(state: State, uri: str) -> World:
+    if settings.is_simulated(uri):
+        logging.getLogger("vrasnode.simulation").warning("this PC is simulated")
+        return pc.world(state, settings=settings.parse(uri))
+    return world.pc(state.root, images=state.images, desktop=state.desktop, hypervisor_uri=uri)
+
+
 def _await_approval(identity: Identity, *, timeout_s: float) -> None:
     """Asks until an administrator decided, or the time is over."""
     if identity.enrolment is None:
@@ -156,7 +163,7 @@ def _status(state: State, uri: str) -> dict[str, Any]:
         "previous": _version(boot.previous),
         "starts": boot.starts,
         "failed": {"serial": boot.failed.serial, "code": boot.failed.code} if boot.failed else None,
-        "desktop": _desktop(uri),
+        "desktop": _desktop(state, uri),
     }
 
 
@@ -171,16 +178,20 @@ def _version(version: Version | None) -> dict[str, Any] | None:
     }
 
 
-def _desktop(uri: str) -> dict[str, Any]:
-    hypervisor = Hypervisor(uri)
+def _desktop(state: State, uri: str) -> dict[str, Any]:
+    hypervisor: world.Machines
+    if settings.is_simulated(uri):
+        hypervisor = pc.machines(state, settings=settings.parse(uri))
+    else:
+        hypervisor = Hypervisor(uri)
     try:
-        state, mark = hypervisor.state(NAME), hypervisor.metadata(NAME)
+        now, mark = hypervisor.state(NAME), hypervisor.metadata(NAME)
     except HostBroken as error:
         return {"state": "unknown", "manifest": None, "serial": None, "words": error.words}
     finally:
         hypervisor.close()
     return {
-        "state": str(state),
+        "state": str(now),
         "manifest": mark.manifest if mark else None,
         "serial": mark.serial if mark else None,
     }
@@ -286,10 +297,17 @@ def _parser() -> argparse.ArgumentParser:
     showing.set_defaults(run=status)
     showing.add_argument("--json", action="store_true", help="one JSON object")
 
+    cli_simulate.add_to(commands)
+
     for command in (joining, running, showing):
         command.add_argument("--state", type=Path, required=True, metavar="DIR", help="the state directory")
     for command in (running, showing):
-        command.add_argument("--hypervisor", default=HYPERVISOR, metavar="URI", help="libvirt's address")
+        command.add_argument(
+            "--hypervisor",
+            default=HYPERVISOR,
+            metavar="URI",
+            help="libvirt's address; sim: for a simulated PC",
+        )
     return parser
 
 

@@ -38,6 +38,7 @@ class Imaging:
     a kill; `look` asks for a look at the server soon."""
 
     name = "imaging"
+    new_work: type[Work] = Work
 
     def __init__(
         self,
@@ -177,7 +178,7 @@ class Imaging:
 
     def _begin(self, assignment: Assignment, fetch: Fetch) -> Work:
         stop = threading.Event()
-        return Work(
+        return self.new_work(
             assignment,
             slots=self._slots,
             fetcher=Fetcher(self._source, fetch, clock=self._clock, stop=stop),

@@ -1,0 +1,68 @@
+"""One simulated PC in its state directory: the world that an agent is put together on.
+
+Its machines lie in `simulated/machines.json` and run on while no agent does; the PC itself starts anew with
+each agent.
+"""
+
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from random import Random
+from uuid import UUID
+
+from vrasnode import disk
+from vrasnode.agent import State
+from vrasnode.domainxml import Accelerator
+from vrasnode.identity import read_enrolment
+from vrasnode.imaging import Imaging
+from vrasnode.simulation import hardware
+from vrasnode.simulation.images import EmptySlots, FetchingAlone, Watch, WatchedSlots
+from vrasnode.simulation.machines import SimulatedMachines
+from vrasnode.simulation.settings import Images, Settings
+from vrasnode.world import World
+
+
+def machines(state: State, *, settings: Settings) -> SimulatedMachines:
+    """The machines of the simulated PC with this state directory."""
+    kept = state.root / "simulated"
+    disk.make_directory(kept, mode=0o700)
+    return SimulatedMachines(kept / "machines.json", name=_name(state), settings=settings)
+
+
+def world(
+    state: State,
+    *,
+    settings: Settings,
+    watch: Watch = lambda _serial, _stage: None,
+    clock: Callable[[], float] = time.monotonic,
+) -> World:
+    """Everything around the agent of that PC. `watch` is told how far assignments come; `clock` counts
+    seconds and never goes back. Raises HostBroken."""
+    name, began = _name(state), clock()
+    kept = settings.images is Images.REAL
+    return World(
+        machines=machines(state, settings=settings),
+        make_overlay=_make_overlay,
+        facts=partial(hardware.facts_of, name, model=settings.model, seed=settings.seed),
+        accelerator=Accelerator.KVM,
+        boot_id=str(UUID(int=Random(f"{name}/{began}").getrandbits(128), version=4)),  # noqa: S311
+        uptime_s=lambda: int(clock() - began),
+        direct_io=False,
+        clones=False,
+        threads=1,
+        open_slots=partial(WatchedSlots if kept else EmptySlots, watch=watch),
+        imaging=Imaging if kept else FetchingAlone,
+    )
+
+
+def _name(state: State) -> str:
+    enrolment = read_enrolment(state.identity)
+    return enrolment.name if enrolment else state.root.name
+
+
+def _make_overlay(base: Path, overlay: Path) -> None:
+    """An empty file: nobody reads it."""
+    del base
+    with disk.told(f"The overlay {overlay} cannot be made"):
+        overlay.touch()
