@@ -1,24 +1,27 @@
-"""The PC itself: what the machine under the agent is and can do. The only module that reads /proc and /sys.
+"""The PC itself: what the machine under the agent is and can do. With `hostdevices` the only one that reads
+/proc and /sys.
 
 Nothing is assumed that can be tried: whether KVM runs a guest, whether a file system clones or takes direct
-I/O. Not here: the machines (`hypervisor`), the clock's trust, devices (a later part).
+I/O. Not here: the machines (`hypervisor`), the clock's trust, and how devices are read (`hostdevices`).
 """
 
 import functools
 import os
-import platform
 import socket
 import subprocess
 import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
+from platform import freedesktop_os_release
 
 import vrasnode
-from vrasnode import disk
+from vrasnode import disk, hostdevices, kerneltree
 from vrasnode.domainxml import Accelerator
 from vrasnode.errors import HostBroken
-from vrasnode.wire.clients import HostFacts
+from vrasnode.hostdevices import PROC, SYSFS
+from vrasnode.hostneeds import Disks
+from vrasnode.wire.clients import HostFacts, Platform
 
 PROBE_LIMIT_S = 3.0
 BLOCK_BYTES = 4096
@@ -27,6 +30,19 @@ BLOCK_BYTES = 4096
 # whose exit status is then 0x15 * 2 + 1. Nothing else of a PC needs to work, and it takes 0.1 s.
 _PROBE_ROM = bytes(0xFFF0) + bytes.fromhex("b015 e6f4 f4 ebfd").ljust(16, b"\x00")
 _PROBE_STATUS = 0x15 * 2 + 1
+
+# System Enclosure or Chassis Types (SMBIOS 3.7 §7.4.1); what is neither "other" nor "unknown" is no notebook.
+_NOTEBOOKS = {8, 9, 10, 14, 30, 31, 32}
+_UNTOLD = {1, 2}
+_FILLED_IN_BY_NOBODY = (
+    "to be filled",
+    "default string",
+    "system manufacturer",
+    "system product name",
+    "o.e.m.",
+)
+_SECURE_BOOT = "SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"  # UEFI 2.10 §3.3: attributes, then one byte
+_TPM_VERSIONS = {1: "1.2", 2: "2.0"}
 
 
 def facts(state_dir: Path, *, accelerator: Accelerator) -> HostFacts:
@@ -46,6 +62,24 @@ def facts(state_dir: Path, *, accelerator: Accelerator) -> HostFacts:
         state_disk_free_bytes=state_disk.f_bavail * state_disk.f_frsize,
         accelerator=accelerator,
         reflink=reflinks(state_dir),
+        platform=platform(state_dir),
+        devices=hostdevices.devices(state_dir=state_dir),
+    )
+
+
+def platform(state_dir: Path, *, sysfs: Path = SYSFS, proc: Path = PROC) -> Platform:
+    """What the board and the firmware offer; what cannot be told is None."""
+    disks = Disks(sysfs=sysfs, proc=proc)
+    cpuinfo = kerneltree.read(proc / "cpuinfo")
+    return Platform(
+        model=_model(sysfs),
+        notebook=_is_notebook(sysfs),
+        iommu=_iommu(sysfs),
+        tpm=_TPM_VERSIONS.get(kerneltree.number(sysfs / "class" / "tpm" / "tpm0" / "tpm_version_major") or 0),
+        secure_boot=_secure_boot(sysfs),
+        encrypted_state=disks.is_encrypted(state_dir),
+        virtualizes=None if cpuinfo is None else virtualizes(cpuinfo.decode("utf-8", "replace")),
+        swap=disks.swaps,
     )
 
 
@@ -121,12 +155,40 @@ def uptime_s() -> int:
     return int(time.clock_gettime(time.CLOCK_BOOTTIME))
 
 
+def _model(sysfs: Path) -> str:
+    """The maker's name once, and nothing where the maker left the field as it came."""
+    said = (kerneltree.said(sysfs / "class" / "dmi" / "id" / name) for name in ("sys_vendor", "product_name"))
+    vendor, product = ("" if word.lower().startswith(_FILLED_IN_BY_NOBODY) else word for word in said)
+    return product if product.startswith(vendor) else f"{vendor} {product}".strip()
+
+
+def _is_notebook(sysfs: Path) -> bool | None:
+    chassis = kerneltree.number(sysfs / "class" / "dmi" / "id" / "chassis_type")
+    return None if chassis is None or chassis in _UNTOLD else chassis in _NOTEBOOKS
+
+
+def _iommu(sysfs: Path) -> str | None:
+    """By the names that the kernel gives to the units that it switched on."""
+    units = kerneltree.names(sysfs / "class" / "iommu")
+    kinds = {"dmar": "vtd", "ivhd": "amdvi"}
+    return next((kinds[unit[:4]] for unit in units if unit[:4] in kinds), None)
+
+
+def _secure_boot(sysfs: Path) -> bool | None:
+    """False also for a PC that was started the old way, without UEFI."""
+    firmware = sysfs / "firmware" / "efi"
+    if not firmware.exists():
+        return False
+    data = kerneltree.read(firmware / "efivars" / _SECURE_BOOT)
+    return None if data is None or len(data) != 5 else data[4] == 1
+
+
 def _scratch(directory: Path) -> "tempfile._TemporaryFileWrapper[bytes]":
     return tempfile.NamedTemporaryFile(dir=directory, prefix=".probe-")
 
 
 def _os_name() -> str:
     try:
-        return platform.freedesktop_os_release()["PRETTY_NAME"]
+        return freedesktop_os_release()["PRETTY_NAME"]
     except OSError:
-        return platform.system()
+        return os.uname().sysname

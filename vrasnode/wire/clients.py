@@ -29,6 +29,8 @@ class Platform(Message, frozen=True):
     tpm: str | None = None  # "1.2" or "2.0"
     secure_boot: bool | None = None
     encrypted_state: bool | None = None  # whether the state directory lies on an encrypted partition
+    virtualizes: bool | None = None  # the processor has VT-x or AMD-V, and the firmware shows it
+    swap: bool | None = None  # the control base swaps to a disk
 
 
 class HostFacts(Message, frozen=True):
