@@ -31,6 +31,7 @@ T = TypeVar("T")
 
 NETWORK = ipaddress.IPv4Network("198.18.0.0/15")
 SERVER_ADDRESS = str(NETWORK[1])
+LAN_BRIDGE = "br-lan"  # on each PC
 FIRST_PC = 256  # PCs get NETWORK[257], NETWORK[258] …
 NAMESPACES = Path("/run/netns")
 PREFIX = "openvras"
@@ -127,8 +128,12 @@ class Lan:
         peer = ["peer", "name", "eth0", "netns", namespace]
         _ip("-n", self.namespace, "link", "add", port, "type", "veth", *peer)
         _ip("-n", self.namespace, "link", "set", port, "master", "br0")
-        _ip("-n", namespace, "address", "add", f"{pc.address}/{NETWORK.prefixlen}", "dev", "eth0")
+        # The control base has its address on a bridge: its machines are in the same LAN.
+        _ip("-n", namespace, "link", "add", LAN_BRIDGE, "type", "bridge")
+        _ip("-n", namespace, "link", "set", "eth0", "master", LAN_BRIDGE)
+        _ip("-n", namespace, "address", "add", f"{pc.address}/{NETWORK.prefixlen}", "dev", LAN_BRIDGE)
         _quiet_up(namespace, "eth0")
+        _quiet_up(namespace, LAN_BRIDGE)
         _quiet_up(self.namespace, port)
         self.pcs.append(pc)
         return pc
