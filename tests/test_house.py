@@ -20,8 +20,8 @@ from tests.lab.server import ROOT
 LOCKS = sorted((ROOT / "requirements").glob("*.lock"))
 PURE = {"wire", "chunks", "domainxml", "errors"}
 ONE_WORLD = {
-    "libvirt": {"vrasnode/hypervisor.py"},
-    "libvirt_qemu": {"vrasnode/hypervisor.py"},
+    "libvirt": {f"vrasnode/{name}.py" for name in ("libvirtd", "hypervisor", "networks", "guestagent")},
+    "libvirt_qemu": {"vrasnode/guestagent.py"},
     "urllib3": {"vrasnode/server.py"},
     "websockets": {"vrasnode/server.py"},
 }

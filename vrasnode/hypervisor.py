@@ -1,36 +1,40 @@
-"""The PC's libvirt: starts, stops, watches and questions machines. The only module that imports libvirt.
+"""The PC's machines under libvirt: starts, stops, watches and questions them, plugs and unplugs devices.
 
 libvirtd owns the machines: this process may die, and the next one finds them running and asks each what it
-is (`metadata`). libvirtd may go away and come back as well: the connection is made when it is needed, and
-made again. Disk overlays are made here too, for qemu-img belongs to the same world.
+is (`metadata`) and what hangs on it (`attached`). Disk overlays are made here too, for qemu-img belongs to
+the same world.
 
-What a machine looks like is said in `domainxml`; when one should run is decided by `desktop`.
+What a machine looks like is said in `domainxml`; when one should run is decided by `desktop`, what it may
+have by `devices`. The line to libvirtd is `libvirtd`'s.
 """
 
-import base64
-import json
 import os
+import re
 import subprocess
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import libvirt
-import libvirt_qemu
 
+from vrasnode import networks
 from vrasnode.disk import sync_directory, told
-from vrasnode.domainxml import Mark, mark_of
+from vrasnode.domainxml import Attached, Mark, attached_of, mark_of
 from vrasnode.errors import HostBroken, Unreachable
+from vrasnode.guestagent import AgentRefused, Answer, GuestAgents, answer_of
+from vrasnode.libvirtd import Libvirtd, find_machine
 
-KEEPALIVE_MISSES = 3
+__all__ = ["Answer", "Hypervisor", "MachineState", "make_overlay"]
+
 POLL_S = 0.1
+
+_HOST_DEVICE = re.compile(
+    r"\b(pci|usb|host) devices?\b|\bvfio|\biommu|hostdev|pass-?through|did not find usb", re.IGNORECASE
+)
 
 
 class MachineState(StrEnum):
@@ -39,15 +43,6 @@ class MachineState(StrEnum):
     STOPPED = "stopped"
     CRASHED = "crashed"  # ended without being asked
     ABSENT = "absent"  # libvirt knows no such machine
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a command inside a guest ended with. Ended by a signal: 128 + its number; not started: 127."""
-
-    exit_code: int
-    output: bytes
-    errors: bytes = b""
 
 
 class Hypervisor:
@@ -67,30 +62,26 @@ class Hypervisor:
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
         self.uri = uri
-        self._agent_timeout_s = agent_timeout_s
-        self._patience_s = patience_s
+        self._libvirtd = Libvirtd(uri, patience_s=patience_s)
+        self._agents = GuestAgents(self._libvirtd, timeout_s=agent_timeout_s)
         self._clock = clock
         self._pause = pause
-        self._lock = threading.Lock()
-        self._connection: Any = None
-        self._opening: Future[Any] | None = None
-        self._watches: list[int] = []
-        self._listeners: list[Callable[[str], None]] = []
 
     def start(self, vm_xml: str) -> None:
         """Makes the machine of this definition run. One of that name that runs already is left alone.
 
-        Raises HostBroken(machine_start_failed).
+        Raises HostBroken: pass_through_failed when a device of the PC is why it cannot, machine_start_failed.
         """
-        name = ElementTree.fromstring(vm_xml).findtext("name", "")  # noqa: S314 - made by domainxml
-        with self._libvirt("machine_start_failed", f"Machine {name} cannot be started") as libvirtd:
-            machine = _find(libvirtd, name)
+        name = _name(vm_xml)
+        with self._libvirtd.session("machine_start_failed", f"Machine {name} cannot be started") as libvirtd:
+            machine = find_machine(libvirtd, name)
             if machine is not None and machine.isActive():
                 return
             if machine is not None:
                 _forget(machine)
             machine = libvirtd.defineXMLFlags(vm_xml, libvirt.VIR_DOMAIN_DEFINE_VALIDATE)
-            machine.create()
+            with _blaming_devices(f"Machine {name} cannot be started with its devices", vm_xml):
+                machine.create()
 
     def shut_down(self, name: str) -> None:
         """Asks the guest to shut down, for at most `agent_timeout_s`; a machine that is off stays off.
@@ -98,19 +89,20 @@ class Hypervisor:
         It is asked by the power button (ACPI) and by its agent: desktops may ignore the one, guests without
         an agent know only the other. Whoever wants to be sure looks at `state` and ends with `destroy`.
         """
-        with self._libvirt("machine_stop_failed", f"Machine {name} cannot be shut down") as libvirtd:
-            machine = _find(libvirtd, name)
+        with self._libvirtd.session("machine_stop_failed", f"Machine {name} cannot be shut down") as libvirtd:
+            machine = find_machine(libvirtd, name)
             if machine is None or not machine.isActive():
                 return
             with _unless_off():
                 machine.shutdownFlags(libvirt.VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN)
         with suppress(Unreachable):  # a guest that goes does not answer
-            self._agent(name, "guest-shutdown", {"mode": "powerdown"})
+            self._agents.call(name, "guest-shutdown", {"mode": "powerdown"})
 
     def destroy(self, name: str) -> None:
         """Switches the machine off at once, as if its plug was pulled. Off or absent: nothing to do."""
-        with self._libvirt("machine_stop_failed", f"Machine {name} cannot be switched off") as libvirtd:
-            machine = _find(libvirtd, name)
+        words = f"Machine {name} cannot be switched off"
+        with self._libvirtd.session("machine_stop_failed", words) as libvirtd:
+            machine = find_machine(libvirtd, name)
             if machine is None:
                 return
             with _unless_off():
@@ -118,20 +110,82 @@ class Hypervisor:
 
     def state(self, name: str) -> MachineState:
         """What the machine does now."""
-        with self._libvirt("libvirt_failed", f"The state of machine {name} is not known") as libvirtd:
-            machine = _find(libvirtd, name)
+        words = f"The state of machine {name} is not known"
+        with self._libvirtd.session("libvirt_failed", words) as libvirtd:
+            machine = find_machine(libvirtd, name)
             return MachineState.ABSENT if machine is None else _state(*machine.state())
 
     def metadata(self, name: str) -> Mark | None:
         """What the machine was defined to run; None when it is absent or not one of ours."""
-        with self._libvirt("libvirt_failed", f"Machine {name} does not say what it runs") as libvirtd:
-            machine = _find(libvirtd, name)
+        words = f"Machine {name} does not say what it runs"
+        with self._libvirtd.session("libvirt_failed", words) as libvirtd:
+            machine = find_machine(libvirtd, name)
             return None if machine is None else mark_of(machine.XMLDesc())
+
+    def definition(self, name: str) -> str | None:
+        """How libvirt would start the machine the next time, as its XML; None when it is absent."""
+        words = f"Machine {name} cannot be looked at"
+        with self._libvirtd.session("libvirt_failed", words) as libvirtd:
+            machine = find_machine(libvirtd, name)
+            return None if machine is None else machine.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)
+
+    def attached(self, name: str) -> list[Attached]:
+        """What of the PC the machine has now, whoever gave it that; nothing when it is off or absent."""
+        words = f"The devices of machine {name} are not known"
+        with self._libvirtd.session("libvirt_failed", words) as libvirtd:
+            machine = find_machine(libvirtd, name)
+            return attached_of(machine.XMLDesc()) if machine is not None and machine.isActive() else []
+
+    def attach(self, name: str, device_xml: str) -> None:
+        """Plugs a device into the running machine, until that ends. It hangs there already: nothing to do.
+
+        Raises Unreachable(machine_off), and HostBroken: pass_through_failed when the PC does not give the
+        device, attach_failed.
+        """
+        words = f"Machine {name} cannot have the device"
+        with self._libvirtd.session("attach_failed", words) as libvirtd:
+            machine = _running(libvirtd, name)
+            if _alias(device_xml) in {device.alias for device in attached_of(machine.XMLDesc())}:
+                return
+            with _blaming_devices(words, device_xml):
+                machine.attachDeviceFlags(device_xml, libvirt.VIR_DOMAIN_AFFECT_LIVE)
+
+    def detach(self, name: str, alias: str, *, wait_s: float) -> None:
+        """Unplugs what has this alias from the machine and returns when the guest has it no more. It has not,
+        or is off: nothing to do.
+
+        Raises Unreachable(device_held) when the guest did not let go within `wait_s`: it is asked again by
+        the next call; and HostBroken(detach_failed).
+        """
+        with self._libvirtd.until_removed(name, alias) as answered:
+            if not self._ask_to_detach(name, alias):
+                return
+            answered.wait(wait_s)
+        if any(device.alias == alias for device in self.attached(name)):
+            words = f"The guest of {name} did not let go of {alias} within {wait_s:.0f} s."
+            raise Unreachable("device_held", words)
+
+    def give_back(self, address: str) -> bool:
+        """Gives a PCI function that no machine has back to its driver; whether libvirt had not done so.
+
+        Raises HostBroken(give_back_failed), also while a machine has it.
+        """
+        words = f"PCI device {address} cannot be given back to the control base"
+        with self._libvirtd.session("give_back_failed", words) as libvirtd:
+            device = _find_pci(libvirtd, address)
+            if device is None or _read(device.XMLDesc()).findtext(".//driver/name") != "vfio-pci":
+                return False
+            device.reAttach()
+            return True
+
+    def ensure_network(self, network_xml: str) -> bool:
+        """As `networks.ensure`. Raises HostBroken(network_failed)."""
+        return networks.ensure(self._libvirtd, network_xml)
 
     def ping(self, name: str) -> bool:
         """Whether the agent inside the guest answers within `agent_timeout_s`."""
         try:
-            self._agent(name, "guest-ping")
+            self._agents.call(name, "guest-ping")
         except Unreachable:
             return False
         return True
@@ -145,103 +199,45 @@ class Hypervisor:
         deadline = self._clock() + timeout_s
         call = {"path": command[0], "arg": list(command[1:]), "capture-output": True}
         try:
-            started = self._agent(name, "guest-exec", call)
-        except _AgentRefused as error:
+            started = self._agents.call(name, "guest-exec", call)
+        except AgentRefused as error:
             return Answer(exit_code=127, output=b"", errors=error.words.encode())
         while self._clock() < deadline:
             with suppress(Unreachable):  # a guest under load answers the next time
-                status = self._agent(name, "guest-exec-status", {"pid": started["pid"]})
+                status = self._agents.call(name, "guest-exec-status", {"pid": started["pid"]})
                 if status["exited"]:
-                    return _answer(status)
+                    return answer_of(status)
             self._pause(POLL_S)
         raise Unreachable("guest_busy", f"{command[0]} in {name} did not end within {timeout_s:.0f} s.")
 
     def on_change(self, callback: Callable[[str], None]) -> None:
-        """Calls `callback` with a machine's name whenever it, or its agent, comes or goes.
+        """Calls `callback` with a machine's name whenever it, its agent or a device of it comes or goes.
 
-        From a thread of this module, and only as a nudge: what happened while libvirtd was away is not told.
+        From another thread, and only as a nudge: what happened while libvirtd was away is not told.
         """
-        with self._lock:
-            self._listeners.append(callback)
-        with suppress(HostBroken), self._libvirt("libvirt_failed", "Machines cannot be watched"):
-            pass  # connected now, so that events come before the first other call
+        self._libvirtd.on_change(callback)
 
     def close(self) -> None:
         """Lets go of libvirtd; machines run on."""
-        with self._lock:
-            self._drop()
+        self._libvirtd.close()
 
-    def _agent(self, name: str, command: str, arguments: Mapping[str, Any] | None = None) -> Any:
-        """What the guest agent returns. Raises Unreachable(guest_silent); _AgentRefused when it says no."""
-        request = json.dumps({"execute": command, **({"arguments": arguments} if arguments else {})})
-        with self._libvirt("libvirt_failed", f"The agent of {name} cannot be asked") as libvirtd:
-            machine = _find(libvirtd, name)
-            if machine is None:
-                raise Unreachable("guest_silent", f"Machine {name} is absent.")
+    def _ask_to_detach(self, name: str, alias: str) -> bool:
+        """Whether there is something to wait for."""
+        words = f"{alias} cannot be taken off machine {name}"
+        with self._libvirtd.session("detach_failed", words) as libvirtd:
+            machine = find_machine(libvirtd, name)
+            if machine is None or not machine.isActive():
+                return False
+            if all(device.alias != alias for device in attached_of(machine.XMLDesc())):
+                return False
             try:
-                reply = libvirt_qemu.qemuAgentCommand(machine, request, self._agent_timeout_s, 0)
+                machine.detachDeviceAlias(alias, libvirt.VIR_DOMAIN_AFFECT_LIVE)
             except libvirt.libvirtError as error:
-                if (no_answer := _no_answer(name, error)) is None:
+                if error.get_error_code() == libvirt.VIR_ERR_DEVICE_MISSING or not machine.isActive():
+                    return False  # it, or the machine, went in the meantime
+                if "already in the process of unplug" not in error.get_error_message():
                     raise
-                raise no_answer from error
-        return json.loads(reply)["return"]
-
-    @contextmanager
-    def _libvirt(self, code: str, words: str) -> Iterator[Any]:
-        """A live connection; what libvirt says no to becomes HostBroken(`code`), its absence libvirt_gone."""
-        libvirtd = self._connected()
-        try:
-            yield libvirtd
-        except libvirt.libvirtError as error:
-            if _alive(libvirtd):
-                raise HostBroken(code, f"{words}: {error.get_error_message()}.") from error
-            raise self._gone(error) from error
-
-    def _connected(self) -> Any:
-        with self._lock:
-            if self._connection is not None and not _alive(self._connection):
-                self._drop()
-            if self._connection is None:
-                _run_event_loop()
-                try:
-                    self._connection = self._open()
-                except (libvirt.libvirtError, TimeoutError) as error:
-                    raise self._gone(error) from error
-            return self._connection
-
-    def _open(self) -> Any:
-        """Aside: libvirt would wait for ever for a libvirtd that accepts the call and then hangs."""
-        self._opening = self._opening or _aside(lambda: libvirt.open(self.uri))
-        try:
-            connection = self._opening.result(self._patience_s)
-        finally:
-            if self._opening.done():
-                self._opening = None
-        connection.setKeepAlive(max(1, self._patience_s // (KEEPALIVE_MISSES + 1)), KEEPALIVE_MISSES)
-        events = (libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, libvirt.VIR_DOMAIN_EVENT_ID_AGENT_LIFECYCLE)
-        self._watches = [
-            connection.domainEventRegisterAny(None, event, self._changed, None) for event in events
-        ]
-        return connection
-
-    def _changed(self, _libvirtd: Any, machine: Any, *_details: Any) -> None:
-        for listener in list(self._listeners):
-            listener(machine.name())
-
-    def _drop(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is None:
-            return
-        for watch in self._watches:  # each would keep the connection open
-            with suppress(libvirt.libvirtError):
-                connection.domainEventDeregisterAny(watch)
-        with suppress(libvirt.libvirtError):
-            connection.close()
-
-    def _gone(self, error: Exception) -> HostBroken:
-        why = str(error) or f"silent for {self._patience_s} s"
-        words = f"libvirtd does not answer at {self.uri}: {why}. Look at `systemctl status libvirtd`."
-        return HostBroken("libvirt_gone", words)
+            return True
 
 
 def make_overlay(base: Path, overlay: Path) -> None:
@@ -262,43 +258,24 @@ def make_overlay(base: Path, overlay: Path) -> None:
         sync_directory(overlay.parent)
 
 
-class _AgentRefused(Unreachable):
-    """The guest's agent answers, and says no."""
+def _read(xml: str) -> ElementTree.Element:
+    return ElementTree.fromstring(xml)  # noqa: S314 - made by domainxml or by libvirt
 
 
-def _no_answer(name: str, error: Any) -> Unreachable | None:
-    """What a failed call of an agent means: silence, or its own no. None: the trouble is libvirt's."""
-    silence = {
-        libvirt.VIR_ERR_AGENT_UNRESPONSIVE,
-        libvirt.VIR_ERR_AGENT_UNSYNCED,
-        getattr(libvirt, "VIR_ERR_AGENT_COMMAND_TIMEOUT", None),  # libvirt 11.2 and later
-        libvirt.VIR_ERR_OPERATION_INVALID,  # the machine is off
-        libvirt.VIR_ERR_OPERATION_TIMEOUT,  # another call holds the machine
-    }
-    words = f"The agent in machine {name} did not answer: {error.get_error_message()}."
-    if error.get_error_code() in silence:
-        return Unreachable("guest_silent", words)
-    if error.get_error_domain() == libvirt.VIR_FROM_QEMU:
-        return _AgentRefused("guest_refused", words)
-    return None
+def _name(xml: str) -> str:
+    return _read(xml).findtext("name", "")
 
 
-def _answer(status: Mapping[str, Any]) -> Answer:
-    """From the reply of guest-exec-status (QEMU guest agent protocol)."""
-    return Answer(
-        exit_code=status.get("exitcode", 128 + status.get("signal", 0)),
-        output=base64.b64decode(status.get("out-data", "")),
-        errors=base64.b64decode(status.get("err-data", "")),
-    )
+def _alias(device_xml: str) -> str:
+    alias = _read(device_xml).find("alias")
+    return "" if alias is None else alias.get("name", "")
 
 
-def _find(libvirtd: Any, name: str) -> Any:
-    try:
-        return libvirtd.lookupByName(name)
-    except libvirt.libvirtError as error:
-        if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
-            return None
-        raise
+def _running(libvirtd: Any, name: str) -> Any:
+    machine = find_machine(libvirtd, name)
+    if machine is None or not machine.isActive():
+        raise Unreachable("machine_off", f"Machine {name} does not run, so nothing can be plugged into it.")
+    return machine
 
 
 @contextmanager
@@ -311,10 +288,36 @@ def _unless_off() -> Iterator[None]:
             raise
 
 
+@contextmanager
+def _blaming_devices(words: str, xml: str) -> Iterator[None]:
+    """libvirt has no error code of its own for a device in use, gone, in a broken group or without a reset:
+    what it says tells."""
+    try:
+        yield
+    except libvirt.libvirtError as error:
+        said = error.get_error_message()
+        if "<hostdev" not in xml or not _HOST_DEVICE.search(said):
+            raise
+        raise HostBroken("pass_through_failed", f"{words}: {said}.") from error
+
+
 def _forget(machine: Any) -> None:
-    """Removes the definition but not the firmware's settings. A memory image that someone saved goes as well:
-    resumed over a disk that was made anew it would destroy the guest's file system."""
-    machine.undefineFlags(libvirt.VIR_DOMAIN_UNDEFINE_KEEP_NVRAM | libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE)
+    """Removes the definition but not the firmware's settings, nor what its TPM keeps. A memory image that
+    someone saved goes: resumed over a disk that was made anew it would destroy the guest's file system."""
+    machine.undefineFlags(
+        libvirt.VIR_DOMAIN_UNDEFINE_KEEP_NVRAM
+        | libvirt.VIR_DOMAIN_UNDEFINE_KEEP_TPM
+        | libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
+    )
+
+
+def _find_pci(libvirtd: Any, address: str) -> Any:
+    try:
+        return libvirtd.nodeDeviceLookupByName(f"pci_{re.sub('[:.]', '_', address)}")
+    except libvirt.libvirtError as error:
+        if error.get_error_code() == libvirt.VIR_ERR_NO_NODE_DEVICE:
+            return None
+        raise
 
 
 def _state(state: int, reason: int) -> MachineState:
@@ -330,47 +333,3 @@ def _state(state: int, reason: int) -> MachineState:
         libvirt.VIR_DOMAIN_SHUTOFF_DAEMON,
     )
     return MachineState.CRASHED if reason in unasked else MachineState.STOPPED
-
-
-def _alive(libvirtd: Any) -> bool:
-    """Asked over the line: `isAlive` alone sees a lost libvirtd only once the event loop has."""
-    try:
-        libvirtd.getLibVersion()
-        return bool(libvirtd.isAlive())
-    except libvirt.libvirtError:
-        return False
-
-
-def _aside(act: Callable[[], Any]) -> "Future[Any]":
-    """The outcome of `act`, from a thread that holds up nobody, not even the end of this process."""
-    outcome: Future[Any] = Future()
-
-    def run() -> None:
-        try:
-            outcome.set_result(act())
-        except libvirt.libvirtError as error:
-            outcome.set_exception(error)
-
-    threading.Thread(target=run, name="libvirt-open", daemon=True).start()
-    return outcome
-
-
-_loop_lock = threading.Lock()
-_loop: threading.Thread | None = None
-
-
-def _run_event_loop() -> None:
-    """libvirt's loop is one per process and must exist before the first connection; ours never ends. What
-    libvirt would print to stderr comes to us as exceptions anyway."""
-    global _loop  # noqa: PLW0603
-    with _loop_lock:
-        if _loop is None:
-            libvirt.registerErrorHandler(lambda _context, _error: None, None)
-            libvirt.virEventRegisterDefaultImpl()
-            _loop = threading.Thread(target=_turn_loop, name="libvirt-events", daemon=True)
-            _loop.start()
-
-
-def _turn_loop() -> None:
-    while True:
-        libvirt.virEventRunDefaultImpl()

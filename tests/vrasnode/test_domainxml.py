@@ -1,8 +1,11 @@
 """What a machine's definition says, and that nothing breaks out of it."""
 
 import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 from xml.etree import ElementTree
 
@@ -15,11 +18,13 @@ from vrasnode.domainxml import (
     Accelerator,
     ClientVm,
     Firmware,
+    Kind,
     Mark,
     Nic,
     Optical,
     Profile,
     ServiceVm,
+    attached_of,
     client_vm_xml,
     mark_of,
     service_vm_xml,
@@ -89,6 +94,7 @@ SHAPES = {
     "windows_screen": replace(WINDOWS_PC, screen=STATE / "screen.sock", suspend=Suspend.ALLOWED),
     "optical_shared": replace(SALES_PC, opticals=(Optical("sr0"), Optical("sr1"))),
     "hard_to_quote": replace(SALES_PC, name=HOSTILE, disk=STATE / """a 'b' "c" <d> & e.qcow2"""),
+    "two_cards_to_come": replace(SALES_PC, accelerator=Accelerator.TCG, spare_ports=2),
     "virtual_server": VIRTUAL_SERVER,
     "virtual_server_tcg": replace(
         VIRTUAL_SERVER, name=f"{HOSTILE} 2", accelerator=Accelerator.TCG, cpu_shares=None, direct_io=False
@@ -105,6 +111,9 @@ def _tree(xml: str) -> ElementTree.Element:
 
 
 TAGS = [element.tag for element in _tree(client_vm_xml(SALES_PC)).iter()]
+DEFINABLE = [  # a kernel without KVM is told by libvirt before anything else
+    name for name, vm in SHAPES.items() if vm.accelerator is Accelerator.TCG or Path("/dev/kvm").exists()
+]
 shapes = pytest.mark.parametrize("shape", SHAPES)
 
 
@@ -138,20 +147,60 @@ def test_libvirt_reads_a_definition_as_it_was_meant(shape: str) -> None:
     connection.close()
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("shape", [name for name, vm in SHAPES.items() if vm.accelerator is Accelerator.TCG])
-def test_qemu_can_be_what_a_definition_says(shape: str, libvirtd: str) -> None:
+@pytest.fixture
+def defined(libvirtd: str) -> Iterator[Callable[[ClientVm | ServiceVm], Any]]:
+    """Defines machines in a real libvirtd, for one test."""
     connection = libvirt.open(libvirtd)
+    with ExitStack() as undo:
+        undo.callback(connection.close)
 
-    machine = connection.defineXMLFlags(client_vm_xml(SHAPES[shape]), libvirt.VIR_DOMAIN_DEFINE_VALIDATE)
+        def define(vm: ClientVm | ServiceVm) -> Any:
+            machine = connection.defineXMLFlags(_xml(vm), libvirt.VIR_DOMAIN_DEFINE_VALIDATE)
+            flags = libvirt.VIR_DOMAIN_UNDEFINE_NVRAM | libvirt.VIR_DOMAIN_UNDEFINE_TPM
+            undo.callback(machine.undefineFlags, flags)
+            return machine
 
-    try:
-        command = connection.domainXMLToNative("qemu-argv", machine.XMLDesc())
-        assert "-accel tcg" in command or "accel=tcg" in command
-        assert "overlay.qcow2" in command
-    finally:
-        machine.undefineFlags(libvirt.VIR_DOMAIN_UNDEFINE_KEEP_NVRAM)
-        connection.close()
+        yield define
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shape", DEFINABLE)
+def test_a_real_libvirtd_takes_a_definition(
+    shape: str, defined: Callable[[ClientVm | ServiceVm], Any]
+) -> None:
+    vm = SHAPES[shape]
+
+    read = defined(vm).XMLDesc()
+
+    assert mark_of(read) == vm.mark
+    passed = vm.passed if isinstance(vm, ClientVm) else ()
+    assert [device.key for device in attached_of(read) if device.kind is Kind.PCI] == list(passed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shape", [name for name in DEFINABLE if not getattr(SHAPES[name], "passed", ())])
+def test_qemu_and_firmware_can_be_what_a_definition_says(
+    shape: str, defined: Callable[[ClientVm | ServiceVm], Any]
+) -> None:
+    """Devices to pass through would have to exist for this."""
+    vm = SHAPES[shape]
+    machine = defined(vm)
+
+    command = machine.connect().domainXMLToNative("qemu-argv", machine.XMLDesc())
+
+    assert f"accel {vm.accelerator}" in command or f"accel={vm.accelerator}" in command
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shape", ["virtual_server_tcg", "two_cards_to_come"])
+def test_ports_to_plug_into_are_left_free(shape: str, defined: Callable[[ClientVm | ServiceVm], Any]) -> None:
+    read = _tree(defined(SHAPES[shape]).XMLDesc())
+
+    ports = {
+        int(port.get("index", "")) for port in read.findall("devices/controller[@model='pcie-root-port']")
+    }
+    taken = {int(address.get("bus", ""), 16) for address in read.findall("devices/*/address[@type='pci']")}
+    assert len(ports - taken) == SHAPES[shape].spare_ports
 
 
 @given(st.text(), st.text())

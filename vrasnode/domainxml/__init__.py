@@ -25,12 +25,22 @@ from vrasnode.domainxml.devices import (
     usb_hostdev_xml,
     usb_storage_xml,
 )
-from vrasnode.domainxml.networks import Neighbour, mac_of, network_xml
+from vrasnode.domainxml.networks import (
+    INTERNAL,
+    INTERNAL_BRIDGE,
+    LOCAL_NAME,
+    Neighbour,
+    mac_of,
+    network_xml,
+)
 from vrasnode.domainxml.parts import Accelerator, Firmware, Mark, Nic
 from vrasnode.domainxml.reading import Attached, attached_of, mark_of
 from vrasnode.domainxml.service import ServiceVm, service_vm_xml
 
 __all__ = [
+    "INTERNAL",
+    "INTERNAL_BRIDGE",
+    "LOCAL_NAME",
     "Accelerator",
     "Attached",
     "ClientVm",

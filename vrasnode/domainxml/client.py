@@ -184,12 +184,17 @@ def _clock(vm: ClientVm) -> Element:
 
 
 def _power_management(suspend: Suspend) -> Element:
-    """What firmware offers the guest. A passed-through device seldom survives S3 of the machine around it."""
-    to_memory = "yes" if suspend is Suspend.ALLOWED else "no"
-    to_disk = "no" if suspend is Suspend.BLOCKED else "yes"
-    return element(
-        "pm", element("suspend-to-mem", enabled=to_memory), element("suspend-to-disk", enabled=to_disk)
-    )
+    """What firmware does not offer the guest: a passed-through device seldom survives S3 of the machine.
+
+    What is allowed is left unsaid, for that is QEMU's way, and no OVMF claims to know S4: libvirt would find
+    no firmware for a machine that insists on it.
+    """
+    forbidden = {
+        Suspend.BLOCKED: ("suspend-to-mem", "suspend-to-disk"),
+        Suspend.HIBERNATE: ("suspend-to-mem",),
+        Suspend.ALLOWED: (),
+    }
+    return element("pm", *(element(way, enabled="no") for way in forbidden[suspend]))
 
 
 def _devices(vm: ClientVm) -> Element:

@@ -1,0 +1,54 @@
+"""Networks of libvirt: makes one run as it is defined. What it looks like is said in `domainxml`."""
+
+from typing import Any
+from xml.etree import ElementTree
+
+import libvirt
+
+from vrasnode.libvirtd import Libvirtd
+
+
+def ensure(libvirtd: Libvirtd, network_xml: str) -> bool:
+    """Makes the network of this definition run, and whether it is as defined: where machines are on an older
+    one, that goes on until they have stopped and this is called again. What someone edited is put right.
+
+    Raises HostBroken(libvirt_gone, network_failed).
+    """
+    definition = _read(network_xml)
+    name, uuid = definition.findtext("name", ""), definition.findtext("uuid", "")
+    with libvirtd.session("network_failed", f"Network {name} cannot be started") as connection:
+        _remove_namesake(connection, name, uuid)
+        network = connection.networkDefineXMLFlags(network_xml, libvirt.VIR_NETWORK_DEFINE_VALIDATE)
+        if network.isActive() and _is_as_defined(network):
+            return True
+        if network.isActive():
+            if int(_read(network.XMLDesc()).get("connections", "0")):
+                return False
+            network.destroy()
+        network.create()
+        return True
+
+
+def _remove_namesake(connection: Any, name: str, uuid: str) -> None:
+    """A network of that name that is not ours would forbid ours."""
+    for network in connection.listAllNetworks():
+        if network.name() == name and network.UUIDString() != uuid:
+            if network.isActive():
+                network.destroy()
+            network.undefine()
+
+
+def _is_as_defined(network: Any) -> bool:
+    running, defined = network.XMLDesc(), network.XMLDesc(libvirt.VIR_NETWORK_XML_INACTIVE)
+    return _lasting(running) == _lasting(defined)
+
+
+def _lasting(xml: str) -> str:
+    """Without what changes while a network runs."""
+    root = _read(xml)
+    root.attrib.pop("connections", None)
+    return ElementTree.canonicalize(ElementTree.tostring(root), strip_text=True)
+
+
+def _read(xml: str) -> ElementTree.Element:
+    return ElementTree.fromstring(xml)  # noqa: S314 - made by domainxml or by libvirt
