@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PYTHON := .venv/bin/python
 STAMP := .venv/.ready
 
-.PHONY: setup demo test test-fast soak lint types bench docs lock clean
+.PHONY: setup demo test test-fast soak lint types bench docs service-vm lock clean
 
 setup: $(STAMP)  ## Debian packages, the virtual environment, compiled translations
 
@@ -35,6 +35,10 @@ bench: $(STAMP)  ## ARGS="--quick"
 docs: $(STAMP)  ## what docs hold that is made: the OpenAPI file and the pictures of the pages
 	$(PYTHON) manage.py spectacular --file docs/openapi.yaml
 	$(PYTHON) -m tests.browser.pictures docs/pictures
+
+OUT := build/virtual-server.raw
+service-vm: $(STAMP)  ## the virtual server's image, from Debian packages; OUT=file.raw
+	mkdir -p $(dir $(OUT)) && $(PYTHON) -m vrasnode.servicevm.build $(OUT)
 
 lock: $(STAMP)  ## pin the newest releases by hash, without addresses
 	bash deploy/lock.sh

@@ -6,24 +6,23 @@ them). Under BIOS a guest needs 96 MiB of memory, under UEFI 256. Nothing here n
 loop devices. Not for masters that people work with.
 """
 
-import fcntl
-import hashlib
 import json
-import os
-import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from config.demo import bootdisk, bootmaster, debianpackages, hosttools, initramfs
+from config.demo import bootmaster
+from vrasnode.servicevm.build import bootdisk, debianpackages, hosttools, initramfs
+from vrasnode.servicevm.build import cache as cache_of
 
 MARKER = f"/{bootmaster.VERSION_FILE}"
 HEALTH_COMMAND = ["/usr/sbin/openvras-healthy"]
 
 IMAGES = ("v1", "v2", "unhealthy", "unbootable")
 _RECORD = "images.json"
+
+default_cache = cache_of.default_cache
 
 
 @dataclass(frozen=True)
@@ -37,11 +36,6 @@ class BootImages:
     marker: Mapping[str, str]
 
 
-def default_cache(environ: Mapping[str, str] = os.environ) -> Path:
-    """`OPENVRAS_CACHE`, or `.cache` in the root of the source tree."""
-    return Path(environ.get("OPENVRAS_CACHE") or Path(__file__).parents[2] / ".cache")
-
-
 def build_images(cache: Path, *, say: Callable[[str], None] = lambda _line: None) -> BootImages:
     """The images, from the cache where this recipe has been built before (then without network and tools).
 
@@ -51,8 +45,7 @@ def build_images(cache: Path, *, say: Callable[[str], None] = lambda _line: None
     """
     folder = cache / f"bootimages-{_recipe()}"
     if not (folder / _RECORD).exists():
-        cache.mkdir(parents=True, exist_ok=True)
-        with _only_builder(cache):
+        with cache_of.only_builder(cache):
             if not (folder / _RECORD).exists():
                 _build(folder, cache=cache, say=say)
     return _read(folder)
@@ -62,26 +55,12 @@ def _recipe() -> str:
     """Names everything here that decides what the images hold."""
     modules = (bootdisk, bootmaster, debianpackages, hosttools, initramfs)
     sources = [Path(module.__file__ or "") for module in modules]
-    digest = hashlib.sha256()
-    for file in [Path(__file__), *sources, *sorted(bootmaster.GUEST.iterdir())]:
-        digest.update(hashlib.sha256(file.read_bytes()).digest())
-    return digest.hexdigest()[:16]
+    return cache_of.recipe([Path(__file__), *sources, *sorted(bootmaster.GUEST.iterdir())])
 
 
 def _read(folder: Path) -> BootImages:
     marker: dict[str, str] = json.loads((folder / _RECORD).read_bytes())["marker"]
     return BootImages(**{name: folder / f"{name}.raw" for name in IMAGES}, marker=marker)
-
-
-@contextmanager
-def _only_builder(cache: Path) -> Iterator[None]:
-    """One builder of a cache at a time; what a killed one left behind is removed."""
-    with (cache / "bootimages.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        for left in cache.glob("building-*"):
-            # A program that the killed one had started may write on for a moment: the next build gets that.
-            shutil.rmtree(left, ignore_errors=True)
-        yield
 
 
 def _build(folder: Path, *, cache: Path, say: Callable[[str], None]) -> None:
@@ -95,23 +74,5 @@ def _build(folder: Path, *, cache: Path, say: Callable[[str], None]) -> None:
         versions = {name: found.package.version for name, found in packages.items()}
         record = {"marker": marker, "packages": versions}
         (images / _RECORD).write_text(json.dumps(record, indent=2, sort_keys=True))
-        _publish(images, folder)
+        cache_of.publish(images, folder)
     say(f"boot images: ready in {folder}")
-
-
-def _publish(images: Path, folder: Path) -> None:
-    """All there under its final name, also after a power cut, or nothing."""
-    for file in images.iterdir():
-        file.chmod(0o444)
-        _fsync(file)
-    _fsync(images)
-    images.rename(folder)
-    _fsync(folder.parent)
-
-
-def _fsync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -10,9 +10,9 @@ import shutil
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from config.demo import bootdisk, debianpackages, initramfs
-from config.demo.debianpackages import KERNEL
-from config.demo.hosttools import run
+from vrasnode.servicevm.build import bootdisk, debianpackages, initramfs
+from vrasnode.servicevm.build.debianpackages import KERNEL
+from vrasnode.servicevm.build.hosttools import run
 
 # What runs the guest: the agent and the libraries that it is linked with.
 SYSTEM = (

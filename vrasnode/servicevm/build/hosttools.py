@@ -23,6 +23,7 @@ PROVIDED_BY = {
     "mke2fs": "e2fsprogs",
     "mkfs.vfat": "dosfstools",
     "mmd": "mtools",
+    "readelf": "binutils",
     "sfdisk": "fdisk",
 }
 GRUB = Path("/usr/lib/grub")
@@ -79,4 +80,5 @@ def _environment() -> dict[str, str]:
         "SOURCE_DATE_EPOCH": str(EPOCH),
         "E2FSPROGS_FAKE_TIME": str(EPOCH),
         "MTOOLS_SKIP_CHECK": "1",
+        "PYTHONHASHSEED": "0",
     }

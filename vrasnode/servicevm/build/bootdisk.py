@@ -9,8 +9,8 @@ import struct
 from collections.abc import Iterator
 from pathlib import Path
 
-from config.demo.hosttools import GRUB, run
 from vrasnode.errors import HostBroken
+from vrasnode.servicevm.build.hosttools import GRUB, run
 
 MIB = 1 << 20
 SECTOR = 512
