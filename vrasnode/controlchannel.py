@@ -14,13 +14,15 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from vrasnode.errors import Refused, Unreachable
 
 MAX_LINE_BYTES = 1 << 20
 READ_BYTES = 64 << 10
 SEND_S = 2.0  # for the machine to take a request
+ANSWER_S = 10.0  # after which a ping is asked again
+SILENT_S = 30.0  # after which a program that answered does not count as up any more
 
 Answer = Mapping[str, Any]
 
@@ -71,6 +73,55 @@ class ControlChannel:
             if self._connection is None or self._connection.ended:
                 self._connection = _Connection(self._path, self._on_answer)
             return self._connection
+
+
+class Channel(Protocol):
+    """What asks the program inside without waiting: a ControlChannel, or what behaves like it."""
+
+    def begin(self, op: str, **args: Any) -> "Future[Answer]": ...
+    def close(self) -> None: ...
+
+
+class Pulse:
+    """Whether the program inside lives, by one ping after the other; never waits.
+
+    Each program says which one it is (`session`): `greet` is called for every new one, before it counts as
+    up. `clock` counts seconds and never goes back.
+    """
+
+    def __init__(self, channel: Channel, *, clock: Callable[[], float], greet: Callable[[], None]) -> None:
+        self._channel = channel
+        self._clock = clock
+        self._greet = greet
+        self._asked: Future[Answer] | None = None
+        self._asked_at = clock()
+        self._session: object = None
+        self.heard_at = clock()
+
+    @property
+    def up(self) -> bool:
+        return self._session is not None and self._clock() - self.heard_at < SILENT_S
+
+    def feel(self) -> None:
+        """Takes the answer, if it is there, and asks again."""
+        asked = self._asked
+        if asked is not None and not asked.done():
+            if self._clock() - self._asked_at < ANSWER_S:
+                return
+            asked.cancel()
+        elif asked is not None and asked.exception() is None:
+            self._hear(asked.result().get("session"))
+        self._asked, self._asked_at = self._channel.begin("ping"), self._clock()
+
+    def forget(self) -> None:
+        """The machine has ended: what was asked of it goes unanswered."""
+        self._asked = self._session = None
+
+    def _hear(self, session: object) -> None:
+        self.heard_at = self._clock()
+        if self._session != session:
+            self._greet()
+            self._session = session
 
 
 class _Connection:

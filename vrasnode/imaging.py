@@ -1,9 +1,10 @@
-"""Workgroup Desktop on the PC: makes the version that the server assigned ready to start.
+"""Workgroup Desktop on the PC: makes the version that the server assigned to one machine ready to start.
 
 assignment -> accepted -> fetching -> staged | failed
 
-It decides what to write into the free slot and tells how far that is; the switch itself is `desktop`'s. Every
-step looks at the pointer and the slice anew, so it does not matter where an earlier process was killed.
+It decides what to write into the free slot and tells how far that is; the switch itself is `desktop`'s, or
+`virtualserver`'s: each machine has slots, a slice and an object of this class to itself. Every step looks at the
+pointer and the slice anew, so it does not matter where an earlier process was killed.
 """
 
 import logging
@@ -20,7 +21,15 @@ from vrasnode.slots import Slots
 from vrasnode.staging import Work
 from vrasnode.wire import codec
 from vrasnode.wire.clients import ClientSlice
-from vrasnode.wire.imaging import Assignment, DeliveryReport, DeliveryStage, Fetch, ImagingSlice
+from vrasnode.wire.imaging import (
+    SLICES,
+    Assignment,
+    DeliveryReport,
+    DeliveryStage,
+    Fetch,
+    ImagingSlice,
+    Machine,
+)
 from vrasnode.wire.signatures import Keyring, Role
 
 log = logging.getLogger("vrasnode.imaging")
@@ -33,11 +42,10 @@ FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 60.0
 
 
 class Imaging:
-    """The part. `clock` counts seconds and never goes back; `now` is the time of day that signatures are held
-    against. `get_slice` gives the last slice of an app; `report` takes reports and whether to keep them over
-    a kill; `look` asks for a look at the server soon."""
+    """The part, for one `machine`. `clock` counts seconds and never goes back; `now` is the time of day that
+    signatures are held against. `get_slice` gives the last slice of an app; `report` takes reports and
+    whether to keep them over a kill; `look` asks for a look at the server soon."""
 
-    name = "imaging"
     new_work: type[Work] = Work
 
     def __init__(
@@ -54,7 +62,10 @@ class Imaging:
         now: Callable[[], datetime],
         threads: int,
         clones: bool,
+        machine: Machine = Machine.CLIENT_VM,
     ) -> None:
+        self.name = "imaging" if machine is Machine.CLIENT_VM else f"imaging of the {machine}"
+        self._machine = machine
         self._slots = slots
         self._source = source
         self._client_id = client_id
@@ -93,7 +104,7 @@ class Imaging:
         self._drop_work()
 
     def _read_slice(self) -> None:
-        found = self._get_slice("imaging"), self._get_slice("clients")
+        found = self._get_slice(SLICES[self._machine]), self._get_slice("clients")
         due = self._read_again_at is not None and self._clock() >= self._read_again_at
         if found == self._seen and not due:
             return
@@ -133,6 +144,9 @@ class Imaging:
         boot = self._slots.boot
         if assignment.client_id != self._client_id:
             raise Refused("not_ours", "The server sent an assignment that was made for another PC.")
+        if assignment.machine is not self._machine:
+            words = f"The server sent the {self._machine} an assignment made for the {assignment.machine}."
+            raise Refused("wrong_machine", words)
         if assignment.serial < boot.serial:
             words = (
                 f"Serial {assignment.serial} is older than {boot.serial}, which this PC has. Distribute anew."

@@ -48,6 +48,10 @@ class Machine(StrEnum):
     VIRTUAL_SERVER = "virtual_server"
 
 
+# Each machine has a slice of its own, an ImagingSlice, and reports under the same name.
+SLICES = {Machine.CLIENT_VM: "imaging", Machine.VIRTUAL_SERVER: "virtualserver"}
+
+
 class Assignment(Message, frozen=True):
     """Which version a machine of this PC should run; signed for the role `assignment`. A higher serial
     replaces a lower one, whatever versions they name (a rollback is a higher serial). Expiry stops fetching,

@@ -23,11 +23,15 @@ def add_to(
     *,
     fileserver: Served,
     version: str,
+    session: str,
     power_off: Callable[[], None],
     proc: Path = Path("/proc"),
     net: Path = Path("/sys/class/net"),
 ) -> None:
-    """Adds `ping`, `version`, `status`, `serve` (the card to serve on) and `shutdown`."""
+    """Adds `ping`, `version`, `status`, `serve` (the card to serve on) and `shutdown`.
+
+    `session` is another one each time the program begins: what asks then says everything anew.
+    """
 
     def status() -> Mapping[str, Any]:
         return {
@@ -46,7 +50,7 @@ def add_to(
         power_off()
         return {}
 
-    ops.add("ping", lambda: {}, quick=True)
+    ops.add("ping", lambda: {"session": session}, quick=True)
     ops.add("version", lambda: {"version": version, "kernel": os.uname().release}, quick=True)
     ops.add("status", status)
     ops.add("serve", serve)
