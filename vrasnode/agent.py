@@ -17,16 +17,20 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
-from vrasnode import disk
+from vrasnode import disk, localpage
 from vrasnode.contact import Contact
-from vrasnode.desktop import Desktop, Machine
-from vrasnode.domainxml import Firmware
+from vrasnode.desktop import Desktop
+from vrasnode.devices import Devices
+from vrasnode.domainxml import Firmware, Profile
 from vrasnode.errors import HostBroken, Refused, VrasError
 from vrasnode.identity import Identity
+from vrasnode.localpage import LocalPage, LocalState
 from vrasnode.outbox import Outbox
 from vrasnode.server import Server
+from vrasnode.shape import Machine
 from vrasnode.slices import Slices
 from vrasnode.wire import codec
+from vrasnode.wire.devices import DevicesReport
 from vrasnode.wire.imaging import DeliveryReport
 from vrasnode.world import World
 
@@ -118,6 +122,10 @@ class State:
         return self.root / "desktop"
 
     @property
+    def devices(self) -> Path:
+        return self.root / "devices"
+
+    @property
     def outbox(self) -> Path:
         return self.root / "outbox.json"
 
@@ -133,6 +141,10 @@ class Options:
     memory_mib: int | None = None
     vcpus: int | None = None
     firmware: Firmware | None = None
+    profile: Profile | None = None
+    tpm: bool | None = None
+    secure_boot: bool | None = None
+    lan_bridge: str | None = None
 
 
 def build(
@@ -153,11 +165,32 @@ def build(
     def report(message: DeliveryReport, keep: bool) -> None:
         outbox.put("imaging", str(message.serial), message, keep=keep)
 
+    def report_devices(about: str, message: DevicesReport) -> None:
+        outbox.put("devices", about, message, keep=bool(message.events))
+
+    def facts_changed() -> None:
+        contact.tell_facts()
+
+    machine = machine_of(state.desktop, options)
+    devices = Devices(
+        state.devices,
+        pc=world.bench,
+        machines=world.machines,
+        get_slice=slices.get,
+        report=report_devices,
+        on_facts=facts_changed,
+        show=world.show,
+        has_iommu=world.has_iommu,
+        boot_id=world.boot_id,
+        clock=time.monotonic,
+        now=now,
+    )
     desktop = Desktop(
         state.desktop,
         slots=slots,
         machines=world.machines,
-        machine=machine_of(state.desktop, options),
+        machine=machine,
+        grantor=devices.passing,
         accelerator=world.accelerator,
         direct_io=world.direct_io,
         make_overlay=world.make_overlay,
@@ -194,10 +227,30 @@ def build(
 
     def machine_changed(_name: str) -> None:
         desktop.nudge()
+        devices_changed()
+
+    def devices_changed() -> None:
+        devices.nudge()
         wake.set()
 
+    def local_state() -> LocalState:
+        return localpage.state_of(
+            identity.enrolment.name if identity.enrolment else "",
+            contact=contact.last_answer,
+            reachable=contact.reachable,
+            client_vm=desktop.summary[0],
+            virtual_server="absent",
+            devices=devices.view(),
+        )
+
+    parts: list[Part] = [contact, devices, desktop, imaging]
+    if world.networks:
+        macs = {role: machine.mac(f"{role}/internal") for role in ("client-vm", "virtual-server")}
+        page = LocalPage(networks=world.machines, macs=macs, get_state=local_state, clock=time.monotonic)
+        parts.insert(1, page)
     world.machines.on_change(machine_changed)
-    return Agent([contact, desktop, imaging], wake=wake, stop=stop)
+    world.watch(devices_changed)
+    return Agent(parts, wake=wake, stop=stop)
 
 
 def machine_of(directory: Path, options: Options) -> Machine:

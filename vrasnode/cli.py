@@ -25,7 +25,7 @@ from vrasnode import __version__, cli_simulate, disk, host, world
 from vrasnode.agent import STATE_MODE, Options, State, build
 from vrasnode.contact import CERTIFICATE_S
 from vrasnode.desktop import NAME
-from vrasnode.domainxml import Firmware
+from vrasnode.domainxml import Firmware, Profile
 from vrasnode.errors import HostBroken, Refused, Unreachable, VrasError
 from vrasnode.hypervisor import Hypervisor
 from vrasnode.identity import Identity, Token, read_certificate, read_enrolment
@@ -84,7 +84,7 @@ def run(options: argparse.Namespace) -> int:
     with _locked(state.lock):
         enrolment = read_enrolment(state.identity)
         _log_to_stderr(enrolment.name if enrolment else socket.gethostname())
-        machine = Options(options.memory_mib, options.vcpus, options.firmware)
+        machine = _options(options)
         found = _world(state, options.hypervisor)
         build(state, world=found, options=machine, stop=stop, wake=wake).run()
     return 0
@@ -102,6 +102,18 @@ def status(options: argparse.Namespace) -> int:
         )
         print(f"{key}: {'-' if shown is None else shown}")
     return 0
+
+
+def _options(options: argparse.Namespace) -> Options:
+    return Options(
+        memory_mib=options.memory_mib,
+        vcpus=options.vcpus,
+        firmware=options.firmware,
+        profile=options.profile,
+        tpm=options.tpm,
+        secure_boot=options.secure_boot,
+        lan_bridge=options.lan_bridge,
+    )
 
 
 def _ask_to_join(identity: Identity, state: State, options: argparse.Namespace) -> None:
@@ -292,6 +304,12 @@ def _parser() -> argparse.ArgumentParser:
     running.add_argument("--memory-mib", type=int, metavar="N", help="memory of the client VM")
     running.add_argument("--vcpus", type=int, metavar="N", help="processors of the client VM")
     running.add_argument("--firmware", type=Firmware, choices=list(Firmware), help="of the client VM")
+
+    running.add_argument("--profile", type=Profile, choices=list(Profile), help="what it is shaped for")
+    yes_no = argparse.BooleanOptionalAction
+    running.add_argument("--tpm", action=yes_no, default=None, help="whether it has a TPM 2.0 of its own")
+    running.add_argument("--secure-boot", action=yes_no, default=None, help="with --firmware efi")
+    running.add_argument("--lan-bridge", metavar="NAME", help="bridge of this PC that leads to the LAN")
 
     showing = commands.add_parser("status", help="show how this PC stands")
     showing.set_defaults(run=status)

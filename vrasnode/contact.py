@@ -69,9 +69,19 @@ class Contact:
         self._summary: tuple[str, str | None] | None = None
         self._facts_told = False
         self._reachable = True
+        self.last_answer: datetime | None = None
         self._wait_s = FIRST_WAIT_S
         start = clock()
         self._not_before = self._look_at = self._beat_at = self._renew_at = start
+
+    @property
+    def reachable(self) -> bool:
+        """Whether the server answered when it was last asked."""
+        return self._reachable and self.last_answer is not None
+
+    def tell_facts(self) -> None:
+        """What the PC says of itself has changed: the next step tells it. From any thread."""
+        self._facts_told = False
 
     def look_soon(self) -> None:
         """The next step asks the server what this PC should be."""
@@ -113,8 +123,12 @@ class Contact:
             self._look_now()
         self._outbox.send(self._server.report)
         if not self._facts_told:
-            self._server.report("clients", codec.encode(FactsReport(facts=self._get_facts())))
-            self._facts_told = True
+            self._facts_told = True  # before they are read: what changes meanwhile is told again
+            try:
+                self._server.report("clients", codec.encode(FactsReport(facts=self._get_facts())))
+            except VrasError:
+                self._facts_told = False
+                raise
 
     def _look_now(self) -> None:
         self._look.clear()
@@ -162,6 +176,7 @@ class Contact:
         log.info("has a new certificate")
 
     def _answered(self) -> None:
+        self.last_answer = self._now()
         self._wait_s = FIRST_WAIT_S
         if not self._reachable:
             self._reachable = True

@@ -11,15 +11,15 @@ import logging
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Protocol
-from uuid import UUID
 
 from vrasnode import checking, disk
 from vrasnode.checking import Verdict
-from vrasnode.domainxml import Accelerator, ClientVm, Firmware, Mark, client_vm_xml
+from vrasnode.domainxml import Accelerator, ClientVm, Mark, client_vm_xml
 from vrasnode.errors import HostBroken, Refused, Unreachable, VrasError
+from vrasnode.grants import Grantor, Grants
 from vrasnode.hypervisor import Answer, MachineState
+from vrasnode.shape import Machine
 from vrasnode.slots import Boot, Slots, Version
-from vrasnode.wire.codec import Message
 from vrasnode.wire.imaging import Apply, DeliveryReport, DeliveryStage, Health
 
 log = logging.getLogger("vrasnode.desktop")
@@ -47,18 +47,10 @@ class Machines(Protocol):
     def ask(self, name: str, command: Sequence[str], *, timeout_s: float) -> Answer: ...
 
 
-class Machine(Message, frozen=True):
-    """How big this PC's client VM is."""
-
-    uuid: UUID
-    memory_mib: int = 192
-    vcpus: int = 1
-    firmware: Firmware = Firmware.BIOS
-
-
 class Desktop:
     """The part. `clock` counts seconds and never goes back; `report` takes reports and whether to keep them
-    over a kill; `make_overlay` puts a fresh disk over a base image."""
+    over a kill; `make_overlay` puts a fresh disk over a base image; `grantor` says what of the PC a start may
+    have."""
 
     name = "desktop"
 
@@ -69,6 +61,7 @@ class Desktop:
         slots: Slots,
         machines: Machines,
         machine: Machine,
+        grantor: Grantor,
         accelerator: Accelerator,
         direct_io: bool,
         make_overlay: Callable[[Path, Path], None],
@@ -81,6 +74,7 @@ class Desktop:
         self._slots = slots
         self._machines = machines
         self._machine = machine
+        self._grantor = grantor
         self._accelerator = accelerator
         self._direct_io = direct_io
         self._make_overlay = make_overlay
@@ -138,6 +132,8 @@ class Desktop:
         if not current.told:
             self._tell(current.serial, DeliveryStage.BOOTED)
             self._slots.mark(proven=True, told=True)
+        if self._grantor.on_trial:
+            return self._watch_devices(current)
         staged = self._slots.boot.next
         if staged and staged.apply is Apply.NOW:
             return self._end_run()
@@ -168,6 +164,7 @@ class Desktop:
             log.info("%s is healthy (serial %d, %s s)", current.manifest[:12], current.serial, boot_s or "?")
             self._tell(current.serial, DeliveryStage.BOOTED, boot_s=boot_s)
             self._slots.mark(proven=True, told=True)
+            self._grantor.proven()
             return True
         if self._clock() - start.begun < current.health.within_s:
             self._look_at = self._clock() + ASK_S
@@ -176,6 +173,21 @@ class Desktop:
             self._resign(current)
             return False
         log.warning("start %d of %s did not become healthy", boot.starts, current.manifest[:12])
+        self._grantor.unproven()
+        self.nudge()
+        self._machines.destroy(NAME)
+        return True
+
+    def _watch_devices(self, current: Version) -> bool:
+        """A version that is known to be good, started with devices that are not."""
+        if self._healthy(current.health):
+            self._grantor.proven()
+            return True
+        if self._clock() - self._start.begun < current.health.within_s:
+            self._look_at = self._clock() + ASK_S
+            return False
+        log.warning("%s did not become healthy with other devices than before", current.manifest[:12])
+        self._grantor.unproven()
         self.nudge()
         self._machines.destroy(NAME)
         return True
@@ -261,12 +273,24 @@ class Desktop:
         self._start = Start(self._clock(), ours=True)
         self._start.not_before += WHEN_HOPELESS_S if hopeless else BETWEEN_STARTS_S
         try:
-            self._machines.start(client_vm_xml(self._definition(current, overlay)))
+            self._start_with_less(current, overlay)
         except VrasError as error:
             self._start.words = error.words
             raise
         count = "" if current.proven else f", start {self._slots.boot.starts}"
         log.info("started %s (serial %d%s)", current.manifest[:12], current.serial, count)
+
+    def _start_with_less(self, current: Version, overlay: Path) -> None:
+        """With all that is granted; when the PC cannot pass it through, with what is left."""
+        while True:
+            grants = self._grantor.for_start()
+            try:
+                self._machines.start(client_vm_xml(self._definition(current, overlay, grants)))
+            except VrasError as error:
+                if not self._grantor.failed(error):
+                    raise
+            else:
+                return
 
     def _go_back(self, failed: Version, previous: Version) -> None:
         error = self._start.failure(failed, "The version before it runs again.")
@@ -283,19 +307,14 @@ class Desktop:
             self._slots.fail(current.serial, error)
             log.warning("%s", error)
 
-    def _definition(self, current: Version, overlay: Path) -> ClientVm:
-        machine = self._machine
-        return ClientVm(
+    def _definition(self, current: Version, overlay: Path, grants: Grants) -> ClientVm:
+        return self._machine.client_vm(
             name=NAME,
-            uuid=machine.uuid,
-            memory_bytes=machine.memory_mib << 20,
-            vcpus=machine.vcpus,
-            accelerator=self._accelerator,
-            firmware=machine.firmware,
+            directory=self._directory,
             disk=overlay,
-            console_log=self._directory / "console.log",
             mark=Mark(manifest=current.manifest, serial=current.serial),
-            nvram=self._directory / "nvram.fd" if machine.firmware is Firmware.EFI else None,
+            grants=grants,
+            accelerator=self._accelerator,
             direct_io=self._direct_io,
         )
 
@@ -355,7 +374,7 @@ class Start:
         command, limit = " ".join(version.health.command), version.health.within_s
         detail = f" ({self.words})" if self.words else ""
         if not version.health.agent:
-            words = f"The machine did not run for {limit} s in any of {MAX_STARTS} starts{detail}. {next_step}"
+            words = f"The machine ended within {limit} s in {MAX_STARTS} starts{detail}. {next_step}"
             return Refused("ended_early", words)
         if not self.answered:
             words = f"The guest did not answer within {limit} s in {MAX_STARTS} starts{detail}. {next_step}"

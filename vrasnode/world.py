@@ -10,12 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from vrasnode import disk, host
-from vrasnode.domainxml import Accelerator, Mark
+from vrasnode import disk, host, hostdevices
+from vrasnode.devices import Bench
+from vrasnode.domainxml import Accelerator, Attached, Mark
 from vrasnode.hypervisor import Answer, Hypervisor, MachineState, make_overlay
 from vrasnode.imaging import Imaging
+from vrasnode.screen import Screen
 from vrasnode.slots import Slots
 from vrasnode.wire.clients import HostFacts
+from vrasnode.wire.devices import DeviceFacts, UsbDevice
 
 
 class Machines(Protocol):
@@ -28,6 +31,11 @@ class Machines(Protocol):
     def metadata(self, name: str) -> Mark | None: ...
     def ping(self, name: str) -> bool: ...
     def ask(self, name: str, command: Sequence[str], *, timeout_s: float) -> Answer: ...
+    def attached(self, name: str) -> Sequence[Attached]: ...
+    def attach(self, name: str, device_xml: str) -> None: ...
+    def detach(self, name: str, alias: str, *, wait_s: float) -> None: ...
+    def give_back(self, address: str) -> bool: ...
+    def ensure_network(self, network_xml: str) -> bool: ...
     def on_change(self, callback: Callable[[str], None]) -> None: ...
     def close(self) -> None: ...
 
@@ -35,7 +43,9 @@ class Machines(Protocol):
 @dataclass(frozen=True, kw_only=True)
 class World:
     """One PC. `facts` is asked again whenever the server is to be told; `direct_io` is about the disk of the
-    client VM, `clones` about that of the images; `threads` is how many may work at once."""
+    client VM, `clones` about that of the images; `threads` is how many may work at once. `bench` shows the
+    devices, `watch` begins to call when one comes or goes; `show` puts words on the PC's own screen;
+    `networks`: whether its machines can have one of their own."""
 
     machines: Machines
     make_overlay: Callable[[Path, Path], None]
@@ -46,6 +56,11 @@ class World:
     direct_io: bool
     clones: bool
     threads: int
+    bench: Bench
+    has_iommu: bool
+    watch: Callable[[Callable[[], None]], object]
+    show: Callable[[str], None]
+    networks: bool = True
     open_slots: Callable[[Path], Slots] = Slots
     imaging: type[Imaging] = Imaging
 
@@ -65,4 +80,21 @@ def pc(root: Path, *, images: Path, desktop: Path, hypervisor_uri: str) -> World
         direct_io=host.takes_direct_io(desktop),
         clones=host.reflinks(images),
         threads=len(os.sched_getaffinity(0)),
+        bench=HostBench(root),
+        has_iommu=host.platform(root).iommu is not None,
+        watch=lambda _changed: None,  # polling finds it as well
+        show=Screen().show,
     )
+
+
+@dataclass(frozen=True)
+class HostBench:
+    """The devices of the PC that this runs on."""
+
+    root: Path
+
+    def devices(self) -> DeviceFacts:
+        return hostdevices.devices(state_dir=self.root)
+
+    def usb_devices(self) -> list[UsbDevice]:
+        return hostdevices.usb_devices(state_dir=self.root)

@@ -9,13 +9,18 @@ from uuid import UUID
 import pytest
 
 from tests.vrasnode.office import CHUNK, CLIENT_ID, IMAGE, Published
-from vrasnode.desktop import MAX_STARTS, SHUT_DOWN_S, WHEN_HOPELESS_S, Desktop, Machine
+from vrasnode.desktop import MAX_STARTS, SHUT_DOWN_S, WHEN_HOPELESS_S, Desktop
 from vrasnode.domainxml import Accelerator, Mark, mark_of
 from vrasnode.errors import HostBroken, Unreachable
+from vrasnode.grants import Grants
 from vrasnode.hypervisor import Answer, MachineState
+from vrasnode.passing import Failure, Passing
+from vrasnode.shape import Machine
 from vrasnode.slots import Slots
 from vrasnode.wire.imaging import Apply, Assignment, DeliveryReport, DeliveryStage, Health
 
+GPU, NIC = "0000:01:00.0", "0000:02:00.0"
+ALIAS = str.maketrans(":.", "__")
 HEALTH = Health(within_s=60, command=["/usr/bin/healthy"])
 
 
@@ -39,11 +44,17 @@ class Machines:
         self.obeys = True
         self.fails: HostBroken | None = None
         self.calls: list[str] = []
+        self.passed: list[str] = []  # what the last start had of the PC
+        self.unpassable: set[str] = set()
+        self.blinding: set[str] = set()  # with one of these the guest never answers
 
     def start(self, vm_xml: str) -> None:
         self.calls.append("start")
         if self.fails:
             raise self.fails
+        self.passed = [name for name in (GPU, NIC) if f"ua-pci-{name.translate(ALIAS)}" in vm_xml]
+        if self.unpassable & set(self.passed):
+            raise HostBroken("pass_through_failed", "vfio: group is not viable.")
         self.mark = mark_of(vm_xml)
         self.disk = vm_xml.partition('source file="')[2].partition('"')[0]
         self.now = MachineState.STOPPED if self._guest() == "dead" else MachineState.RUNNING
@@ -74,6 +85,8 @@ class Machines:
 
     def _guest(self) -> str:
         assert self.mark is not None
+        if self.blinding & set(self.passed):
+            return "blind"
         return self.guest.get(self.mark.manifest, "healthy")
 
 
@@ -86,16 +99,28 @@ class Pc:
         self.told: list[DeliveryReport] = []
         self.time = Time()
         self.overlay_fails: HostBroken | None = None
+        self.granted: tuple[str, ...] = ()
+        self.policy = "1"
+        self.health = HEALTH
+        self.failures: list[Failure] = []
         self.restart()
 
     def restart(self) -> None:
         """As the next process finds it."""
         self.slots = Slots(self.directory / "images")
+        self.grantor = Passing(
+            self.directory / "passing.json",
+            plan=lambda: Grants(pci=self.granted),
+            get_policy=lambda: self.policy,
+            tell=self.failures.append,
+            boot_id="boot-1",
+        )
         self.desktop = Desktop(
             self.directory / "desktop",
             slots=self.slots,
             machines=self.machines,
             machine=Machine(uuid=UUID(int=1)),
+            grantor=self.grantor,
             accelerator=Accelerator.TCG,
             direct_io=True,
             make_overlay=self._make_overlay,
@@ -117,7 +142,7 @@ class Pc:
             number=serial,
             manifest=version.digest,
             apply=apply,
-            health=HEALTH,
+            health=self.health,
             expires=datetime.now(UTC) + timedelta(days=1),
         )
         self.slots.accept(assignment)
@@ -446,3 +471,102 @@ def test_overlays_that_nobody_goes_back_to_are_removed(
     running.steps(20)
 
     assert running.overlays == {f"{new.digest}-2.qcow2", f"{old.digest}-3.qcow2"}
+
+
+def test_what_is_granted_is_passed_through_to_each_start(pc: Pc, old: Published) -> None:
+    pc.granted = (GPU, NIC)
+    pc.stage(old, old.data, serial=1)
+
+    pc.steps(3)
+
+    assert pc.machines.passed == [GPU, NIC]
+    assert pc.desktop.summary == ("running", old.digest)
+    assert pc.grantor.withheld == {}
+
+
+def test_a_pc_that_cannot_pass_its_devices_starts_as_it_did_before_and_says_so(running: Pc) -> None:
+    running.granted = (NIC,)
+    running.machines.now = MachineState.STOPPED
+    running.steps(10)
+    assert running.machines.passed == [NIC]
+
+    running.granted = (GPU, NIC)
+    running.machines.unpassable = {GPU}
+    running.machines.now = MachineState.STOPPED
+    running.steps(10)
+
+    assert running.desktop.summary[0] == "running"
+    assert running.machines.passed == [NIC]
+    assert [(failure.pci, failure.code) for failure in running.failures] == [
+        ([GPU, NIC], "pass_through_failed")
+    ]
+    assert set(running.grantor.withheld) == {GPU}
+
+
+def test_with_nothing_that_went_well_before_it_starts_without_devices(pc: Pc, old: Published) -> None:
+    pc.granted = (GPU,)
+    pc.machines.unpassable = {GPU}
+    pc.stage(old, old.data, serial=1)
+
+    pc.steps(3)
+
+    assert pc.machines.passed == []
+    assert pc.desktop.summary == ("running", old.digest)
+
+
+def test_a_machine_that_stays_dark_with_a_new_device_comes_back_without_it(running: Pc) -> None:
+    """The version is not blamed for what the graphics card did."""
+    running.granted = (GPU,)
+    running.machines.blinding = {GPU}
+    version = running.slots.boot.current
+    assert version is not None
+    running.slots.mark(proven=False, told=True)
+    running.machines.now = MachineState.STOPPED
+
+    running.steps(120)
+
+    assert running.desktop.summary[0] == "running"
+    assert running.machines.passed == []
+    assert [failure.code for failure in running.failures] == ["pass_through_unhealthy"]
+    assert running.serial == version.serial
+
+
+def test_what_failed_is_not_tried_again_until_the_policy_changes(pc: Pc, old: Published) -> None:
+    pc.granted = (GPU,)
+    pc.machines.unpassable = {GPU}
+    pc.stage(old, old.data, serial=1)
+    pc.steps(3)
+    pc.machines.unpassable = set()
+
+    pc.restart()
+    pc.machines.now = MachineState.STOPPED
+    pc.steps(10)
+    assert pc.machines.passed == []
+
+    pc.policy = "2"
+    pc.machines.now = MachineState.STOPPED
+    pc.steps(10)
+    assert pc.machines.passed == [GPU]
+    assert pc.grantor.withheld == {}
+
+
+def test_a_guest_without_an_agent_is_healthy_when_it_runs_on(pc: Pc, old: Published) -> None:
+    pc.machines.guest[old.digest] = "mute"
+    pc.health = Health(within_s=20, agent=False)
+    pc.stage(old, old.data, serial=1)
+
+    pc.steps(5)
+    assert pc.told == []
+
+    pc.steps(20)
+    assert [report.stage for report in pc.told] == [DeliveryStage.BOOTED]
+
+
+def test_a_guest_without_an_agent_that_ends_at_once_is_given_up(pc: Pc, old: Published) -> None:
+    pc.machines.guest[old.digest] = "dead"
+    pc.health = Health(within_s=20, agent=False)
+    pc.stage(old, old.data, serial=1)
+
+    pc.steps(60)
+
+    assert [(report.stage, report.code) for report in pc.told] == [(DeliveryStage.FAILED, "ended_early")]

@@ -11,7 +11,7 @@ from ipaddress import IPv4Address, IPv4Interface
 from uuid import UUID, uuid5
 from xml.etree.ElementTree import Element
 
-from vrasnode.domainxml.tree import NAMESPACE, element, to_text
+from vrasnode.domainxml.tree import element, to_text
 from vrasnode.errors import Refused
 
 INTERNAL = "openvras-internal"
@@ -49,7 +49,7 @@ def network_xml(
     local_name: str = LOCAL_NAME,
 ) -> str:
     """The XML of a network without a way out. `gateway` is the control base's address on it, which
-    `local_name` stands for.
+    `local_name` stands for. Its name server refuses all other names, so that guests ask the LAN's for them.
 
     Raises Refused: bad_machine_text, bad_network for a bridge name that is too long or an address outside.
     """
@@ -59,6 +59,7 @@ def network_xml(
         element("name", text=name),
         element("uuid", text=str(uuid5(_NETWORKS, name))),
         element("bridge", name=bridge, stp="off", delay="0"),
+        element("mac", address=mac_of(name, "gateway")),  # else libvirt throws dice at each definition
         element("domain", name=local_name, localOnly="yes"),
         element("dns", element("host", element("hostname", text=local_name), ip=str(gateway.ip))),
         element(
@@ -68,8 +69,6 @@ def network_xml(
             netmask=str(gateway.netmask),
         ),
     )
-    digest = hashlib.sha256(to_text(network).encode()).hexdigest()
-    network.insert(2, element("metadata", element(f"{{{NAMESPACE}}}network", digest=digest)))
     return to_text(network)
 
 

@@ -15,7 +15,7 @@ from xml.etree import ElementTree
 from msgspec.structs import replace
 
 from vrasnode import disk
-from vrasnode.domainxml import Mark, mark_of
+from vrasnode.domainxml import Attached, Mark, attached_of, mark_of
 from vrasnode.errors import HostBroken, Refused, Unreachable
 from vrasnode.hypervisor import Answer, MachineState
 from vrasnode.simulation.settings import Settings
@@ -98,6 +98,32 @@ class SimulatedMachines:
         machine = self._machines.get(name)
         return machine.xml if machine else None
 
+    def attached(self, name: str) -> list[Attached]:
+        """What the machine has of its PC while it runs."""
+        machine = self._machines.get(name)
+        return attached_of(machine.xml) if machine and self._runs(machine) else []
+
+    def attach(self, name: str, device_xml: str) -> None:
+        """The device hangs on the machine until that ends. Raises Unreachable(machine_off)."""
+        device = ElementTree.fromstring(device_xml)  # noqa: S314 - made by domainxml
+        self._change(name, lambda devices: devices.append(device))
+
+    def detach(self, name: str, alias: str, *, wait_s: float) -> None:
+        """The guest lets go at once."""
+        del wait_s
+        if any(one.alias == alias for one in self.attached(name)):
+            self._change(name, lambda devices: _remove(devices, alias))
+
+    def give_back(self, address: str) -> bool:
+        """Nobody took it."""
+        del address
+        return False
+
+    def ensure_network(self, network_xml: str) -> bool:
+        """There is none, and nobody misses it."""
+        del network_xml
+        return False
+
     def ping(self, name: str) -> bool:
         machine = self._machines.get(name)
         return machine is not None and self._up(machine)
@@ -116,6 +142,17 @@ class SimulatedMachines:
     def close(self) -> None:
         """Machines run on."""
         self._listeners.clear()
+
+    def _change(self, name: str, act: Callable[[ElementTree.Element], None]) -> None:
+        with self._lock:
+            machine = self._machines.get(name)
+            if machine is None or not self._runs(machine):
+                raise Unreachable("machine_off", f"The simulated machine {name} is off.")
+            domain = ElementTree.fromstring(machine.xml)  # noqa: S314 - made by domainxml
+            devices = domain.find("devices")
+            if devices is not None:
+                act(devices)
+            self._keep(name, replace(machine, xml=ElementTree.tostring(domain, encoding="unicode")))
 
     def _runs(self, machine: Machine) -> bool:
         return machine.off_at is None or self._now() < machine.off_at
@@ -140,6 +177,13 @@ class SimulatedMachines:
     def _tell(self, name: str) -> None:
         for listener in list(self._listeners):
             listener(name)
+
+
+def _remove(devices: ElementTree.Element, alias: str) -> None:
+    for device in list(devices):
+        found = device.find("alias")
+        if found is not None and found.get("name") == alias:
+            devices.remove(device)
 
 
 def _read(path: Path) -> dict[str, Machine]:

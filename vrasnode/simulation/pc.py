@@ -6,6 +6,7 @@ each agent.
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -20,6 +21,8 @@ from vrasnode.simulation import hardware
 from vrasnode.simulation.images import EmptySlots, FetchingAlone, Watch, WatchedSlots
 from vrasnode.simulation.machines import SimulatedMachines
 from vrasnode.simulation.settings import Images, Settings
+from vrasnode.wire.clients import HostFacts
+from vrasnode.wire.devices import DeviceFacts, UsbDevice
 from vrasnode.world import World
 
 
@@ -41,19 +44,38 @@ def world(
     seconds and never goes back. Raises HostBroken."""
     name, began = _name(state), clock()
     kept = settings.images is Images.REAL
+    facts = hardware.facts_of(name, model=settings.model, seed=settings.seed)
     return World(
         machines=machines(state, settings=settings),
         make_overlay=_make_overlay,
-        facts=partial(hardware.facts_of, name, model=settings.model, seed=settings.seed),
+        facts=lambda: facts,
         accelerator=Accelerator.KVM,
         boot_id=str(UUID(int=Random(f"{name}/{began}").getrandbits(128), version=4)),  # noqa: S311
         uptime_s=lambda: int(clock() - began),
         direct_io=False,
         clones=False,
         threads=1,
+        bench=SimulatedBench(facts),
+        has_iommu=True,
+        watch=lambda _changed: None,
+        show=lambda _words: None,
+        networks=False,
         open_slots=partial(WatchedSlots if kept else EmptySlots, watch=watch),
         imaging=Imaging if kept else FetchingAlone,
     )
+
+
+@dataclass(frozen=True)
+class SimulatedBench:
+    """The devices that the PC would have; none ever comes or goes."""
+
+    facts: HostFacts
+
+    def devices(self) -> DeviceFacts:
+        return self.facts.devices or DeviceFacts(pci=[], usb=[], optical=[])
+
+    def usb_devices(self) -> list[UsbDevice]:
+        return self.devices().usb
 
 
 def _name(state: State) -> str:

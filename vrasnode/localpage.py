@@ -1,0 +1,249 @@
+"""The page `http://vras.internal/`: how the control base, which has no screen, talks to its user.
+
+It lies on the network inside the PC, which this part keeps up, and answers the client VM alone. Reading only:
+nothing on it changes anything. What it says comes from `get_state`, its words from `pagewords`.
+"""
+
+import html
+import json
+import logging
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import IPv4Interface
+from typing import Any, Protocol
+
+import vrasnode
+from vrasnode.deviceplan import Planned
+from vrasnode.domainxml import INTERNAL, INTERNAL_BRIDGE, LOCAL_NAME, Neighbour, network_xml
+from vrasnode.errors import HostBroken
+from vrasnode.words import say
+
+log = logging.getLogger("vrasnode.network")
+
+# From the shared address space (RFC 6598), which no company may use inside: so it is in nobody's way.
+GATEWAY = IPv4Interface("100.127.255.241/28")
+VIRTUAL_SERVER, CLIENT_VM = GATEWAY.ip + 1, GATEWAY.ip + 2
+PORT = 80
+AGAIN_S = 30.0
+REQUEST_S = 10.0  # for one request to come
+LANGUAGES = ("en", "ja")
+INSIDE = frozenset({"board", "usb_hub", "usb_controller"})  # devices that no user has ever seen
+
+STYLE = """
+:root{color-scheme:light dark;font:16px/1.5 system-ui,sans-serif}
+body{max-width:46rem;margin:0 auto;padding:1rem}
+table{border-collapse:collapse;width:100%}
+th,td{text-align:start;vertical-align:top;padding:.35rem .75rem .35rem 0;border-bottom:1px solid #8886}
+th{font-weight:600}
+@media(max-width:30rem){
+tr{display:block;padding:.5rem 0;border-bottom:1px solid #8886}
+td,th{display:block;border:0;padding:0}
+}
+"""
+
+
+@dataclass(frozen=True)
+class DeviceLine:
+    """One device, for people: `fate` and `code` are said in words of their language."""
+
+    name: str
+    fate: str
+    code: str
+    present: bool
+    details: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class LocalState:
+    """What the user may know of the PC. `contact` is an ISO 8601 time, "" when the server never answered."""
+
+    name: str
+    contact: str
+    reachable: bool
+    client_vm: str
+    virtual_server: str
+    agent_version: str
+    devices: tuple[DeviceLine, ...]
+
+
+def state_of(
+    name: str,
+    *,
+    contact: datetime | None,
+    reachable: bool,
+    client_vm: str,
+    virtual_server: str,
+    devices: Sequence[tuple[Planned, bool]],
+) -> LocalState:
+    """The state from what the parts say of themselves."""
+    return LocalState(
+        name=name,
+        contact=contact.isoformat(timespec="seconds") if contact else "",
+        reachable=reachable,
+        client_vm=client_vm,
+        virtual_server=virtual_server,
+        agent_version=vrasnode.__version__,
+        devices=tuple(
+            DeviceLine(one.name or one.key, one.fate, one.code, present, one.details)
+            for one, present in devices
+            if one.code not in INSIDE
+        ),
+    )
+
+
+class Networks(Protocol):
+    """The hypervisor, as far as the network inside the PC needs it."""
+
+    def ensure_network(self, network_xml: str) -> bool: ...
+
+
+class LocalPage:
+    """The part. `mac_of` gives the address of a machine's card; `address` and `port` are where it listens."""
+
+    name = "network"
+
+    def __init__(
+        self,
+        *,
+        networks: Networks,
+        macs: Mapping[str, str],
+        get_state: Callable[[], LocalState],
+        clock: Callable[[], float],
+        gateway: IPv4Interface = GATEWAY,
+        port: int = PORT,
+    ) -> None:
+        self._networks = networks
+        self._xml = network_xml(
+            INTERNAL,
+            bridge=INTERNAL_BRIDGE,
+            gateway=gateway,
+            neighbours=[
+                Neighbour("virtual-server", macs["virtual-server"], gateway.ip + 1),
+                Neighbour("client-vm", macs["client-vm"], gateway.ip + 2),
+            ],
+        )
+        self._get_state = get_state
+        self._clock = clock
+        self._place = str(gateway.ip), port
+        self._visitors = {str(gateway.ip + 2)}
+        self._server: ThreadingHTTPServer | None = None
+        self._look_at = clock()
+
+    def step(self) -> bool:
+        """Keeps network and page up; never more to do at once."""
+        if self._clock() < self._look_at:
+            return False
+        self._look_at = self._clock() + AGAIN_S
+        self._networks.ensure_network(self._xml)
+        if self._server is None:
+            self._server = self._open()
+        return False
+
+    def close(self) -> None:
+        """The page goes with the agent; the network stays, for machines hang on it."""
+        if self._server:
+            self._server.shutdown()
+            self._server.server_close()
+            self._server = None
+
+    def _open(self) -> ThreadingHTTPServer:
+        handler = type("LocalRequest", (_Request,), {"page": self})
+        try:
+            server = ThreadingHTTPServer(self._place, handler)
+        except OSError as error:
+            words = f"The local page cannot listen at {self._place[0]}:{self._place[1]}: {error}."
+            raise HostBroken("local_page_failed", words) from error
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, name="local-page", daemon=True).start()
+        log.info("the local page is at http://%s/ (%s)", LOCAL_NAME, self._place[0])
+        return server
+
+    def admits(self, visitor: str, host: str) -> bool:
+        """Whether to answer: only this PC's client VM, and only when it asked for us by our own name, so that
+        no web page of elsewhere reads it through the user's browser (DNS rebinding)."""
+        return visitor in self._visitors and host.partition(":")[0] in (LOCAL_NAME, self._place[0])
+
+    def answer(self, path: str, language: str) -> tuple[int, str, bytes]:
+        """Status, media type and body."""
+        if path == "/":
+            return 200, "text/html; charset=utf-8", page(self._get_state(), language).encode()
+        if path == "/state.json":
+            return 200, "application/json", json.dumps(_plain(self._get_state())).encode()
+        if path == "/style.css":
+            return 200, "text/css", STYLE.encode()
+        return 404, "text/plain; charset=utf-8", say("page_not_found", language).encode()
+
+
+class _Request(BaseHTTPRequestHandler):
+    page: LocalPage
+    timeout = REQUEST_S
+    server_version = "OpenVRAS"
+    sys_version = ""
+
+    def do_GET(self) -> None:
+        if self.page.admits(self.client_address[0], self.headers.get("Host", "")):
+            language = language_of(self.headers.get("Accept-Language", ""))
+            status, kind, body = self.page.answer(self.path, language)
+        else:
+            status, kind, body = 403, "text/plain", b""
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Content-Security-Policy", "default-src 'none'; style-src 'self'")
+        self.send_header("Cache-Control", "no-store")
+        self.send_header("X-Content-Type-Options", "nosniff")
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_words: object) -> None:
+        """A user who reads the page is no news."""
+
+
+def language_of(accepted: str) -> str:
+    """The first language of an Accept-Language header (RFC 9110 §12.5.4) that we speak."""
+    for item in accepted.split(","):
+        tag = item.split(";")[0].strip().lower().partition("-")[0]
+        if tag in LANGUAGES:
+            return tag
+    return LANGUAGES[0]
+
+
+def page(state: LocalState, language: str) -> str:
+    """The whole page."""
+
+    def words(code: str, **details: str) -> str:
+        return html.escape(say(code, language, details))
+
+    contact = words("page_reachable" if state.reachable else "page_unreachable", time=state.contact or "–")
+    rows = "".join(
+        f"<tr><th scope=row>{html.escape(line.name)}</th><td>{words(f'fate.{line.fate}')}</td>"
+        f"<td>{words(line.code, **line.details)}</td></tr>"
+        for line in state.devices
+    )
+    devices = f"<table>{rows}</table>" if rows else f"<p>{words('page_no_devices')}</p>"
+    facts = "".join(
+        f"<tr><th scope=row>{words(label)}</th><td>{value}</td></tr>"
+        for label, value in (
+            ("page_server", contact),
+            ("page_client_vm", words(f"machine_{state.client_vm}")),
+            ("page_virtual_server", words(f"machine_{state.virtual_server}")),
+            ("page_agent", html.escape(state.agent_version)),
+        )
+    )
+    return (
+        f'<!doctype html><html lang="{language}"><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width,initial-scale=1">'
+        f'<title>{html.escape(state.name)}</title><link rel="stylesheet" href="/style.css">'
+        f"<h1>{html.escape(state.name)}</h1><table>{facts}</table>"
+        f"<h2>{words('page_devices')}</h2>{devices}</html>"
+    )
+
+
+def _plain(state: LocalState) -> dict[str, Any]:
+    return {
+        **vars(state),
+        "devices": [{**vars(line), "details": dict(line.details)} for line in state.devices],
+    }
