@@ -33,7 +33,7 @@ __all__ = ["Answer", "Hypervisor", "MachineState", "make_overlay"]
 POLL_S = 0.1
 
 _HOST_DEVICE = re.compile(
-    r"\b(pci|usb|host) devices?\b|\bvfio|\biommu|hostdev|pass-?through|did not find usb", re.IGNORECASE
+    r"\b(pci|usb|host) devices?\b|/bus/(pci|usb)\b|\bvfio|\biommu|hostdev|pass-?through", re.IGNORECASE
 )
 
 

@@ -14,11 +14,9 @@ def ensure(libvirtd: Libvirtd, network_xml: str) -> bool:
 
     Raises HostBroken(libvirt_gone, network_failed).
     """
-    definition = _read(network_xml)
-    name, uuid = definition.findtext("name", ""), definition.findtext("uuid", "")
+    name = _read(network_xml).findtext("name", "")
     with libvirtd.session("network_failed", f"Network {name} cannot be started") as connection:
-        _remove_namesake(connection, name, uuid)
-        network = connection.networkDefineXMLFlags(network_xml, libvirt.VIR_NETWORK_DEFINE_VALIDATE)
+        network = _define(connection, name, network_xml)
         if network.isActive() and _is_as_defined(network):
             return True
         if network.isActive():
@@ -29,18 +27,26 @@ def ensure(libvirtd: Libvirtd, network_xml: str) -> bool:
         return True
 
 
-def _remove_namesake(connection: Any, name: str, uuid: str) -> None:
-    """A network of that name that is not ours would forbid ours."""
+def _define(connection: Any, name: str, network_xml: str) -> Any:
+    """One of that name that is not ours (another uuid) has to go first."""
     for network in connection.listAllNetworks():
-        if network.name() == name and network.UUIDString() != uuid:
+        if network.name() != name:
+            continue
+        if _lasting(_defined(network)) == _lasting(network_xml):
+            return network
+        if network.UUIDString() != _read(network_xml).findtext("uuid"):
             if network.isActive():
                 network.destroy()
             network.undefine()
+    return connection.networkDefineXMLFlags(network_xml, libvirt.VIR_NETWORK_DEFINE_VALIDATE)
 
 
 def _is_as_defined(network: Any) -> bool:
-    running, defined = network.XMLDesc(), network.XMLDesc(libvirt.VIR_NETWORK_XML_INACTIVE)
-    return _lasting(running) == _lasting(defined)
+    return _lasting(network.XMLDesc()) == _lasting(_defined(network))
+
+
+def _defined(network: Any) -> str:
+    return str(network.XMLDesc(libvirt.VIR_NETWORK_XML_INACTIVE))
 
 
 def _lasting(xml: str) -> str:

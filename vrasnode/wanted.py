@@ -50,7 +50,7 @@ def _devices(planned: Planned, usb: UsbDevice | None) -> Iterator[Device]:
         yield PciPassed(planned.key)
     elif usb and planned.verdict is Verdict.READ_ONLY:
         for node in usb.disks:
-            yield UsbStorage(usb.port, node, read_only=True, serial=usb.serial or "")
+            yield UsbStorage(usb.port, node, serial=usb.serial or "", device=usb.number)
     elif usb:
         bus = int(usb.port.partition("-")[0])
         yield UsbPassed(usb.vendor, usb.product, bus=bus, device=usb.number, port=usb.port)

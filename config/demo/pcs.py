@@ -23,18 +23,22 @@ from config.demo import lan
 from vrasnode.errors import HostBroken
 
 RUN = Path("/run/openvras")
+PARTS = ("lib", "cache", "log", "etc", "tpm-ca", "tpm-log")  # of a PC's directory
 START_LIMIT_S = 120.0  # the first start on a machine asks each QEMU binary what it can do
 
-# `sh -c SCRIPT libvirtd RUN LIB CACHE LOG ETC`. Slave propagation: a file system that is mounted later on the
-# machine (a volume for disks) is seen by this PC too; what is mounted here is seen by nobody else.
+# `sh -c SCRIPT libvirtd RUN LIB CACHE LOG ETC TPM_CA TPM_LOG`. Slave propagation: a file system that is
+# mounted on the machine later (a volume for disks) is seen by this PC too; what is mounted here stays here.
 _SCRIPT = """
 set -e
-mkdir -p /run/libvirt /var/lib/libvirt /var/cache/libvirt /var/log/libvirt /etc/libvirt
+mkdir -p /run/libvirt /var/lib/libvirt /var/cache/libvirt /var/log/libvirt /etc/libvirt \
+    /var/lib/swtpm-localca /var/log/swtpm
 mount --bind "$1" /run/libvirt
 mount --bind "$2" /var/lib/libvirt
 mount --bind "$3" /var/cache/libvirt
 mount --bind "$4" /var/log/libvirt
 mount --bind "$5" /etc/libvirt
+mount --bind "$6" /var/lib/swtpm-localca
+mount --bind "$7" /var/log/swtpm
 exec libvirtd --pid-file /run/libvirt/libvirtd.pid
 """
 
@@ -50,6 +54,8 @@ log_outputs = "3:file:/var/log/libvirt/libvirtd.log"
 _QEMU_CONF = """\
 user = "root"
 group = "root"
+swtpm_user = "root"
+swtpm_group = "root"
 dynamic_ownership = 0
 remember_owner = 0
 security_driver = "none"
@@ -129,14 +135,14 @@ class LabPc:
         return self.directory / "cache" / "qemu" / "capabilities"
 
     def _lay_out(self) -> None:
-        for part in ("lib", "cache", "log", "etc"):
+        for part in PARTS:
             (self.directory / part).mkdir(parents=True, exist_ok=True)
         self._run.mkdir(parents=True, exist_ok=True)
         (self.directory / "etc" / "libvirtd.conf").write_text(_LIBVIRTD_CONF)
         (self.directory / "etc" / "qemu.conf").write_text(_QEMU_CONF)
 
     def _spawn(self) -> subprocess.Popen[bytes]:
-        parts = [str(self.directory / part) for part in ("lib", "cache", "log", "etc")]
+        parts = [str(self.directory / part) for part in PARTS]
         own_mounts = ["unshare", "--mount", "--propagation", "slave"]
         argv = self.command([*own_mounts, "sh", "-c", _SCRIPT, "libvirtd", str(self._run), *parts])
         with self.log.open("ab") as log:

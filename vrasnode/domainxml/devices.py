@@ -1,6 +1,6 @@
 """Devices of the PC that a machine may have: passed through, or as virtual ones over what the host reads.
 
-Each carries an alias of ours ("ua-usb-1-2_3") that says which device of the PC it is. libvirt keeps it as
+Each carries an alias of ours ("ua-usb-1-2_3--7") that says which device of the PC it is. libvirt keeps it as
 long as the machine runs, so an agent that comes back recognises what hangs there, and what it never attached.
 """
 
@@ -22,7 +22,7 @@ _PCI = re.compile(r"([0-9a-f]{4}):([0-9a-f]{2}):([01][0-9a-f])\.([0-7])")
 _USB_ID = re.compile(r"[0-9a-f]{4}")
 _USB_PORT = re.compile(r"[1-9][0-9]*-[1-9][0-9]*(\.[1-9][0-9]*)*")
 _NODE = re.compile(r"[a-z][a-z0-9]*")
-_ALIAS = re.compile(r"ua-(pci|usb|storage|optical)-([a-z0-9_-]+?)(?:--([a-z0-9]+))?")
+_ALIAS = re.compile(r"ua-(pci|usb|storage|optical)-([a-z0-9_-]+?)(?:--([a-z0-9-]+))?")
 
 
 class Kind(StrEnum):
@@ -37,8 +37,11 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Handle:
-    """Names one device on a machine: `key` is its PCI address, USB port or optical node (as in a plan),
-    `part` the number of a USB device on its bus, or the block device where one has several."""
+    """Names one device on a machine: `key` is its PCI address, USB port or optical node (as in a plan).
+
+    `part` tells this plug of a USB device from the next by its number on the bus, for the same stick pulled
+    and put in again is another one to libvirt and QEMU; and which of its block devices it is.
+    """
 
     kind: Kind
     key: str
@@ -75,7 +78,7 @@ class UsbPassed:
 
     @property
     def handle(self) -> Handle:
-        return Handle(Kind.USB, self.port, str(self.device))  # pulled and put in again, it is another one
+        return Handle(Kind.USB, self.port, str(self.device))
 
 
 @dataclass(frozen=True)
@@ -86,10 +89,11 @@ class UsbStorage:
     node: str  # "sdb"
     read_only: bool = True
     serial: str = ""
+    device: int = 0  # the real one's number on its bus; 0: this plug is not told from the next
 
     @property
     def handle(self) -> Handle:
-        return Handle(Kind.STORAGE, self.port, self.node)
+        return Handle(Kind.STORAGE, self.port, f"{self.device}-{self.node}")
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,329 @@
+"""Devices come and go while a real machine runs; who looks later, or again, sees what is there."""
+
+import subprocess
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from config.demo.pcs import LabPc
+from tests.lab.libvirtd import LIMIT_S, talking_disk
+from vrasnode.domainxml import (
+    Accelerator,
+    ClientVm,
+    Device,
+    Firmware,
+    Kind,
+    Mark,
+    Optical,
+    UsbPassed,
+    UsbStorage,
+    client_vm_xml,
+    device_xml,
+)
+from vrasnode.errors import HostBroken, Refused, Unreachable
+from vrasnode.hypervisor import Hypervisor, MachineState, make_overlay
+
+pytestmark = pytest.mark.slow
+
+WAIT_S = 20.0
+NOWHERE = "0000:7f:1f.7"
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Iterator[str]:
+    """A block device of the control base, as a plugged stick or a disc becomes one."""
+    (tmp_path / "stick").write_bytes(b"stick".ljust(1 << 20, b"\0"))
+    looped = subprocess.run(
+        ["losetup", "--find", "--show", tmp_path / "stick"], capture_output=True, text=True, check=True
+    )
+    device = Path(looped.stdout.strip())
+    yield device.name
+    subprocess.run(["losetup", "--detach", device], check=True)
+
+
+@pytest.fixture
+def hypervisor(libvirtd: str) -> Iterator[Hypervisor]:
+    hypervisor = Hypervisor(libvirtd)
+    yield hypervisor
+    hypervisor.close()
+
+
+@pytest.fixture
+def vm(hypervisor: Hypervisor, tmp_path: Path) -> Iterator[ClientVm]:
+    """A client VM that runs and waits."""
+    vm = small_vm(tmp_path)
+    hypervisor.start(client_vm_xml(vm))
+    yield vm
+    hypervisor.destroy(vm.name)
+
+
+def small_vm(directory: Path) -> ClientVm:
+    base = directory / "v1.raw"
+    base.write_bytes(talking_disk("v1 runs"))
+    make_overlay(base, directory / "overlay.qcow2")
+    uuid = uuid4()
+    return ClientVm(
+        name=f"devices-{uuid}",
+        uuid=uuid,
+        memory_bytes=64 << 20,
+        vcpus=1,
+        accelerator=Accelerator.TCG,
+        firmware=Firmware.BIOS,
+        disk=directory / "overlay.qcow2",
+        console_log=directory / "console.log",
+        mark=Mark(manifest="11" * 32, serial=1),
+    )
+
+
+def _qemu(uri: str, vm: ClientVm, command: str) -> str:
+    """What QEMU itself says; the guest has what QEMU has."""
+    monitor = ["virsh", "--quiet", "--connect", uri, "qemu-monitor-command", "--hmp", vm.name, command]
+    return subprocess.run(monitor, capture_output=True, text=True, check=True).stdout
+
+
+def _virsh(uri: str, *arguments: str | Path) -> None:
+    subprocess.run(["virsh", "--quiet", "--connect", uri, *arguments], check=True)
+
+
+def _devices(node: str) -> list[Device]:
+    return [UsbStorage("1-2.3", node, serial="SN123", device=5), Optical(node)]
+
+
+def test_a_stick_to_read_comes_and_goes(
+    hypervisor: Hypervisor, vm: ClientVm, node: str, libvirtd: str
+) -> None:
+    stick = UsbStorage("1-2.3", node, serial="SN123", device=5)
+    assert "QEMU USB MSD" not in _qemu(libvirtd, vm, "info usb")
+
+    hypervisor.attach(vm.name, device_xml(stick))
+
+    assert [one.handle for one in hypervisor.attached(vm.name)] == [stick.handle]
+    assert "QEMU USB MSD" in _qemu(libvirtd, vm, "info usb")
+    assert f"/dev/{node} (raw, read-only)" in _qemu(libvirtd, vm, "info block")
+
+    hypervisor.detach(vm.name, stick.handle.alias, wait_s=WAIT_S)
+
+    assert hypervisor.attached(vm.name) == []
+    assert "QEMU USB MSD" not in _qemu(libvirtd, vm, "info usb")
+    assert node not in _qemu(libvirtd, vm, "info block")
+
+
+def test_an_optical_drive_comes_and_goes(
+    hypervisor: Hypervisor, vm: ClientVm, node: str, libvirtd: str
+) -> None:
+    drive = Optical(node)
+
+    hypervisor.attach(vm.name, device_xml(drive))
+
+    assert [one.handle for one in hypervisor.attached(vm.name)] == [drive.handle]
+    assert "scsi-cd" in _qemu(libvirtd, vm, "info qtree")
+
+    hypervisor.detach(vm.name, drive.handle.alias, wait_s=WAIT_S)
+
+    assert hypervisor.attached(vm.name) == []
+    assert "scsi-cd" not in _qemu(libvirtd, vm, "info qtree")
+
+
+def test_a_drive_that_was_there_at_the_start_goes_like_any_other(
+    hypervisor: Hypervisor, node: str, tmp_path: Path
+) -> None:
+    vm = replace(small_vm(tmp_path), opticals=(Optical(node),))
+    hypervisor.start(client_vm_xml(vm))
+    assert [one.kind for one in hypervisor.attached(vm.name)] == [Kind.OPTICAL]
+
+    hypervisor.detach(vm.name, Optical(node).handle.alias, wait_s=WAIT_S)
+
+    assert hypervisor.attached(vm.name) == []
+    hypervisor.destroy(vm.name)
+
+
+def test_a_drive_that_is_gone_does_not_keep_a_machine_from_starting(
+    hypervisor: Hypervisor, tmp_path: Path
+) -> None:
+    vm = replace(small_vm(tmp_path), opticals=(Optical("sr77"),))
+
+    hypervisor.start(client_vm_xml(vm))
+
+    assert hypervisor.state(vm.name) is MachineState.RUNNING
+    hypervisor.destroy(vm.name)
+
+
+def test_two_devices_at_once_are_told_apart(hypervisor: Hypervisor, vm: ClientVm, node: str) -> None:
+    first, second = _devices(node)
+    hypervisor.attach(vm.name, device_xml(first))
+    hypervisor.attach(vm.name, device_xml(second))
+
+    hypervisor.detach(vm.name, first.handle.alias, wait_s=WAIT_S)
+
+    assert [one.handle for one in hypervisor.attached(vm.name)] == [second.handle]
+
+
+def test_to_attach_or_detach_twice_is_to_do_it_once(hypervisor: Hypervisor, vm: ClientVm, node: str) -> None:
+    for device in _devices(node):
+        hypervisor.attach(vm.name, device_xml(device))
+        hypervisor.attach(vm.name, device_xml(device))
+        assert len(hypervisor.attached(vm.name)) == 1
+
+        hypervisor.detach(vm.name, device.handle.alias, wait_s=WAIT_S)
+        hypervisor.detach(vm.name, device.handle.alias, wait_s=WAIT_S)
+        assert hypervisor.attached(vm.name) == []
+
+
+def test_the_agent_is_woken_when_a_device_goes(hypervisor: Hypervisor, vm: ClientVm, node: str) -> None:
+    stick, _ = _devices(node)
+    hypervisor.attach(vm.name, device_xml(stick))
+    woken = threading.Event()
+    hypervisor.on_change(lambda name: woken.set() if name == vm.name else None)
+
+    hypervisor.detach(vm.name, stick.handle.alias, wait_s=WAIT_S)
+
+    assert woken.wait(LIMIT_S)
+
+
+def test_a_new_agent_sees_what_another_attached(
+    hypervisor: Hypervisor, vm: ClientVm, node: str, libvirtd: str
+) -> None:
+    stick, _ = _devices(node)
+    hypervisor.attach(vm.name, device_xml(stick))
+    newcomer = Hypervisor(libvirtd)
+
+    assert [one.handle for one in newcomer.attached(vm.name)] == [stick.handle]
+    newcomer.detach(vm.name, stick.handle.alias, wait_s=WAIT_S)
+
+    assert hypervisor.attached(vm.name) == []
+    newcomer.close()
+
+
+def test_what_hangs_there_is_known_after_libvirtd_was_away(lab_pc: LabPc, node: str, tmp_path: Path) -> None:
+    hypervisor, vm, (stick, _) = Hypervisor(lab_pc.uri), small_vm(tmp_path), _devices(node)
+    hypervisor.start(client_vm_xml(vm))
+    hypervisor.attach(vm.name, device_xml(stick))
+
+    lab_pc.end_libvirtd()
+    lab_pc.start()
+
+    assert [one.handle for one in hypervisor.attached(vm.name)] == [stick.handle]
+    hypervisor.detach(vm.name, stick.handle.alias, wait_s=WAIT_S)
+    assert hypervisor.attached(vm.name) == []
+    hypervisor.close()
+
+
+def test_what_someone_attached_behind_our_back_is_seen_and_can_be_taken_off(
+    hypervisor: Hypervisor, vm: ClientVm, node: str, libvirtd: str
+) -> None:
+    _virsh(libvirtd, "attach-disk", vm.name, f"/dev/{node}", "sdz", "--targetbus", "usb")
+
+    (found,) = hypervisor.attached(vm.name)
+    assert found.kind is Kind.OTHER
+    assert node in found.key
+
+    hypervisor.detach(vm.name, found.alias, wait_s=WAIT_S)
+    assert hypervisor.attached(vm.name) == []
+
+
+def test_a_definition_that_someone_edited_is_seen_and_made_anew_by_the_next_start(
+    hypervisor: Hypervisor, vm: ClientVm, node: str, libvirtd: str
+) -> None:
+    before = hypervisor.definition(vm.name)
+    edit = ["attach-disk", vm.name, f"/dev/{node}", "sdz", "--targetbus", "usb", "--config"]
+    _virsh(libvirtd, *edit)
+    edited = hypervisor.definition(vm.name)
+    assert before is not None and edited is not None
+    assert node not in before
+    assert node in edited
+    hypervisor.destroy(vm.name)
+
+    hypervisor.start(client_vm_xml(vm))
+
+    assert hypervisor.attached(vm.name) == []
+    assert node not in (hypervisor.definition(vm.name) or "")
+
+
+def test_devices_do_not_stay_over_the_end_of_a_machine(
+    hypervisor: Hypervisor, vm: ClientVm, node: str
+) -> None:
+    stick, _ = _devices(node)
+    hypervisor.attach(vm.name, device_xml(stick))
+
+    hypervisor.destroy(vm.name)
+    assert hypervisor.attached(vm.name) == []
+    hypervisor.start(client_vm_xml(vm))
+
+    assert hypervisor.attached(vm.name) == []
+
+
+def test_a_machine_that_is_off_takes_nothing_and_has_nothing_to_give(
+    hypervisor: Hypervisor, vm: ClientVm, node: str
+) -> None:
+    hypervisor.destroy(vm.name)
+
+    for name in (vm.name, "nobody"):
+        for device in _devices(node):
+            with pytest.raises(Unreachable) as off:
+                hypervisor.attach(name, device_xml(device))
+            assert off.value.code == "machine_off"
+            hypervisor.detach(name, device.handle.alias, wait_s=WAIT_S)
+        assert hypervisor.attached(name) == []
+    assert hypervisor.definition("nobody") is None
+
+
+def test_a_stick_that_went_in_the_meantime_is_a_fault_of_the_host(
+    hypervisor: Hypervisor, vm: ClientVm
+) -> None:
+    with pytest.raises(HostBroken) as broken:
+        hypervisor.attach(vm.name, device_xml(UsbStorage("1-2", "sdq")))
+
+    assert broken.value.code == "attach_failed"
+    assert "/dev/sdq" in broken.value.words
+    assert hypervisor.attached(vm.name) == []
+
+
+def test_a_usb_device_that_is_not_there_cannot_be_passed_through(
+    hypervisor: Hypervisor, vm: ClientVm
+) -> None:
+    with pytest.raises(HostBroken) as broken:
+        hypervisor.attach(vm.name, device_xml(UsbPassed("0930", "6545", bus=250, device=1, port="250-1")))
+
+    assert broken.value.code == "pass_through_failed"
+    assert hypervisor.attached(vm.name) == []
+
+
+def test_a_machine_whose_device_cannot_be_had_says_so_and_starts_without_it(
+    hypervisor: Hypervisor, tmp_path: Path
+) -> None:
+    vm = small_vm(tmp_path)
+
+    with pytest.raises(HostBroken) as broken:
+        hypervisor.start(client_vm_xml(replace(vm, passed=(NOWHERE,))))
+    assert broken.value.code == "pass_through_failed"
+    assert hypervisor.state(vm.name) is not MachineState.RUNNING
+
+    hypervisor.start(client_vm_xml(vm))
+
+    assert hypervisor.state(vm.name) is MachineState.RUNNING
+    hypervisor.destroy(vm.name)
+
+
+def test_a_missing_disk_is_not_blamed_on_a_device(hypervisor: Hypervisor, tmp_path: Path) -> None:
+    vm = small_vm(tmp_path)
+    vm.disk.unlink()
+
+    with pytest.raises(HostBroken) as broken:
+        hypervisor.start(client_vm_xml(vm))
+
+    assert broken.value.code == "machine_start_failed"
+
+
+def test_a_device_that_its_driver_has_is_not_given_back(hypervisor: Hypervisor) -> None:
+    assert not hypervisor.give_back(NOWHERE)
+
+
+def test_no_device_is_attached_under_a_wrong_name() -> None:
+    with pytest.raises(Refused) as refused:
+        device_xml(UsbStorage("1-2", "sdb/../sda"))
+
+    assert refused.value.code == "bad_device"
