@@ -45,21 +45,44 @@ def lint(rules: Sequence[Rule], *, now: datetime | None = None) -> list[Remark]:
     entries = [_Entry(place, rule) for place, rule in enumerate(rules)]
     index: dict[Key, list[_Entry]] = defaultdict(list)
     for entry in entries:
-        for match in entry.matches:
-            index[_key(match)].append(entry)
+        for side in entry.sides:
+            index[side.key].append(entry)
     return [remark for entry in entries if (remark := _remark(entry, index, now))]
+
+
+class _Side:
+    """One rule seen from one bus: what it names, and all that would be as wide or wider."""
+
+    def __init__(self, match: Match) -> None:
+        self.key = _key(match)
+        self.wider = _generalisations(match)
+        self.interfaces = match.interfaces if isinstance(match, UsbMatch) else None
+
+    def covers(self, other: "_Side") -> bool:
+        """Whether this matches all that the other does."""
+        if self.key not in other.wider:
+            return False
+        if self.interfaces is None or other.interfaces is None:
+            return self.interfaces is None
+        return all(any(fits(one, pattern) for pattern in self.interfaces) for one in other.interfaces)
 
 
 class _Entry:
     """One rule in its place."""
 
     def __init__(self, place: int, rule: Rule) -> None:
-        sides = (pci_match(rule), usb_match(rule), optical_match(rule))
+        matches = (pci_match(rule), usb_match(rule), optical_match(rule))
         self.place = place
         self.rule = rule
-        self.matches: tuple[Match, ...] = tuple(side for side in sides if side is not None)
+        self.sides = [_Side(match) for match in matches if match is not None]
         self.begins = in_utc(rule.valid_from) if rule.valid_from else None
         self.ends = in_utc(rule.valid_until) if rule.valid_until else None
+
+    def covers(self, other: "_Entry") -> bool:
+        """Whether this matches all that the other does, whenever it does."""
+        begins = self.begins is None or (other.begins is not None and self.begins <= other.begins)
+        ends = self.ends is None or (other.ends is not None and other.ends <= self.ends)
+        return begins and ends and all(any(one.covers(side) for one in self.sides) for side in other.sides)
 
 
 def _remark(entry: _Entry, index: Mapping[Key, list[_Entry]], now: datetime | None) -> Remark | None:
@@ -70,7 +93,7 @@ def _remark(entry: _Entry, index: Mapping[Key, list[_Entry]], now: datetime | No
     found = [
         (code, other)
         for other in _candidates(entry, index)
-        if (code := _beaten(entry, other)) and _covers(other, entry)
+        if (code := _beaten(entry, other)) and other.covers(entry)
     ]
     if not found:
         return None
@@ -88,7 +111,7 @@ def _beaten(entry: _Entry, other: _Entry) -> str | None:
         return "overridden" if NARROWNESS[by.scope] < NARROWNESS[rule.scope] else None
     denies, denied = by.verdict is Verdict.HIDE, rule.verdict is Verdict.HIDE
     if denies and not denied:
-        return "contradicting" if _covers(entry, other) else "denied"
+        return "contradicting" if entry.covers(other) else "denied"
     if denies == denied and other.place < entry.place:
         return "unreachable"
     return None
@@ -96,31 +119,8 @@ def _beaten(entry: _Entry, other: _Entry) -> str | None:
 
 def _candidates(entry: _Entry, index: Mapping[Key, list[_Entry]]) -> Iterator[_Entry]:
     """Every other rule that names nothing that `entry` does not name."""
-    for key in _generalisations(entry.matches[0]) if entry.matches else ():
+    for key in entry.sides[0].wider if entry.sides else ():
         yield from (other for other in index.get(key, ()) if other is not entry)
-
-
-def _covers(wide: _Entry, narrow: _Entry) -> bool:
-    begins = wide.begins is None or (narrow.begins is not None and wide.begins <= narrow.begins)
-    ends = wide.ends is None or (narrow.ends is not None and narrow.ends <= wide.ends)
-    return (
-        begins and ends and all(any(_wider(one, match) for one in wide.matches) for match in narrow.matches)
-    )
-
-
-def _wider(wide: Match, narrow: Match) -> bool:
-    """Whether one matches all that the other does, on the same bus."""
-    if isinstance(wide, UsbMatch) and isinstance(narrow, UsbMatch):
-        return _key(wide) in _generalisations(narrow) and _wider_interfaces(
-            wide.interfaces, narrow.interfaces
-        )
-    return type(wide) is type(narrow) and _key(wide) in _generalisations(narrow)
-
-
-def _wider_interfaces(wide: tuple[str, ...] | None, narrow: tuple[str, ...] | None) -> bool:
-    if wide is None or narrow is None:
-        return wide is None
-    return all(any(fits(one, pattern) for pattern in wide) for one in narrow)
 
 
 def _key(match: Match) -> Key:
@@ -132,13 +132,13 @@ def _key(match: Match) -> Key:
     return ("optical", match.node)
 
 
-def _generalisations(match: Match) -> list[Key]:
+def _generalisations(match: Match) -> set[Key]:
     """The keys of all matches that are as wide or wider: some of what is named left out."""
     if isinstance(match, PciMatch):
         prefixes = {match.device_class[:length] for length in (0, 2, 4, 6)}
-        fields = [("pci",), prefixes, {"", match.vendor}, {"", match.product}, {"", match.address}]
-        return list(product(*fields))
+        named = product(("pci",), prefixes, {"", match.vendor}, {"", match.product}, {"", match.address})
+        return set(named)
     if isinstance(match, UsbMatch):
         serials = {None, match.serial}
-        return list(product(("usb",), {"", match.vendor}, {"", match.product}, serials, {"", match.port}))
-    return [("optical", node) for node in {"", match.node}]
+        return set(product(("usb",), {"", match.vendor}, {"", match.product}, serials, {"", match.port}))
+    return {("optical", ""), ("optical", match.node)}

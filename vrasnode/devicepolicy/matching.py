@@ -6,6 +6,7 @@ A rule that gives what a bus does not have (a serial of a PCI function) matches 
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from vrasnode.wire.devices import Bus, OpticalDrive, PciDevice, Rule, Scope, UsbDevice
 
@@ -100,6 +101,7 @@ def names_bus(rule: Rule, bus: Bus) -> bool:
     return rule.bus in (None, bus) and (not rule.port or bool(PORTS[bus].fullmatch(rule.port.lower())))
 
 
+@lru_cache(maxsize=1 << 14)
 def fits(interface: str, pattern: str) -> bool:
     """Whether "08:06:50" is one of "08:*:*". A pattern fits a wider one."""
     parts, wanted = interface.lower().split(":"), pattern.split(":")
