@@ -19,7 +19,7 @@ from benchmarks.measuring import Cost
 from config.demo.lan import Lan, LanPc
 from config.demo.processes import Child, run
 from config.demo.server import ADMIN, ROOT, DemoServer
-from vrasnode.agent import State
+from vrasnode.building import State
 from vrasnode.errors import HostBroken
 from vrasnode.slots import Boot, Slots, read_boot
 

@@ -21,8 +21,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from vrasnode import __version__, cli_simulate, disk, host, world
-from vrasnode.agent import STATE_MODE, Options, State, build
+from vrasnode import __version__, cli_bench, cli_plan, cli_simulate, disk, host, world
+from vrasnode.building import STATE_MODE, Options, State, build
 from vrasnode.contact import CERTIFICATE_S
 from vrasnode.desktop import NAME
 from vrasnode.domainxml import Firmware, Profile
@@ -315,6 +315,8 @@ def _parser() -> argparse.ArgumentParser:
     showing.set_defaults(run=status)
     showing.add_argument("--json", action="store_true", help="one JSON object")
 
+    cli_bench.add_to(commands)
+    cli_plan.add_to(commands)
     cli_simulate.add_to(commands)
 
     for command in (joining, running, showing):

@@ -50,7 +50,7 @@ class Machines(Protocol):
 class Desktop:
     """The part. `clock` counts seconds and never goes back; `report` takes reports and whether to keep them
     over a kill; `make_overlay` puts a fresh disk over a base image; `grantor` says what of the PC a start may
-    have."""
+    have, `is_held` whether it had better wait: the virtual server is about to be up."""
 
     name = "desktop"
 
@@ -62,6 +62,7 @@ class Desktop:
         machines: Machines,
         machine: Machine,
         grantor: Grantor,
+        is_held: Callable[[], bool] = lambda: False,
         accelerator: Accelerator,
         direct_io: bool,
         make_overlay: Callable[[Path, Path], None],
@@ -75,6 +76,7 @@ class Desktop:
         self._machines = machines
         self._machine = machine
         self._grantor = grantor
+        self._is_held = is_held
         self._accelerator = accelerator
         self._direct_io = direct_io
         self._make_overlay = make_overlay
@@ -211,6 +213,9 @@ class Desktop:
         boot = self._slots.boot
         if self._clock() < self._start.not_before:
             self._look_at = self._start.not_before
+            return False
+        if self._is_held():
+            self._look_at = self._clock() + ASK_S
             return False
         if boot.next:
             return self._switch(boot.next)

@@ -4,7 +4,7 @@ From it, what is granted and where things lie comes the definition. What that lo
 """
 
 from pathlib import Path
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from vrasnode.domainxml import (
     INTERNAL,
@@ -77,6 +77,10 @@ class Machine(Message, frozen=True):
     def lan_nic(self, role: str) -> Nic | None:
         """A card in the LAN, where this PC has one to share."""
         return Nic(self.lan_bridge, self.mac(f"{role}/lan")) if self.lan_bridge else None
+
+    def uuid_of(self, role: str) -> UUID:
+        """Names another machine of this PC, always the same."""
+        return uuid5(self.uuid, role)
 
     def mac(self, role: str) -> str:
         """The address of one card of this PC, always the same."""

@@ -8,7 +8,8 @@ import pytest
 
 from tests.vrasnode.office import Office, Published
 from vrasnode import world
-from vrasnode.agent import Agent, Options, State, build, machine_of
+from vrasnode.agent import Agent
+from vrasnode.building import Options, State, build, machine_of
 from vrasnode.domainxml import Firmware
 from vrasnode.errors import HostBroken, Refused, VrasError
 from vrasnode.identity import Identity

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from vrasnode import disk
-from vrasnode.agent import STATE_MODE, Agent, Options, State, build
+from vrasnode.agent import Agent
+from vrasnode.building import STATE_MODE, Options, State, build
 from vrasnode.errors import Refused
 from vrasnode.identity import Identity, Token
 from vrasnode.server import Server

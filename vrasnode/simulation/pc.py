@@ -13,7 +13,7 @@ from random import Random
 from uuid import UUID
 
 from vrasnode import disk
-from vrasnode.agent import State
+from vrasnode.building import State
 from vrasnode.domainxml import Accelerator
 from vrasnode.identity import read_enrolment
 from vrasnode.imaging import Imaging

@@ -1,0 +1,291 @@
+"""An agent put together: its parts on one world, each with what it needs of the others.
+
+Here alone the parts meet: they do not import each other, and hear of each other by functions. What a part
+does is its own module's; when it does it, the crank's (`agent`).
+"""
+
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import UUID
+
+from msgspec.structs import replace
+
+from vrasnode import disk, localpage
+from vrasnode.agent import Agent, Part
+from vrasnode.contact import Contact
+from vrasnode.controlchannel import ControlChannel
+from vrasnode.desktop import Desktop
+from vrasnode.devices import Devices
+from vrasnode.domainxml import INTERNAL, Firmware, Nic, Profile
+from vrasnode.errors import HostBroken, Refused
+from vrasnode.identity import Identity
+from vrasnode.imaging import Imaging
+from vrasnode.localpage import LocalPage, LocalState
+from vrasnode.outbox import Outbox
+from vrasnode.server import Server
+from vrasnode.shape import Machine
+from vrasnode.slices import Slices
+from vrasnode.slots import Slots
+from vrasnode.virtualserver import ServiceMachine, VirtualServer, control_socket
+from vrasnode.wire import codec
+from vrasnode.wire import imaging as wire
+from vrasnode.wire.devices import DevicesReport
+from vrasnode.wire.imaging import DeliveryReport
+from vrasnode.world import World
+
+STATE_MODE = 0o711  # libvirt's QEMU passes through to its disks; what is secret lies behind 0700
+
+
+@dataclass(frozen=True)
+class State:
+    """The state directory: where everything of this PC lies."""
+
+    root: Path
+
+    @property
+    def identity(self) -> Path:
+        return self.root / "identity"
+
+    @property
+    def slices(self) -> Path:
+        return self.root / "slices"
+
+    @property
+    def images(self) -> Path:
+        return self.root / "images"
+
+    @property
+    def desktop(self) -> Path:
+        return self.root / "desktop"
+
+    @property
+    def devices(self) -> Path:
+        return self.root / "devices"
+
+    @property
+    def service(self) -> Path:
+        return self.root / "service"
+
+    @property
+    def outbox(self) -> Path:
+        return self.root / "outbox.json"
+
+    @property
+    def lock(self) -> Path:
+        return self.root / "lock"
+
+
+@dataclass(frozen=True)
+class Options:
+    """What `vrasnode run` was told about the client VM; None: as it was before, or the default."""
+
+    memory_mib: int | None = None
+    vcpus: int | None = None
+    firmware: Firmware | None = None
+    profile: Profile | None = None
+    tpm: bool | None = None
+    secure_boot: bool | None = None
+    lan_bridge: str | None = None
+
+
+def build(
+    state: State, *, world: World, options: Options, stop: threading.Event, wake: threading.Event
+) -> Agent:
+    """The agent of an enrolled PC, on this world. Raises Refused(not_enrolled) and HostBroken."""
+    identity = Identity(state.identity)
+    if not identity.enrolled or identity.enrolment is None or identity.installation is None:
+        raise Refused("not_enrolled", "This PC is not enrolled. Run `vrasnode enroll` with a token first.")
+    server = Server(identity.enrolment.server, identity=identity)
+    pc = _Pc(state, world, options, identity=identity, server=server, wake=wake)
+    return Agent(
+        pc.parts(name=identity.enrolment.name, root_key=identity.installation.root_key), wake=wake, stop=stop
+    )
+
+
+class _Pc:
+    """The parts of one PC in the making."""
+
+    def __init__(
+        self,
+        state: State,
+        world: World,
+        options: Options,
+        *,
+        identity: Identity,
+        server: Server,
+        wake: threading.Event,
+    ) -> None:
+        self._state = state
+        self._world = world
+        self._identity = identity
+        self._server = server
+        self._wake = wake
+        self._slices = Slices(state.slices)
+        self._outbox = Outbox(state.outbox)
+        self._machine = machine_of(state.desktop, options)
+        self._devices = self._make_devices()
+        self._service = self._make_service() if world.networks else None
+        self._desktop = self._make_desktop()
+        self._contact = self._make_contact()
+
+    def parts(self, *, name: str, root_key: bytes) -> list[Part]:
+        """In the order of their turns: the virtual server starts before the client VM."""
+        imaging = self._make_imaging(root_key, self._desktop_slots, "imaging", wire.Machine.CLIENT_VM)
+        parts: list[Part] = [self._contact, self._devices]
+        if self._service:
+            served = self._make_imaging(
+                root_key, self._service_slots, "virtualserver", wire.Machine.VIRTUAL_SERVER
+            )
+            parts += [self._make_page(name), self._service, served]
+        self._world.machines.on_change(self._machine_changed)
+        self._world.watch(self._device_changed)
+        return [*parts, self._desktop, imaging]
+
+    def _make_devices(self) -> Devices:
+        return Devices(
+            self._state.devices,
+            pc=self._world.bench,
+            machines=self._world.machines,
+            get_slice=self._slices.get,
+            report=self._report_devices,
+            on_facts=self._facts_changed,
+            show=self._world.show,
+            has_iommu=self._world.has_iommu,
+            boot_id=self._world.boot_id,
+            clock=time.monotonic,
+            now=self._now,
+        )
+
+    def _make_service(self) -> VirtualServer:
+        self._service_slots = self._world.open_slots(self._state.service)
+        channel = ControlChannel(control_socket(self._state.service.resolve()), on_answer=self._wake.set)
+        internal = Nic(INTERNAL, self._machine.mac("virtual-server/internal"))
+        return VirtualServer(
+            self._state.service,
+            slots=self._service_slots,
+            machines=self._world.machines,
+            channel=channel,
+            machine=ServiceMachine(uuid=self._machine.uuid_of("virtual-server")),
+            accelerator=self._world.accelerator,
+            direct_io=self._world.direct_io,
+            lan=self._machine.lan_nic("virtual-server"),
+            internal=internal,
+            idle=lambda: self._desktop.summary[0] in ("stopped", "absent"),
+            report=self._report_to("virtualserver"),
+            clock=time.monotonic,
+            threads=self._world.threads,
+        )
+
+    def _make_desktop(self) -> Desktop:
+        self._desktop_slots = self._world.open_slots(self._state.images)
+        service = self._service
+        return Desktop(
+            self._state.desktop,
+            slots=self._desktop_slots,
+            machines=self._world.machines,
+            machine=replace(self._machine, internal=self._world.networks),
+            grantor=self._devices.passing,
+            is_held=lambda: service is not None and service.awaited,
+            accelerator=self._world.accelerator,
+            direct_io=self._world.direct_io,
+            make_overlay=self._world.make_overlay,
+            report=self._report_to("imaging"),
+            clock=time.monotonic,
+            threads=self._world.threads,
+        )
+
+    def _make_contact(self) -> Contact:
+        return Contact(
+            server=self._server,
+            identity=self._identity,
+            slices=self._slices,
+            outbox=self._outbox,
+            get_summary=lambda: self._desktop.summary,
+            get_facts=self._world.facts,
+            boot_id=self._world.boot_id,
+            get_uptime_s=self._world.uptime_s,
+            wake=self._wake,
+            clock=time.monotonic,
+            now=self._now,
+        )
+
+    def _make_imaging(self, root_key: bytes, slots: Slots, app: str, machine: wire.Machine) -> Imaging:
+        return self._world.imaging(
+            slots=slots,
+            source=self._server,
+            client_id=self._identity.client_id,
+            root_key=root_key,
+            get_slice=self._slices.get,
+            report=self._report_to(app),
+            look=self._contact.look_soon,
+            clock=time.monotonic,
+            now=self._now,
+            threads=self._world.threads,
+            clones=self._world.clones,
+            machine=machine,
+        )
+
+    def _make_page(self, name: str) -> LocalPage:
+        def state() -> LocalState:
+            return localpage.state_of(
+                name,
+                contact=self._contact.last_answer,
+                reachable=self._contact.reachable,
+                client_vm=self._desktop.summary[0],
+                virtual_server=self._service.summary[0] if self._service else "absent",
+                devices=self._devices.view(),
+            )
+
+        macs = {role: self._machine.mac(f"{role}/internal") for role in ("client-vm", "virtual-server")}
+        return LocalPage(networks=self._world.machines, macs=macs, get_state=state, clock=time.monotonic)
+
+    def _now(self) -> datetime:
+        return datetime.now(UTC) + timedelta(seconds=self._server.clock_offset_s)
+
+    def _report_to(self, app: str) -> Callable[[DeliveryReport, bool], None]:
+        def report(message: DeliveryReport, keep: bool) -> None:
+            self._outbox.put(app, str(message.serial), message, keep=keep)
+
+        return report
+
+    def _report_devices(self, about: str, message: DevicesReport) -> None:
+        self._outbox.put("devices", about, message, keep=bool(message.events))
+
+    def _facts_changed(self) -> None:
+        self._contact.tell_facts()
+
+    def _machine_changed(self, _name: str) -> None:
+        self._desktop.nudge()
+        if self._service:
+            self._service.nudge()
+        self._device_changed()
+
+    def _device_changed(self) -> None:
+        self._devices.nudge()
+        self._wake.set()
+
+
+def machine_of(directory: Path, options: Options) -> Machine:
+    """The client VM's size, and its UUID, which is made once. Raises HostBroken(machine_unreadable)."""
+    path = directory / "machine.json"
+    data = disk.read_file(path)
+    try:
+        machine = (
+            codec.decode(data, Machine)
+            if data
+            else Machine(uuid=UUID(bytes=secrets.token_bytes(16), version=4))
+        )
+    except Refused as error:
+        words = f"{path} cannot be used ({error.words}). Remove it; a new one is made."
+        raise HostBroken("machine_unreadable", words) from error
+    given = {name: value for name, value in vars(options).items() if value is not None}
+    machine = replace(machine, **given)
+    disk.make_directory(directory, mode=STATE_MODE)
+    if codec.encode(machine) != data:
+        disk.write_file(path, codec.encode(machine))
+    return machine
