@@ -7,14 +7,24 @@ from uuid import UUID
 import pytest
 
 from vrasnode.agent import Agent
-from vrasnode.domainxml import Accelerator, ClientVm, Firmware, Mark, client_vm_xml
+from vrasnode.domainxml import (
+    Accelerator,
+    ClientVm,
+    Firmware,
+    Mark,
+    UsbPassed,
+    client_vm_xml,
+    usb_hostdev_xml,
+)
 from vrasnode.errors import HostBroken, Refused, Unreachable
 from vrasnode.hypervisor import MachineState
 from vrasnode.simulation import hardware
 from vrasnode.simulation.crank import Crank, Wake
 from vrasnode.simulation.machines import SHUT_DOWN_S, SimulatedMachines
 from vrasnode.simulation.metrics import Metrics, percentile
+from vrasnode.simulation.pc import SimulatedBench
 from vrasnode.simulation.settings import Images, Model, Settings, is_simulated, parse
+from vrasnode.wire import codec
 from vrasnode.wire.devices import Need
 from vrasnode.wire.imaging import DeliveryStage
 
@@ -238,3 +248,42 @@ def test_a_woken_agent_does_not_wait_for_its_tick() -> None:
     crank.run([("pc-1", Agent([part], wake=wake, stop=threading.Event()), wake)])
 
     assert part.turns == 5
+
+
+STICK = UsbPassed(vendor="0951", product="1666", bus=1, device=5, port="1-3.1")
+
+
+def test_a_device_hangs_on_a_simulated_machine_until_it_is_taken_off_or_the_machine_ends(
+    tmp_path: Path, clock: Clock
+) -> None:
+    machines = machines_in(tmp_path, clock)
+    with pytest.raises(Unreachable) as off:
+        machines.attach(NAME, usb_hostdev_xml(STICK))
+    machines.start(xml())
+
+    machines.attach(NAME, usb_hostdev_xml(STICK))
+    machines.attach(NAME, usb_hostdev_xml(STICK))
+    hanging = machines_in(tmp_path, clock).attached(NAME)
+    machines.detach(NAME, STICK.handle.alias, wait_s=1.0)
+    taken = machines.attached(NAME)
+    machines.attach(NAME, usb_hostdev_xml(STICK))
+    machines.destroy(NAME)
+
+    assert off.value.code == "machine_off"
+    assert [device.handle for device in hanging] == [STICK.handle]
+    assert taken == []
+    assert machines.attached(NAME) == []
+
+
+def test_sticks_are_plugged_into_a_simulated_pc_by_a_file(tmp_path: Path) -> None:
+    facts = hardware.facts_of("sim-001", model=Model.DESKTOP, seed=1)
+    bench = SimulatedBench(facts, tmp_path / "usb.json")
+    stick = bench.usb_devices()[-1]
+
+    (tmp_path / "usb.json").write_bytes(codec.encode([stick]))
+    alone = bench.devices().usb
+    (tmp_path / "usb.json").unlink()
+
+    assert alone == [stick]
+    assert facts.devices is not None
+    assert bench.usb_devices() == facts.devices.usb

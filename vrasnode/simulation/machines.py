@@ -104,9 +104,14 @@ class SimulatedMachines:
         return attached_of(machine.xml) if machine and self._runs(machine) else []
 
     def attach(self, name: str, device_xml: str) -> None:
-        """The device hangs on the machine until that ends. Raises Unreachable(machine_off)."""
+        """The device hangs on the machine until that ends. It hangs there already: nothing to do.
+
+        Raises Unreachable(machine_off)."""
         device = ElementTree.fromstring(device_xml)  # noqa: S314 - made by domainxml
-        self._change(name, lambda devices: devices.append(device))
+        alias = device.find("alias")
+        known = {one.alias for one in self.attached(name)}
+        if alias is None or alias.get("name") not in known:
+            self._change(name, lambda devices: devices.append(device))
 
     def detach(self, name: str, alias: str, *, wait_s: float) -> None:
         """The guest lets go at once."""

@@ -12,6 +12,8 @@ from pathlib import Path
 from random import Random
 from uuid import UUID
 
+from msgspec.structs import replace
+
 from vrasnode import disk
 from vrasnode.building import State
 from vrasnode.domainxml import Accelerator
@@ -21,6 +23,7 @@ from vrasnode.simulation import hardware
 from vrasnode.simulation.images import EmptySlots, FetchingAlone, Watch, WatchedSlots
 from vrasnode.simulation.machines import SimulatedMachines
 from vrasnode.simulation.settings import Images, Settings
+from vrasnode.wire import codec
 from vrasnode.wire.clients import HostFacts
 from vrasnode.wire.devices import DeviceFacts, UsbDevice
 from vrasnode.world import World
@@ -45,17 +48,18 @@ def world(
     name, began = _name(state), clock()
     kept = settings.images is Images.REAL
     facts = hardware.facts_of(name, model=settings.model, seed=settings.seed)
+    bench = SimulatedBench(facts, state.root / "simulated" / "usb.json")
     return World(
         machines=machines(state, settings=settings),
         make_overlay=_make_overlay,
-        facts=lambda: facts,
+        facts=lambda: replace(facts, devices=bench.devices()),
         accelerator=Accelerator.KVM,
         boot_id=str(UUID(int=Random(f"{name}/{began}").getrandbits(128), version=4)),  # noqa: S311
         uptime_s=lambda: int(clock() - began),
         direct_io=False,
         clones=False,
         threads=1,
-        bench=SimulatedBench(facts),
+        bench=bench,
         has_iommu=True,
         watch=lambda _changed: None,
         show=lambda _words: None,
@@ -67,15 +71,22 @@ def world(
 
 @dataclass(frozen=True)
 class SimulatedBench:
-    """The devices that the PC would have; none ever comes or goes."""
+    """The devices that the PC would have. Whoever puts a list of USB devices at `plugged` (JSON, as in facts)
+    plugs and unplugs there."""
 
     facts: HostFacts
+    plugged: Path
 
     def devices(self) -> DeviceFacts:
-        return self.facts.devices or DeviceFacts(pci=[], usb=[], optical=[])
+        found = self.facts.devices or DeviceFacts(pci=[], usb=[], optical=[])
+        return replace(found, usb=self.usb_devices())
 
     def usb_devices(self) -> list[UsbDevice]:
-        return self.devices().usb
+        """Raises Refused(bad_message) and HostBroken when the list cannot be read."""
+        data = disk.read_file(self.plugged)
+        if data is not None:
+            return codec.decode(data, list[UsbDevice])
+        return self.facts.devices.usb if self.facts.devices else []
 
 
 def _name(state: State) -> str:
