@@ -5,7 +5,6 @@ from typing import Any
 import redis
 from django.conf import settings
 from django.db import DatabaseError, connection
-from django.db.models import F
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.utils import timezone
@@ -28,8 +27,8 @@ def installation(request: HttpRequest) -> dict[str, Any]:
 def home(request: HttpRequest) -> HttpResponse:
     """What needs an administrator today; the first steps while there is nothing yet."""
     running = Distribution.objects.running().select_related("version__image", "group")
-    # A failure counts until something later is sent to that PC.
-    failed = Delivery.objects.filter(state=Delivery.State.FAILED, serial=F("client__highest_serial"))
+    # A failure counts until something later is sent to that machine of the PC.
+    failed = Delivery.objects.filter(state=Delivery.State.FAILED).last_sent()
     context = {
         "pending": Client.objects.pending().count(),
         "silent": len(silent(request, now=timezone.now())),

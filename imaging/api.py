@@ -34,7 +34,7 @@ from imaging.serializers import (
     SubscriptionSerializer,
 )
 from imaging.store import store
-from vrasnode.wire.imaging import Apply
+from vrasnode.wire.imaging import Apply, Machine
 
 DIGEST_BYTES = 32
 MAX_DIGESTS = 1 << 17
@@ -171,7 +171,7 @@ class SubscriptionViewSet(viewsets.ModelViewSet[Subscription]):
 
     queryset = Subscription.objects.select_related("group", "image")
     serializer_class = SubscriptionSerializer
-    filterset_fields: ClassVar = {"group__name": ["exact"], "image__name": ["exact"]}
+    filterset_fields: ClassVar = {"group__name": ["exact"], "image__name": ["exact"], "machine": ["exact"]}
     http_method_names = ["get", "post", "patch", "delete", "head", "options"]
 
     def perform_create(self, serializer: BaseSerializer[Subscription]) -> None:
@@ -214,7 +214,8 @@ class DistributionViewSet(
         wish = RollbackSerializer(data=request.data)
         wish.is_valid(raise_exception=True)
         group: Group = wish.validated_data["group"]
-        before = distributing.rollback_target(group)
+        machine = Machine(wish.validated_data["machine"])
+        before = distributing.rollback_target(group, machine)
         number = wish.validated_data.get("number")
         to = _version(before.image, number) if number else before
         return self._started(

@@ -1,4 +1,4 @@
-"""What Workgroup Desktop tells a PC (its slice), what it hears, and the permission to read packs.
+"""What Workgroup Desktop tells a PC (a slice for each machine) and hears; the permission to read packs.
 
 The permission is an HMAC in the path, so that the front server checks it once per transfer and then
 serves files by itself.
@@ -17,7 +17,7 @@ from clients.signals import client_joined
 from imaging import distributing
 from imaging.models import Delivery, ImageVersion
 from vrasnode.wire import codec
-from vrasnode.wire.imaging import DeliveryReport, Fetch, ImagingSlice
+from vrasnode.wire.imaging import SLICES, DeliveryReport, Fetch, ImagingSlice, Machine
 from vrasnode.wire.signatures import Signed
 
 CONNECTIONS = 4
@@ -26,14 +26,16 @@ PERMISSION_S = 3600
 
 def register() -> None:
     """Joins the registry: called once when Django starts."""
-    nodeslice.register("imaging", provide=slice_of, hear=_hear)
+    nodeslice.register(SLICES[Machine.CLIENT_VM], provide=_desktop, hear=_hear_desktop)
+    nodeslice.register(SLICES[Machine.VIRTUAL_SERVER], provide=_server, hear=_hear_server)
     client_joined.connect(_joined, dispatch_uid="imaging")
 
 
-def slice_of(client: Client, now: datetime) -> ImagingSlice:
-    """The newest assignment of this PC; how to fetch it once it is the PC's turn."""
+def slice_of(client: Client, now: datetime, machine: Machine = Machine.CLIENT_VM) -> ImagingSlice:
+    """The newest assignment of this PC's machine; how to fetch it once it is the PC's turn."""
     delivery = (
         Delivery.objects.filter(client=client)
+        .for_machine(machine.value)
         .select_related("distribution__version")
         .order_by("-serial")
         .first()
@@ -86,8 +88,20 @@ def _mac(client_hex: str, until: int) -> str:
     return hmac.new(key, f"{client_hex}.{until}".encode(), hashlib.sha256).hexdigest()[:40]
 
 
-def _hear(client: Client, body: bytes, now: datetime) -> None:
-    distributing.hear(client, codec.decode(body, DeliveryReport), now=now)
+def _desktop(client: Client, now: datetime) -> ImagingSlice:
+    return slice_of(client, now, Machine.CLIENT_VM)
+
+
+def _server(client: Client, now: datetime) -> ImagingSlice:
+    return slice_of(client, now, Machine.VIRTUAL_SERVER)
+
+
+def _hear_desktop(client: Client, body: bytes, now: datetime) -> None:
+    distributing.hear(client, codec.decode(body, DeliveryReport), now=now, machine=Machine.CLIENT_VM)
+
+
+def _hear_server(client: Client, body: bytes, now: datetime) -> None:
+    distributing.hear(client, codec.decode(body, DeliveryReport), now=now, machine=Machine.VIRTUAL_SERVER)
 
 
 def _joined(*, client: Client, now: datetime, **_signal: object) -> None:

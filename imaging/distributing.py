@@ -15,7 +15,7 @@ from clients.errors import Refusal, WrongState
 from clients.models import Client, Group
 from imaging.models import Delivery, DeliveryQuerySet, Distribution, ImageVersion, Subscription, next_serial
 from vrasnode.wire import codec
-from vrasnode.wire.imaging import Apply, Assignment, DeliveryReport, DeliveryStage, Health
+from vrasnode.wire.imaging import Apply, Assignment, DeliveryReport, DeliveryStage, Health, Machine
 from vrasnode.wire.signatures import Role
 
 STATES = {
@@ -46,7 +46,7 @@ def start(
 ) -> Distribution:
     """Begins to bring a version to the approved PCs of a group, or to `only` some. Raises Refusal.
 
-    What was still under way to the same PCs is superseded.
+    What was still under way to the same machine of the same PCs is superseded.
     """
     terms = terms or Terms()
     if version.state != ImageVersion.State.READY:
@@ -72,18 +72,22 @@ def start(
             created_at=now,
         )
         auditing.record("distribution.started", distribution, after={"kind": str(kind), "pcs": len(clients)})
-        _supersede(Delivery.objects.filter(client__in=clients))
+        _supersede(Delivery.objects.filter(client__in=clients).for_machine(version.image.machine))
         Delivery.objects.bulk_create([_delivery(distribution, client, now=now) for client in clients])
         pace(distribution, now=now)
     nudge.pages("distributions", *_topics(distribution))
     return distribution
 
 
-def rollback_target(group: Group) -> ImageVersion:
+def last_sent(group: Group, machine: Machine = Machine.CLIENT_VM) -> Distribution | None:
+    """What this machine of a whole group was last sent."""
+    sent = group.distributions.filter(version__image__machine=machine.value)
+    return sent.select_related("version__image").exclude(kind=Distribution.Kind.ON_JOIN).first()
+
+
+def rollback_target(group: Group, machine: Machine = Machine.CLIENT_VM) -> ImageVersion:
     """The version before the one that this group was last sent. Raises Refusal(nothing_before)."""
-    last = (
-        group.distributions.select_related("version__image").exclude(kind=Distribution.Kind.ON_JOIN).first()
-    )
+    last = last_sent(group, machine)
     if last is None:
         raise Refusal("nothing_before", _("%(group)s was never sent a version.") % {"group": group})
     before = (
@@ -98,10 +102,15 @@ def rollback_target(group: Group) -> ImageVersion:
 
 
 def roll_back(
-    group: Group, *, now: datetime, to: ImageVersion | None = None, terms: Terms | None = None
+    group: Group,
+    *,
+    now: datetime,
+    to: ImageVersion | None = None,
+    terms: Terms | None = None,
+    machine: Machine = Machine.CLIENT_VM,
 ) -> Distribution:
-    """Brings the version before back to a group, under a higher serial."""
-    version = to or rollback_target(group)
+    """Brings the version before back to a machine of a group, under a higher serial."""
+    version = to or rollback_target(group, machine)
     return start(version, group, now=now, kind=Distribution.Kind.ROLLBACK, terms=terms)
 
 
@@ -150,13 +159,17 @@ def pace(distribution: Distribution, *, now: datetime) -> int:
     return len(turn)
 
 
-def hear(client: Client, report: DeliveryReport, *, now: datetime) -> None:
-    """Notes how far a PC has come. Late or repeated reports change nothing."""
-    if report.running is not None and report.running != client.running:
-        Client.objects.filter(pk=client.pk).update(running=report.running[:64])
+def hear(
+    client: Client, report: DeliveryReport, *, now: datetime, machine: Machine = Machine.CLIENT_VM
+) -> None:
+    """Notes how far a machine of a PC has come. Late or repeated reports change nothing."""
+    running = report.running if machine is Machine.CLIENT_VM else None
+    if running is not None and running != client.running:
+        Client.objects.filter(pk=client.pk).update(running=running[:64])
     delivery = (
         Delivery.objects.select_related("distribution__version__image", "client")
         .filter(client=client, serial=report.serial)
+        .for_machine(machine.value)
         .first()
     )
     if delivery is None:
@@ -222,19 +235,19 @@ def on_published(version: ImageVersion, *, now: datetime) -> None:
 
 
 def on_joined(client: Client, *, now: datetime) -> None:
-    """Automatic distribution: a PC that comes to a group gets what the group has."""
-    subscription = (
-        Subscription.objects.filter(group=client.group, on_join=True).select_related("image").first()
-    )
-    if subscription is None or client.group is None:
+    """Automatic distribution: a PC that comes to a group gets what the group has, for each machine."""
+    if client.group is None:
         return
-    last = (
-        client.group.distributions.select_related("version").filter(version__image=subscription.image).first()
-    )
+    for subscription in client.group.subscriptions.filter(on_join=True).select_related("image"):
+        _on_joined(client, client.group, subscription, now=now)
+
+
+def _on_joined(client: Client, group: Group, subscription: Subscription, *, now: datetime) -> None:
+    last = group.distributions.select_related("version").filter(version__image=subscription.image).first()
     ready = last is not None and last.version.state == ImageVersion.State.READY
     version = last.version if last is not None and ready else subscription.image.latest()
     if version is not None:
-        start(version, client.group, now=now, kind=Distribution.Kind.ON_JOIN, only=[client])
+        start(version, group, now=now, kind=Distribution.Kind.ON_JOIN, only=[client])
 
 
 def _delivery(distribution: Distribution, client: Client, *, now: datetime) -> Delivery:
@@ -274,6 +287,7 @@ def _assignment(distribution: Distribution, client: Client, serial: int, now: da
         apply=Apply(distribution.apply),
         health=Health(within_s=image.health_within_s, command=image.health_command),
         expires=now + settings.ASSIGNMENT_LIFE,
+        machine=Machine(image.machine),
     )
     return codec.encode(signing.store().seal(assignment, Role.ASSIGNMENT))
 

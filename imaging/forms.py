@@ -11,8 +11,8 @@ from django.utils.translation import gettext_lazy as _
 from clients.forms import NamedForm
 from clients.models import Group
 from imaging.distributing import Terms
-from imaging.models import Distribution, ImageVersion, MasterImage, Subscription
-from vrasnode.wire.imaging import Apply
+from imaging.models import MACHINES, Distribution, ImageVersion, MasterImage, Subscription
+from vrasnode.wire.imaging import Apply, Machine
 
 MIB = 1 << 20
 
@@ -35,6 +35,12 @@ class CommandField(forms.CharField):
 
 
 class ImageForm(NamedForm):
+    machine = forms.ChoiceField(
+        choices=MACHINES,
+        required=False,
+        label=_("Machine"),
+        help_text=_("Which machine of a PC starts from it. This cannot be changed later."),
+    )
     health_command = CommandField(
         required=False,
         max_length=500,
@@ -46,7 +52,7 @@ class ImageForm(NamedForm):
 
     class Meta:
         model = MasterImage
-        fields = ["name", "keep_versions", "health_within_s", "health_command"]
+        fields = ["name", "machine", "keep_versions", "health_within_s", "health_command"]
 
 
 class UploadForm(forms.Form):
@@ -131,3 +137,8 @@ class SubscriptionForm(forms.ModelForm[Subscription]):
     class Meta:
         model = Subscription
         fields = ["image", "on_publish", "on_join"]
+
+    def __init__(self, *args: Any, machine: Machine, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        images = MasterImage.objects.filter(machine=machine.value)
+        self.fields["image"].queryset = images  # type: ignore[attr-defined]

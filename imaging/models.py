@@ -4,14 +4,19 @@ from datetime import datetime
 from typing import Any
 
 from django.db import IntegrityError, models, transaction
-from django.db.models import F, Q
+from django.db.models import Exists, F, OuterRef, Q
 from django.utils.translation import gettext_lazy as _
 
 from clients.errors import Refusal
 from clients.models import Client, Group, check_name
 from clients.stateful import Stateful
 from vrasnode.wire import names
-from vrasnode.wire.imaging import Apply
+from vrasnode.wire.imaging import Apply, Machine
+
+MACHINES = [
+    (Machine.CLIENT_VM.value, _("client VM")),
+    (Machine.VIRTUAL_SERVER.value, _("virtual server")),
+]
 
 
 class MasterImage(models.Model):
@@ -25,6 +30,8 @@ class MasterImage(models.Model):
         editable=False,
         error_messages={"unique": _("An image of this name, or of one that looks the same, exists.")},
     )
+    # Chosen when the image is made: what runs as one machine does not run as the other.
+    machine = models.CharField(_("machine"), max_length=16, choices=MACHINES, default=Machine.CLIENT_VM.value)
     keep_versions = models.PositiveSmallIntegerField(
         _("versions to keep"),
         default=10,
@@ -159,23 +166,39 @@ class Pack(models.Model):
 
 
 class Subscription(models.Model):
-    """Automatic distribution: what a group gets by itself, on publish and on joining."""
+    """Automatic distribution: what a group gets by itself, on publish and on joining. One per machine."""
 
-    group = models.OneToOneField(
-        Group, on_delete=models.CASCADE, related_name="subscription", verbose_name=_("group")
+    group = models.ForeignKey(
+        Group, on_delete=models.CASCADE, related_name="subscriptions", verbose_name=_("group")
     )
     image = models.ForeignKey(
         MasterImage, on_delete=models.CASCADE, related_name="subscriptions", verbose_name=_("image")
     )
     on_publish = models.BooleanField(_("when a version is published"), default=True)
     on_join = models.BooleanField(_("when a PC joins the group"), default=True)
+    # The image's own; here so that the database can hold one per group and machine.
+    machine = models.CharField(
+        max_length=16, choices=MACHINES, default=Machine.CLIENT_VM.value, editable=False
+    )
 
     class Meta:
         verbose_name = _("automatic distribution")
         verbose_name_plural = _("automatic distributions")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["group", "machine"],
+                name="one_subscription_per_group_and_machine",
+                violation_error_message=_("This group gets another image for this machine by itself."),
+            )
+        ]
 
     def __str__(self) -> str:
         return f"{self.group} ← {self.image}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Raises IntegrityError where the group has one for this machine."""
+        self.machine = self.image.machine
+        super().save(*args, **kwargs)
 
 
 class DistributionQuerySet(models.QuerySet["Distribution"]):
@@ -253,6 +276,18 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
     def open(self) -> "DeliveryQuerySet":
         """Neither come to an end nor replaced."""
         return self.filter(state__in=[Delivery.State.WAITING, Delivery.State.FETCHING, Delivery.State.STAGED])
+
+    def for_machine(self, machine: str) -> "DeliveryQuerySet":
+        """Of images for this machine of a PC."""
+        return self.filter(distribution__version__image__machine=machine)
+
+    def last_sent(self) -> "DeliveryQuerySet":
+        """What each PC was sent last, for each of its machines."""
+        machine = "distribution__version__image__machine"
+        later = Delivery.objects.filter(
+            client=OuterRef("client"), serial__gt=OuterRef("serial"), **{machine: OuterRef(machine)}
+        )
+        return self.filter(~Exists(later))
 
     def silent(self, since: datetime) -> "DeliveryQuerySet":
         """A PC had its turn and nothing was heard of it since."""

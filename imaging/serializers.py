@@ -2,11 +2,12 @@
 
 from typing import Any
 
+from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
 from clients.models import Group
-from imaging.models import Delivery, Distribution, ImageVersion, MasterImage, Subscription
-from vrasnode.wire.imaging import Apply
+from imaging.models import MACHINES, Delivery, Distribution, ImageVersion, MasterImage, Subscription
+from vrasnode.wire.imaging import Apply, Machine
 
 APPLY = list(Distribution._meta.get_field("apply").choices or [])
 
@@ -46,7 +47,23 @@ class MasterImageSerializer(serializers.ModelSerializer[MasterImage]):
 
     class Meta:
         model = MasterImage
-        fields = ["id", "name", "keep_versions", "health_within_s", "health_command", "created_at", "latest"]
+        fields = [
+            "id",
+            "name",
+            "machine",
+            "keep_versions",
+            "health_within_s",
+            "health_command",
+            "created_at",
+            "latest",
+        ]
+
+    def validate_machine(self, machine: str) -> str:
+        if self.instance is not None and machine != self.instance.machine:
+            raise serializers.ValidationError(
+                _("An image stays for the machine that it was made for. Make another image.")
+            )
+        return machine
 
 
 class NoteSerializer(serializers.Serializer[Any]):
@@ -59,7 +76,19 @@ class SubscriptionSerializer(serializers.ModelSerializer[Subscription]):
 
     class Meta:
         model = Subscription
-        fields = ["id", "group", "image", "on_publish", "on_join"]
+        fields = ["id", "group", "image", "machine", "on_publish", "on_join"]
+        read_only_fields = ["machine"]
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """One per group and machine, said before the database has to."""
+        group = attrs.get("group") or getattr(self.instance, "group", None)
+        image = attrs.get("image") or getattr(self.instance, "image", None)
+        others = Subscription.objects.filter(group=group, image__machine=getattr(image, "machine", ""))
+        if self.instance is not None:
+            others = others.exclude(pk=self.instance.pk)
+        if others.exists():
+            raise serializers.ValidationError(_("This group gets another image for this machine by itself."))
+        return attrs
 
 
 class DeliverySerializer(serializers.ModelSerializer[Delivery]):
@@ -133,3 +162,4 @@ class RollbackSerializer(TermsSerializer):
     number = serializers.IntegerField(
         min_value=1, required=False, allow_null=True, help_text="default: the one before"
     )
+    machine = serializers.ChoiceField(choices=MACHINES, default=Machine.CLIENT_VM.value)

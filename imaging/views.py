@@ -2,7 +2,7 @@
 
 from django.contrib import messages
 from django.db import transaction
-from django.db.models import Count, F, Max, Q
+from django.db.models import Count, Max, Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
@@ -17,6 +17,7 @@ from clients.pages import page_of, staff
 from imaging import arriving, distributing, publishing
 from imaging.forms import DistributeForm, ImageForm, RollbackForm, SubscriptionForm, UploadForm
 from imaging.models import Delivery, Distribution, ImageVersion, MasterImage, Subscription
+from vrasnode.wire.imaging import Machine
 
 form_page = require_http_methods(["GET", "HEAD", "POST"])
 
@@ -55,7 +56,7 @@ def image(request: HttpRequest, pk: int) -> HttpResponse:
         "image": row,
         "page": page,
         "signers": dict(PublisherKey.objects.filter(pk__in=keys).values_list("pk", "name")),
-        "groups": Group.objects.filter(subscription__image=row),
+        "groups": Group.objects.filter(subscriptions__image=row),
     }
     return render(request, "imaging/image.html", context)
 
@@ -66,7 +67,7 @@ def image_edit(request: HttpRequest, pk: int) -> HttpResponse:
     """Retention and health of an image. Its name is signed into every version and stays."""
     row = get_object_or_404(MasterImage, pk=pk)
     form = ImageForm(request.POST or None, instance=row)
-    form.fields["name"].disabled = True
+    form.fields["name"].disabled = form.fields["machine"].disabled = True
     if form.is_valid():
         with transaction.atomic():
             form.save()
@@ -110,8 +111,8 @@ def distributions(request: HttpRequest) -> HttpResponse:
     rows = Distribution.objects.select_related("version__image", "group")
     state, words = request.GET.get("state", ""), request.GET.get("q", "")
     if state == "failed":
-        failed = Q(deliveries__state=Delivery.State.FAILED)
-        rows = rows.filter(failed, deliveries__serial=F("deliveries__client__highest_serial")).distinct()
+        last = Delivery.objects.filter(state=Delivery.State.FAILED).last_sent()
+        rows = rows.filter(deliveries__in=last).distinct()
     elif state in Distribution.State.values:
         rows = rows.filter(state=state)
     if words:
@@ -189,7 +190,8 @@ def cancel(request: HttpRequest, pk: int) -> HttpResponse:
 def rollback(request: HttpRequest, group: int) -> HttpResponse:
     """Shows which version a rollback brings to how many PCs; then does it."""
     row = get_object_or_404(Group, pk=group)
-    before = distributing.rollback_target(row)
+    machine = _machine(request)
+    before = distributing.rollback_target(row, machine)
     form = RollbackForm(request.POST or None, before=before)
     if form.is_valid():
         made = distributing.roll_back(
@@ -199,7 +201,7 @@ def rollback(request: HttpRequest, group: int) -> HttpResponse:
     context = {
         "group": row,
         "before": before,
-        "current": row.distributions.exclude(kind=Distribution.Kind.ON_JOIN).first(),
+        "current": distributing.last_sent(row, machine),
         "pcs": row.clients.approved().count(),
         "form": form,
     }
@@ -209,15 +211,22 @@ def rollback(request: HttpRequest, group: int) -> HttpResponse:
 @form_page
 @staff
 def automatic(request: HttpRequest, group: int) -> HttpResponse:
-    """What a group gets by itself."""
+    """What a machine of a group's PCs gets by itself."""
     row = get_object_or_404(Group, pk=group)
-    kept = Subscription.objects.filter(group=row).first()
-    form = SubscriptionForm(request.POST or None, instance=kept or Subscription(group=row))
+    machine = _machine(request)
+    kept = row.subscriptions.filter(machine=machine.value).first()
+    form = SubscriptionForm(request.POST or None, instance=kept or Subscription(group=row), machine=machine)
     if form.is_valid():
         _subscribe(form, kept)
         messages.success(request, _("Saved."))
         return redirect("clients:group", group)
-    return render(request, "imaging/automatic.html", {"group": row, "form": form})
+    return render(request, "imaging/automatic.html", {"group": row, "form": form, "machine": machine})
+
+
+def _machine(request: HttpRequest) -> Machine:
+    """Which machine of the PCs a page is about: the client VM unless the address says the other."""
+    asked = request.GET.get("machine")
+    return Machine.VIRTUAL_SERVER if asked == Machine.VIRTUAL_SERVER.value else Machine.CLIENT_VM
 
 
 def _subscribe(form: SubscriptionForm, kept: Subscription | None) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from vrasctl import progress, showing
-from vrasctl.images import parse_version
+from vrasctl.images import for_machine, parse_version, wire_name
 from vrasctl.outcome import PcsFailed
 from vrasctl.rest import PATIENT_S, Rest
 from vrasctl.session import Session, common
@@ -85,12 +85,14 @@ def distribute(
 
 @click.command()
 @click.option("--to", type=click.IntRange(1), metavar="VERSION", help="Default: the version before.")
+@for_machine
 @_terms
 @common
 def rollback(
     session: Session,
     *,
     to: int | None,
+    machine: str | None,
     group: str,
     wait: bool,
     at_once: bool,
@@ -99,6 +101,8 @@ def rollback(
 ) -> None:
     """Bring the version before back to a group."""
     wish = {"group": group, "number": to, **_wish(at_once, wave, rate)}
+    if machine is not None:
+        wish["machine"] = wire_name(machine)
     _follow(session, session.rest.post("/api/v1/distributions/rollback/", wish), wait=wait)
 
 

@@ -26,6 +26,7 @@ _IMAGE = [
 ]
 _IMAGE_ALONE = [
     ("name", "name"),
+    ("machine", "machine"),
     ("newest version", "latest.number"),
     ("versions kept", "keep_versions"),
     ("healthy within (s)", "health_within_s"),
@@ -43,6 +44,18 @@ _VERSION = [
     ("note", "note"),
     ("what happened", "failure_words"),
 ]
+
+
+for_machine = click.option(
+    "--machine",
+    type=click.Choice(["client-vm", "virtual-server"]),
+    help="Which machine of a PC it is for (default: client-vm).",
+)
+
+
+def wire_name(machine: str | None) -> str | None:
+    """A machine as REST names it."""
+    return machine.replace("-", "_") if machine else None
 
 
 def parse_version(text: str) -> tuple[str, int | None]:
@@ -65,11 +78,20 @@ def image_group() -> None:
 @click.option("--name", required=True, help="The image that this is a new version of.")
 @click.option("--note", default="", help="What changed, for those who distribute it.")
 @click.option("--create/--no-create", default=True, help="Make the image when there is none (default).")
+@for_machine
 @click.option("--no-wait", is_flag=True, help="Do not wait until the server has checked the version.")
 @click.option("--scratch", metavar="DIR", help="Where a qcow2 is unpacked (default: /var/tmp).")
 @common
 def publish(
-    session: Session, file: str, *, name: str, note: str, create: bool, no_wait: bool, scratch: str | None
+    session: Session,
+    file: str,
+    *,
+    name: str,
+    note: str,
+    create: bool,
+    machine: str | None,
+    no_wait: bool,
+    scratch: str | None,
 ) -> None:
     """Publish FILE (raw or qcow2) as the newest version of an image.
 
@@ -90,7 +112,9 @@ def publish(
             clock=lambda: datetime.now(UTC),
             scratch=Path(scratch) if scratch else None,
         )
-        published = publisher.publish(Path(file), name=name, note=note, create=create, wait=not no_wait)
+        published = publisher.publish(
+            Path(file), name=name, note=note, create=create, wait=not no_wait, machine=wire_name(machine)
+        )
     _print(session, published, seconds=time.monotonic() - began)
 
 
@@ -143,9 +167,16 @@ def show(session: Session, name: str) -> None:
 @click.option("--health-command", metavar="COMMAND", help="Run in the guest; ends with 0 when it is well.")
 @click.option("--health-within", type=click.IntRange(1), metavar="S", help="Seconds to become healthy.")
 @click.option("--keep", type=click.IntRange(0), metavar="N", help="Versions to keep; 0 keeps all.")
+@for_machine
 @common
 def create(
-    session: Session, name: str, health_command: str | None, health_within: int | None, keep: int | None
+    session: Session,
+    name: str,
+    *,
+    health_command: str | None,
+    health_within: int | None,
+    keep: int | None,
+    machine: str | None,
 ) -> None:
     """Make an image without a version yet."""
     import shlex
@@ -157,6 +188,8 @@ def create(
         wish["health_within_s"] = health_within
     if keep is not None:
         wish["keep_versions"] = keep
+    if machine is not None:
+        wish["machine"] = wire_name(machine)
     session.one(session.rest.post("/api/v1/images/", wish), _IMAGE_ALONE)
 
 

@@ -20,6 +20,7 @@ from vrasnode.chunks.digests import DigestList
 from vrasnode.chunks.manifest import Manifest
 from vrasnode.chunks.opening import OpenImage
 from vrasnode.chunks.packs import Pack
+from vrasnode.errors import Refused
 from vrasnode.wire import codec
 from vrasnode.wire.names import check_name
 
@@ -76,17 +77,24 @@ class Publisher:
         self._sleep = sleep
 
     def publish(
-        self, file: Path, *, name: str, note: str, create: bool = True, wait: bool = True
+        self,
+        file: Path,
+        *,
+        name: str,
+        note: str,
+        create: bool = True,
+        wait: bool = True,
+        machine: str | None = None,
     ) -> Published:
-        """Makes the image in `file` the newest version of `name`.
+        """Makes the image in `file` the newest version of `name`, which is for `machine` if that is given.
 
-        Raises Refused when the file or the name is no good, ServerRefused (among others: key_not_endorsed,
-        publish_failed with the server's words), Unreachable.
+        Raises Refused when the file, the name or the machine is no good, ServerRefused (among others:
+        key_not_endorsed, publish_failed with the server's words), Unreachable.
         """
         name = check_name(name)
         with opening.open_image(file, scratch=self._scratch) as image:
             check_endorsed(self._rest, self._key)
-            master = self._master(name, create=create)
+            master = self._master(name, create=create, machine=machine)
             self._rest.pauses_s = PATIENT_S
             before = self._digests_before(master)
             published = self._once(image, master, note=note, before=before, wait=wait)
@@ -111,15 +119,23 @@ class Publisher:
             version = self._await_end(version)
         return Published(version, unchanged, upload.sent_bytes, result.new_chunks)
 
-    def _master(self, name: str, *, create: bool) -> dict[str, Any]:
+    def _master(self, name: str, *, create: bool, machine: str | None) -> dict[str, Any]:
+        master = self._get_or_make(name, create=create, machine=machine)
+        if machine and master["machine"] != machine:
+            words = f"{master['name']} is an image for the {master['machine']}: publish under another name."
+            raise Refused("wrong_machine", words)
+        return master
+
+    def _get_or_make(self, name: str, *, create: bool, machine: str | None) -> dict[str, Any]:
         path = f"/api/v1/images/{segment(name)}/"
         try:
             return dict(self._rest.get(path))
         except ServerRefused as error:
             if error.status != 404 or not create:
                 raise
+        wish = {"name": name, "machine": machine} if machine else {"name": name}
         try:
-            return dict(self._rest.post("/api/v1/images/", {"name": name}))
+            return dict(self._rest.post("/api/v1/images/", wish))
         except ServerRefused as refused:  # somebody made it meanwhile, or one that looks the same exists
             try:
                 return dict(self._rest.get(path))

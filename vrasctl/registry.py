@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from vrasctl import showing
+from vrasctl.images import for_machine, wire_name
 from vrasctl.outcome import ServerRefused
 from vrasctl.rest import Rest, segment
 from vrasctl.session import Session, common
@@ -164,12 +165,13 @@ def create_group(session: Session, name: str, note: str) -> None:
 def show_group(session: Session, name: str) -> None:
     """One group: what it gets by itself, and its PCs."""
     group = session.rest.get(f"/api/v1/groups/{segment(name)}/")
-    subscription = session.rest.find("/api/v1/subscriptions/", group__name=group["name"])
+    subscriptions = list(session.rest.every("/api/v1/subscriptions/", group__name=group["name"]))
     pcs = _with_versions(session.rest, session.rest.every("/api/v1/clients/", group__name=group["name"]))
     if session.form is showing.Format.JSON:
-        session.one({**group, "subscription": subscription, "clients": pcs}, [])
+        session.one({**group, "subscriptions": subscriptions, "clients": pcs}, [])
         return
-    session.one({**group, "subscription": subscription}, [*_GROUP, ("gets by itself", "subscription.image")])
+    by_itself = ", ".join(row["image"] for row in subscriptions)
+    session.one({**group, "by_itself": by_itself}, [*_GROUP, ("gets by itself", "by_itself")])
     print()
     session.rows(pcs, _PC)
 
@@ -191,9 +193,10 @@ def delete_group(session: Session, name: str) -> None:
 @click.option("--on-join/--no-on-join", default=True, help="Every PC that joins (default).")
 @common
 def subscribe(session: Session, name: str, image: str, on_publish: bool, on_join: bool) -> None:
-    """Let a group get an image by itself; in place of any before."""
+    """Let a group get an image by itself; in place of any before for the same machine."""
     wish: dict[str, Any] = {"group": name, "image": image, "on_publish": on_publish, "on_join": on_join}
-    before = session.rest.find("/api/v1/subscriptions/", group__name=name)
+    machine = session.rest.get(f"/api/v1/images/{segment(image)}/")["machine"]
+    before = session.rest.find("/api/v1/subscriptions/", group__name=name, machine=machine)
     if before:
         row = session.rest.patch(f"/api/v1/subscriptions/{before['id']}/", wish)
     else:
@@ -203,10 +206,12 @@ def subscribe(session: Session, name: str, image: str, on_publish: bool, on_join
 
 @group_group.command()
 @click.argument("name")
+@for_machine
 @common
-def unsubscribe(session: Session, name: str) -> None:
-    """Let a group get nothing by itself any more."""
-    before = session.rest.find("/api/v1/subscriptions/", group__name=name)
+def unsubscribe(session: Session, name: str, machine: str | None) -> None:
+    """Let a machine of a group's PCs get nothing by itself any more."""
+    about = wire_name(machine) or "client_vm"
+    before = session.rest.find("/api/v1/subscriptions/", group__name=name, machine=about)
     if before is None:
         raise ServerRefused("not_found", f"{name} gets no image by itself.", status=404)
     session.rest.delete(f"/api/v1/subscriptions/{before['id']}/")

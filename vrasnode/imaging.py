@@ -3,8 +3,8 @@
 assignment -> accepted -> fetching -> staged | failed
 
 It decides what to write into the free slot and tells how far that is; the switch itself is `desktop`'s, or
-`virtualserver`'s: each machine has slots, a slice and an object of this class to itself. Every step looks at the
-pointer and the slice anew, so it does not matter where an earlier process was killed.
+`virtualserver`'s: each machine has slots, a slice and an object of this class to itself. Every step looks at
+the pointer and the slice anew, so it does not matter where an earlier process was killed.
 """
 
 import logging

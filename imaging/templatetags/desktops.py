@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 
 from clients.models import Client, Group
 from clients.presence import Presence
-from imaging.models import Delivery, ImageVersion, Subscription
+from imaging.models import MACHINES, Delivery, ImageVersion
 
 register = template.Library()
 
@@ -44,7 +44,10 @@ def group_card(group: Group) -> dict[str, Any]:
     last = group.distributions.select_related("version__image")[:10]
     return {
         "group": group,
-        "subscription": Subscription.objects.filter(group=group).select_related("image").first(),
+        "machines": [
+            (machine, label, group.subscriptions.filter(machine=machine).select_related("image").first())
+            for machine, label in MACHINES
+        ],
         "distributions": last,
     }
 
