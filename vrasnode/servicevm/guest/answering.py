@@ -64,7 +64,7 @@ class Answering:
         """Answers one line, now or, by a thread, later. What is no request gets no answer: nobody waits."""
         try:
             request = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             return
         if not isinstance(request, dict) or not isinstance(request.get("id"), str):
             return
@@ -95,8 +95,10 @@ class Answering:
         except OSError as error:
             answer = _refused("guest_failed", str(error))
         except Exception as error:  # the one broad except: a bug in one request must not end all others
-            traceback.print_exc()
-            answer = _refused("guest_bug", repr(error))
+            code = "bad_args" if _is_of_the_call(error) else "guest_bug"
+            if code == "guest_bug":
+                traceback.print_exc()
+            answer = _refused(code, repr(error))
         self._answer(request_id, answer)
 
     def _answer(self, request_id: str, answer: Mapping[str, Any]) -> None:
@@ -108,6 +110,11 @@ def _args(request: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(args, dict):
         raise Refusal("bad_args", "args has to be an object.")
     return args
+
+
+def _is_of_the_call(error: Exception) -> bool:
+    """Whether arguments did not fit: nothing of what was called has run then."""
+    return isinstance(error, TypeError) and bool(error.__traceback__ and not error.__traceback__.tb_next)
 
 
 def _refused(code: str, words: str) -> dict[str, Any]:
