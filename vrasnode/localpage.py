@@ -132,6 +132,11 @@ class LocalPage:
         self._server: ThreadingHTTPServer | None = None
         self._look_at = clock()
 
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return self._server.server_address[1] if self._server else self._place[1]
+
     def step(self) -> bool:
         """Keeps network and page up; never more to do at once."""
         if self._clock() < self._look_at:

@@ -1,0 +1,147 @@
+"""The page inside the PC, asked over real sockets: the client VM's address is one of loopback's."""
+
+import http.client
+import json
+from collections.abc import Iterator
+from ipaddress import IPv4Interface
+
+import pytest
+
+from vrasnode.errors import HostBroken
+from vrasnode.localpage import DeviceLine, LocalPage, LocalState, language_of
+
+GATEWAY = IPv4Interface("127.45.0.1/28")
+CLIENT_VM, VIRTUAL_SERVER = "127.45.0.3", "127.45.0.2"
+MACS = {"client-vm": "52:00:00:00:00:01", "virtual-server": "52:00:00:00:00:02"}
+STATE = LocalState(
+    name="<pc-1>",
+    contact="2026-11-23T12:00:00+00:00",
+    reachable=True,
+    client_vm="running",
+    virtual_server="absent",
+    agent_version="0.1.0",
+    devices=(
+        DeviceLine("GPU", "passed", "no_reset", True, {}),
+        DeviceLine("Stick & co", "hidden", "no_rule", False, {}),
+    ),
+)
+
+
+class Networks:
+    def __init__(self) -> None:
+        self.ensured: list[str] = []
+        self.fails: HostBroken | None = None
+
+    def ensure_network(self, network_xml: str) -> bool:
+        if self.fails:
+            raise self.fails
+        self.ensured.append(network_xml)
+        return True
+
+
+class Place:
+    def __init__(self) -> None:
+        self.networks = Networks()
+        self.now = 0.0
+        self.page = LocalPage(
+            networks=self.networks,
+            macs=MACS,
+            get_state=lambda: STATE,
+            clock=lambda: self.now,
+            gateway=GATEWAY,
+            port=0,
+        )
+
+    def get(
+        self, path: str = "/", *, visitor: str = CLIENT_VM, host: str = "vras.internal", language: str = "en"
+    ) -> tuple[http.client.HTTPResponse, str]:
+        connection = http.client.HTTPConnection(
+            str(GATEWAY.ip), self.page.port, timeout=10, source_address=(visitor, 0)
+        )
+        try:
+            connection.request("GET", path, headers={"Host": host, "Accept-Language": language})
+            answer = connection.getresponse()
+            return answer, answer.read().decode()
+        finally:
+            connection.close()
+
+
+@pytest.fixture
+def place() -> Iterator[Place]:
+    place = Place()
+    place.page.step()
+    yield place
+    place.page.close()
+
+
+def test_the_user_reads_how_the_pc_stands(place: Place) -> None:
+    answer, body = place.get()
+
+    assert answer.status == 200
+    assert "<h1>&lt;pc-1&gt;</h1>" in body
+    assert "Stick &amp; co" in body
+    assert "No rule grants it" in body
+    assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+
+
+def test_the_user_reads_it_in_japanese(place: Place) -> None:
+    _, body = place.get(language="fr;q=0.9, ja-JP;q=0.8, en;q=0.5")
+
+    assert '<html lang="ja">' in body
+    assert "クライアント環境" in body
+    assert "パススルー" in body
+
+
+def test_programs_read_the_same(place: Place) -> None:
+    _, body = place.get("/state.json")
+
+    found = json.loads(body)
+    assert found["client_vm"] == "running"
+    assert [line["code"] for line in found["devices"]] == ["no_reset", "no_rule"]
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [{"visitor": VIRTUAL_SERVER}, {"visitor": "127.0.0.1"}, {"host": "evil.example"}, {"host": ""}],
+    ids=["the virtual server", "someone else", "another name (DNS rebinding)", "no name"],
+)
+def test_nobody_but_the_client_vm_is_answered(place: Place, asked: dict[str, str]) -> None:
+    answer, body = place.get(**asked)
+
+    assert (answer.status, body) == (403, "")
+
+
+def test_what_is_not_there_is_said(place: Place) -> None:
+    answer, body = place.get("/../identity/key")
+
+    assert (answer.status, body) == (404, "There is no such page.")
+
+
+def test_the_network_is_kept_up(place: Place) -> None:
+    place.now += 60
+    place.page.step()
+
+    assert len(place.networks.ensured) == 2
+    assert all(str(GATEWAY.ip) in xml and CLIENT_VM in xml for xml in place.networks.ensured)
+
+
+def test_without_the_network_there_is_no_page_until_it_comes() -> None:
+    place = Place()
+    place.networks.fails = HostBroken("network_failed", "No dnsmasq.")
+    with pytest.raises(HostBroken, match="network_failed"):
+        place.page.step()
+
+    place.networks.fails = None
+    place.now += 60
+    place.page.step()
+    try:
+        assert place.get()[0].status == 200
+    finally:
+        place.page.close()
+
+
+@pytest.mark.parametrize(
+    ("accepted", "language"), [("", "en"), ("ja", "ja"), ("en-GB,ja", "en"), ("*;;,", "en"), ("JA-jp", "ja")]
+)
+def test_the_first_language_that_we_speak_is_taken(accepted: str, language: str) -> None:
+    assert language_of(accepted) == language
