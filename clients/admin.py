@@ -11,7 +11,16 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from clients import endorsing, enrolling, grouping
-from clients.models import ApiToken, Client, EnrolmentToken, Event, Group, PublisherKey
+from clients.models import (
+    ApiToken,
+    Client,
+    DevicePolicy,
+    DeviceRule,
+    EnrolmentToken,
+    Event,
+    Group,
+    PublisherKey,
+)
 
 admin.site.site_header = admin.site.site_title = settings.ADMIN_TITLE
 
@@ -71,6 +80,46 @@ class ClientAdmin(Acting):
         for client in queryset:
             enrolling.revoke(client, reason="admin")
         self.message_user(request, _("Revoked."), messages.SUCCESS)
+
+
+class DeviceRuleInline(admin.TabularInline[DeviceRule, DevicePolicy]):
+    """The rules of a policy, in order; they are changed as a whole list, in the portal or by REST."""
+
+    model = DeviceRule
+    exclude = ["created_at", "created_by"]
+    extra = 0
+
+    def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+
+@admin.register(DevicePolicy)
+class DevicePolicyAdmin(ReadOnly):
+    list_display = ["__str__", "usb_mode", "suspend", "revision", "changed_at", "changed_by"]
+    inlines = [DeviceRuleInline]
+
+
+@admin.register(DeviceRule)
+class DeviceRuleAdmin(ReadOnly):
+    list_display = [
+        "policy",
+        "position",
+        "verdict",
+        "bus",
+        "device_class",
+        "device_id",
+        "serial",
+        "port",
+        "valid_until",
+    ]
+    list_filter = ["verdict", "bus"]
+    search_fields = ["device_id", "serial", "port", "note"]
 
 
 @admin.register(PublisherKey)

@@ -58,11 +58,17 @@ class GroupViewSet(viewsets.ModelViewSet[Group]):
 class ClientViewSet(viewsets.ReadOnlyModelViewSet[Client]):
     """Client PCs."""
 
-    queryset = Client.objects.select_related("group")
+    queryset = Client.objects.select_related("group", "assigned_user")
     serializer_class = ClientSerializer
     search_fields: ClassVar = ["name", "group__name"]
     ordering_fields: ClassVar = ["name", "state", "enrolled_at"]
-    filterset_fields: ClassVar = {"state": ["exact", "in"], "group__name": ["exact"], "name": ["exact", "in"]}
+    filterset_fields: ClassVar = {
+        "state": ["exact", "in"],
+        "group__name": ["exact"],
+        "name": ["exact", "in"],
+        "assigned_user__username": ["exact"],
+        "simulated": ["exact"],
+    }
 
     @extend_schema(request=None)
     @action(detail=True, methods=["post"])

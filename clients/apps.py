@@ -7,4 +7,9 @@ class ClientsConfig(AppConfig):
     verbose_name = _("PCs")
 
     def ready(self) -> None:
-        from clients import openapi  # noqa: F401  (registers itself)
+        from clients import (
+            devicepolicing,
+            openapi,  # noqa: F401  (registers itself)
+        )
+
+        devicepolicing.register()

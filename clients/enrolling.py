@@ -4,18 +4,20 @@ import hashlib
 from datetime import datetime
 from typing import Any
 
+import msgspec
 from cryptography.hazmat.primitives.serialization import Encoding
 from django.conf import settings
+from django.contrib.auth.models import AbstractBaseUser
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext_lazy as _
 
 from clients import auditing, credentials, identity, nudge, signing
 from clients.errors import Refusal
-from clients.models import Client, EnrolmentToken, Group
+from clients.models import Client, DeviceRecord, EnrolmentToken, Group
 from clients.signals import client_joined
 from vrasnode.errors import Refused
 from vrasnode.wire import clients as wire
-from vrasnode.wire import codec, names
+from vrasnode.wire import names
 
 MAX_CSR_CHARS = 8192
 
@@ -45,7 +47,7 @@ def enrol(request: wire.EnrolRequest, *, now: datetime) -> Client:
             csr=request.csr,
             signing_key=signing.public_key_of(request.csr),
             hpke_key=request.hpke_key,
-            facts=codec_facts(request.facts),
+            **_facts(request.facts),
         )
         token = _token(request.token, now=now)
         if earlier := token.used_by:
@@ -67,6 +69,7 @@ def enrol(request: wire.EnrolRequest, *, now: datetime) -> Client:
             raise Refusal(
                 "token_used", _("This enrolment token was used by another PC. Make a new one."), status=403
             )
+        _describe(client, request.facts)
         auditing.record(
             "client.enrolled", client, after={"token": token.pk, "group": str(client.group or "")}
         )
@@ -125,6 +128,21 @@ def regroup(client: Client, group: Group | None, *, now: datetime) -> None:
     nudge.pages("clients")
 
 
+def assign(client: Client, user: AbstractBaseUser | None) -> None:
+    """Says which employee has this PC, or none: what was granted to them is granted here."""
+    before = client.assigned_user
+    if before == user:
+        return
+    with transaction.atomic():
+        Client.objects.filter(pk=client.pk).update(assigned_user=user)
+        client.assigned_user = user  # type: ignore[assignment]  # the installation's own user model
+        auditing.record(
+            "client.assigned", client, before={"user": str(before or "")}, after={"user": str(user or "")}
+        )
+    nudge.node(client)
+    nudge.pages("clients", f"client.{client.pk}")
+
+
 def answer(client: Client) -> wire.EnrolAnswer:
     """What the PC is told about its enrolment."""
     return wire.EnrolAnswer(
@@ -134,9 +152,25 @@ def answer(client: Client) -> wire.EnrolAnswer:
     )
 
 
-def codec_facts(facts: wire.HostFacts) -> dict[str, object]:
-    """Facts as JSON for the row."""
-    return codec.decode(codec.encode(facts), dict)
+def describe(client: Client, facts: wire.HostFacts) -> None:
+    """Keeps what a PC says of itself."""
+    with transaction.atomic():
+        Client.objects.filter(pk=client.pk).update(**_facts(facts))
+        _describe(client, facts)
+    nudge.pages(f"client.{client.pk}")
+
+
+def _facts(facts: wire.HostFacts) -> dict[str, Any]:
+    """Facts for the PC's row; its devices have a row of their own."""
+    plain: dict[str, Any] = msgspec.to_builtins(facts)
+    plain.pop("devices")
+    return {"facts": plain, "simulated": facts.simulated}
+
+
+def _describe(client: Client, facts: wire.HostFacts) -> None:
+    if facts.devices is not None:
+        devices = msgspec.to_builtins(facts.devices)
+        DeviceRecord.objects.update_or_create(client=client, defaults={"facts": devices})
 
 
 def _check(request: wire.EnrolRequest) -> None:

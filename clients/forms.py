@@ -3,6 +3,7 @@
 from typing import Any
 
 from django import forms
+from django.contrib.auth import get_user_model
 from django.utils.translation import gettext_lazy as _
 
 from clients.models import ApiToken, Client, EnrolmentToken, Group
@@ -44,6 +45,18 @@ class MoveForm(forms.Form):
 
     group = forms.ModelChoiceField(
         Group.objects.all(), required=False, label=_("Group"), empty_label=_("no group")
+    )
+
+
+class AssignForm(forms.Form):
+    """Which employee has the PC; empty is none."""
+
+    user = forms.ModelChoiceField(
+        get_user_model()._default_manager.filter(is_active=True).order_by("username"),
+        required=False,
+        label=_("User"),
+        empty_label=_("no user"),
+        help_text=_("What was granted to them is granted on this PC."),
     )
 
 

@@ -24,11 +24,14 @@ from vrasnode.wire import clients as wire
 from vrasnode.wire import codec
 
 MAX_BODY = 64 << 10
+MAX_FACTS = (
+    512 << 10
+)  # a PC tells of each of its devices: some 300 bytes for each, most have fewer than a hundred
 JSON = "application/json"
 
 
 def node_door(
-    *, pending: bool = False
+    *, pending: bool = False, limit: int = MAX_BODY
 ) -> Callable[[Callable[..., HttpResponseBase]], Callable[..., HttpResponseBase]]:
     """Opens a Django view to a PC that proves who it is; refusals become problem details."""
 
@@ -39,7 +42,7 @@ def node_door(
         def door(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
             now = timezone.now()
             try:
-                client_id = identity.who(_seen(request), now=now, pending=pending)
+                client_id = identity.who(_seen(request, limit), now=now, pending=pending)
                 client = Client.objects.select_related("group").get(pk=client_id)
                 with auditing.acting(Actor(name=client.name, kind="pc", origin=_origin(request))):
                     return view(request, client, *args, **kwargs)
@@ -67,7 +70,7 @@ def installation(request: HttpRequest) -> HttpResponse:
 def enrol(request: HttpRequest) -> HttpResponse:
     """A PC with a token asks to join."""
     try:
-        wish = codec.decode(_body(request), wire.EnrolRequest)
+        wish = codec.decode(_body(request, MAX_FACTS), wire.EnrolRequest)
         with auditing.acting(Actor(name=wish.name[:64], kind="pc", origin=_origin(request))):
             client = enrolling.enrol(wish, now=timezone.now())
     except (Refusal, Refused) as refusal:
@@ -100,11 +103,11 @@ def desired(request: HttpRequest, client: Client) -> HttpResponse:
     return HttpResponse(codec.encode(state), content_type=JSON, headers={"ETag": etag})
 
 
-@node_door()
+@node_door(limit=MAX_FACTS)
 @require_POST
 def report(request: HttpRequest, client: Client, app: str) -> HttpResponse:
     """What this PC says it is."""
-    known = nodeslice.hear(client, app, _body(request), now=timezone.now())
+    known = nodeslice.hear(client, app, _body(request, MAX_FACTS), now=timezone.now())
     return HttpResponse(status=204 if known else 404)
 
 
@@ -149,15 +152,15 @@ def _hear(request: NodeRequest) -> tuple[int, bytes]:
         return problems.status_of(refusal), problems.body(refusal)
 
 
-def _seen(request: HttpRequest) -> NodeRequest:
+def _seen(request: HttpRequest, limit: int) -> NodeRequest:
     headers = {name.lower(): value for name, value in request.headers.items()}
-    return NodeRequest(str(request.method), request.get_full_path(), headers, _body(request))
+    return NodeRequest(str(request.method), request.get_full_path(), headers, _body(request, limit))
 
 
-def _body(request: HttpRequest) -> bytes:
+def _body(request: HttpRequest, limit: int = MAX_BODY) -> bytes:
     length = int(request.headers.get("Content-Length") or 0)
-    if length > MAX_BODY:
-        raise Refusal("too_long", "A message to this door has at most 65536 bytes.", status=413)
+    if length > limit:
+        raise Refusal("too_long", f"A message to this door has at most {limit} bytes.", status=413)
     return request.body
 
 

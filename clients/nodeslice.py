@@ -6,7 +6,7 @@ from datetime import datetime
 
 from django.conf import settings
 
-from clients import signing
+from clients import enrolling, signing
 from clients.models import Client
 from vrasnode.wire import clients as wire
 from vrasnode.wire import codec
@@ -55,8 +55,7 @@ def _own(client: Client, now: datetime) -> wire.ClientSlice:
 
 
 def _hear_own(client: Client, body: bytes, now: datetime) -> None:
-    report = codec.decode(body, wire.FactsReport)
-    Client.objects.filter(pk=client.pk).update(facts=codec.decode(codec.encode(report.facts), dict))
+    enrolling.describe(client, codec.decode(body, wire.FactsReport).facts)
 
 
 _hearers["clients"] = _hear_own

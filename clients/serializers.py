@@ -32,6 +32,13 @@ class ClientSerializer(serializers.ModelSerializer[Client]):
     group: Any = serializers.SlugRelatedField(slug_field="name", read_only=True, allow_null=True)
     last_contact = serializers.SerializerMethodField()
     present = serializers.SerializerMethodField()
+    user: Any = serializers.SlugRelatedField(
+        source="assigned_user",
+        slug_field="username",
+        read_only=True,
+        allow_null=True,
+        help_text="who has this PC",
+    )
     desktop = serializers.SerializerMethodField(help_text="the client VM: running, stopped, starting, absent")
 
     class Meta:
@@ -41,7 +48,9 @@ class ClientSerializer(serializers.ModelSerializer[Client]):
             "id",
             "name",
             "group",
+            "user",
             "state",
+            "simulated",
             "present",
             "last_contact",
             "desktop",

@@ -3,11 +3,14 @@
 from django.urls import path
 from rest_framework.routers import SimpleRouter
 
-from clients import api, node, views
+from clients import api, deviceapi, deviceviews, node, views
 
 router = SimpleRouter()
 router.register("groups", api.GroupViewSet)
 router.register("clients", api.ClientViewSet)
+router.register("groups", deviceapi.GroupPolicyViewSet, basename="group-policy")
+router.register("clients", deviceapi.ClientDevicesViewSet, basename="client-devices")
+router.register("users", deviceapi.UserViewSet, basename="user")
 router.register("enrolment-tokens", api.EnrolmentTokenViewSet)
 router.register("tokens", api.ApiTokenViewSet, basename="token")
 router.register("publisher-keys", api.PublisherKeyViewSet)
@@ -29,11 +32,18 @@ pages = (
         path("pcs/<uuid:pk>/", views.pc, name="pc"),
         path("pcs/<uuid:pk>/approve/", views.approve, name="approve"),
         path("pcs/<uuid:pk>/move/", views.move, name="move"),
+        path("pcs/<uuid:pk>/devices/<slug:bus>/<str:key>/", deviceviews.why, name="device-why"),
+        path("pcs/<uuid:pk>/assign/", views.assign, name="assign"),
         path("pcs/<uuid:pk>/revoke/", views.revoke, name="revoke"),
         path("groups/", views.groups, name="groups"),
         path("groups/<int:pk>/", views.group, name="group"),
         path("groups/<int:pk>/edit/", views.group_edit, name="group-edit"),
         path("groups/<int:pk>/delete/", views.group_delete, name="group-delete"),
+        path("policies/<slug:scope>/<slug:pk>/", deviceviews.policy, name="policy"),
+        path("policies/<slug:scope>/<slug:pk>/change/", deviceviews.change, name="policy-change"),
+        path("policies/<slug:scope>/<slug:pk>/rules/<int:place>/", deviceviews.rule, name="policy-rule"),
+        path("policies/<slug:scope>/<slug:pk>/preview/", deviceviews.preview, name="policy-preview"),
+        path("policies/<slug:scope>/<slug:pk>/usbguard/", deviceviews.usbguard_text, name="policy-usbguard"),
         path("enrolment/", views.enrolment, name="enrolment"),
         path("enrolment/<slug:pk>/delete/", views.enrolment_delete, name="enrolment-delete"),
         path("audit/", views.audit, name="audit"),

@@ -16,6 +16,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from clients import auditing, endorsing, enrolling, grouping, tokens
 from clients.forms import (
     ApiTokenForm,
+    AssignForm,
     BulkForm,
     ConfirmForm,
     EnrolmentTokenForm,
@@ -105,7 +106,7 @@ def _back(request: HttpRequest) -> str:
 @staff
 def pc(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     """One PC."""
-    client = get_object_or_404(Client.objects.select_related("group"), pk=pk)
+    client = get_object_or_404(Client.objects.select_related("group", "assigned_user"), pk=pk)
     heard = presence_of(request, [client], now=timezone.now())[client.pk]
     events = Event.objects.filter(object_type="client", object_id=str(client.pk))[:20]
     context = {
@@ -113,6 +114,8 @@ def pc(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
         "heard": heard,
         "events": events,
         "move": MoveForm(initial={"group": client.group_id}),
+        "assign": AssignForm(initial={"user": client.assigned_user_id}),
+        "now": timezone.now(),
     }
     return render(request, "clients/pc.html", context)
 
@@ -136,6 +139,18 @@ def move(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     if form.is_valid():
         enrolling.regroup(client, form.cleaned_data["group"], now=timezone.now())
         messages.success(request, _("%(pc)s was moved.") % {"pc": client})
+    return redirect("clients:pc", pk)
+
+
+@require_POST
+@staff
+def assign(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
+    """Says which employee has the PC."""
+    client = get_object_or_404(Client.objects.select_related("assigned_user"), pk=pk)
+    form = AssignForm(request.POST)
+    if form.is_valid():
+        enrolling.assign(client, form.cleaned_data["user"])
+        messages.success(request, _("Saved."))
     return redirect("clients:pc", pk)
 
 

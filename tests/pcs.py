@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import msgspec
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -16,7 +17,7 @@ from django.test import Client as Browser
 from clients import enrolling
 from clients.models import Client, Group
 from vrasnode.wire import clients as wire
-from vrasnode.wire import codec, signatures
+from vrasnode.wire import codec, devices, signatures
 
 FACTS = wire.HostFacts(
     hostname="pc",
@@ -80,3 +81,66 @@ def csr_for(key: ec.EllipticCurvePrivateKey, name: str = "pc") -> str:
 def request(name: str, key: ec.EllipticCurvePrivateKey, *, token: str) -> wire.EnrolRequest:
     """What a PC sends to enrol."""
     return wire.EnrolRequest(token=token, name=name, csr=csr_for(key, "pc"), hpke_key=bytes(32), facts=FACTS)
+
+
+def facts_with_devices() -> wire.HostFacts:
+    """A desktop PC: its disk and LAN, a graphics card, two sticks of one model, a keyboard, a drive."""
+    return msgspec.structs.replace(
+        FACTS,
+        platform=wire.Platform(
+            model="Fabrikam Desk 5",
+            notebook=False,
+            iommu="vtd",
+            tpm="2.0",
+            secure_boot=True,
+            encrypted_state=True,
+        ),
+        devices=devices.DeviceFacts(
+            pci=[
+                _pci("0000:00:1f.0", "060100", "8086:a30d", "ISA bridge", group=3),
+                _pci("0000:01:00.0", "010802", "144d:a808", "NVMe disk", group=10, needed=devices.Need.DISK),
+                _pci(
+                    "0000:02:00.0", "020000", "8086:15be", "LAN controller", group=11, needed=devices.Need.LAN
+                ),
+                _pci("0000:03:00.0", "030000", "10de:1cb1", "Graphics card", group=12),
+                _pci("0000:00:14.0", "0c0330", "8086:a36d", "USB controller", group=4),
+            ],
+            usb=[
+                _usb("1-1", "0930:6545", "AAAA0001", ["08:06:50"], "Data stick"),
+                _usb("1-2", "0930:6545", "AAAA0002", ["08:06:50"], "Data stick"),
+                _usb("1-3", "046d:c31c", None, ["03:01:01", "03:00:00"], "Keyboard"),
+                _usb("1-4", "1fc9:0081", "Z9", ["08:06:50", "03:01:01"], "Stick that types"),
+            ],
+            optical=[devices.OpticalDrive(node="sr0", name="DVD drive")],
+        ),
+    )
+
+
+def _pci(
+    address: str, device_class: str, ids: str, name: str, *, group: int, needed: devices.Need | None = None
+) -> devices.PciDevice:
+    vendor, product = ids.split(":")
+    return devices.PciDevice(
+        address=address,
+        device_class=device_class,
+        vendor=vendor,
+        product=product,
+        name=name,
+        iommu_group=group,
+        resets=["flr"],
+        needed_for=[needed] if needed else [],
+    )
+
+
+def _usb(port: str, ids: str, serial: str | None, interfaces: list[str], name: str) -> devices.UsbDevice:
+    vendor, product = ids.split(":")
+    return devices.UsbDevice(
+        port=port,
+        number=2,
+        controller="0000:00:14.0",
+        vendor=vendor,
+        product=product,
+        serial=serial,
+        interfaces=interfaces,
+        name=name,
+    )

@@ -12,14 +12,17 @@ from django.contrib.auth.models import User
 from django.test import Client as Browser
 from django.urls import reverse
 
-from clients import enrolling, signing
+from clients import devicepolicing, enrolling, signing
 from clients import urls as registry
+from clients.devicepolicing import Draft
 from clients.models import Group, PublisherKey
 from imaging import distributing, publishing
 from imaging import urls as desktops
 from imaging.models import Delivery, MasterImage
 from tests import images
-from tests.pcs import FakePc
+from tests.pcs import FakePc, facts_with_devices
+from vrasnode.wire.clients import FactsReport
+from vrasnode.wire.devices import Bus, Rule, Scope, Verdict
 
 pytestmark = pytest.mark.django_db
 CATALOGUE = Path(__file__).parents[1] / "locale/ja/LC_MESSAGES/django.po"
@@ -55,6 +58,9 @@ def addresses(
     enrol: Callable[..., FakePc], pc: FakePc, sales: Group, desktop: MasterImage, now: datetime
 ) -> list[str]:
     """Every address of the portal, on a small living installation."""
+    pc.post("/node/v1/reports/clients", FactsReport(facts=facts_with_devices()))
+    rule = Rule(id=0, scope=Scope.GROUP, verdict=Verdict.PASS, bus=Bus.USB, device_id="0930:6545")
+    devicepolicing.save(sales, Draft(rules=[rule]), revision=0, reason="", now=now)
     enrol("pc-waiting", approved=False)
     first = images.publish(desktop, "system", "office", now=now)
     second = images.publish(desktop, "system", "office 2", now=now)
@@ -73,16 +79,23 @@ def addresses(
         "image": desktop.pk,
         "retire": first.pk,
         "distribution": distribution.pk,
+        "policy": sales.pk,
+        "device": pc.client.pk,
+        "scope": "group",
+        "place": 0,
+        "bus": "usb",
+        "port": "1-1",
     }
-    of = {"approve": "pc", "move": "pc", "revoke": "pc", "upload": "image", "retire": "retire"}
+    of = {"approve": "pc", "move": "pc", "revoke": "pc", "assign": "pc", "upload": "image", "retire": "retire"}
     of |= {"retry": "distribution", "cancel": "distribution"}
+    own = {"group": "group", "scope": "scope", "place": "place", "bus": "bus", "key": "port"}
     found = [reverse("home")]
     for patterns, space in (registry.pages, desktops.pages):
         for pattern in patterns:
             name = str(pattern.name)
             kind = of.get(name) or name.rsplit("-", 1)[0]
             arguments = {
-                name: keys["group" if name == "group" else kind] for name in pattern.pattern.converters
+                name: keys[own.get(name, kind)] for name in pattern.pattern.converters
             }
             found.append(reverse(f"{space}:{name}", kwargs=arguments))
     return found
@@ -96,10 +109,13 @@ def browser(client: Browser, admin: User, installation: signing.KeyStore) -> Bro
 
 def readable(browser: Browser, addresses: list[str]) -> Iterator[tuple[str, str]]:
     """Every page that answers GET, with its HTML."""
+    [change] = [address for address in addresses if address.endswith("/change/")]
+    browser.post(change, {"act": "delete 1"})  # so that there is a draft to show
     for address in addresses:
         answer = browser.get(address)
         if answer.status_code != 405:
             assert answer.status_code == 200, address
+        if answer["Content-Type"].startswith("text/html") and answer.status_code == 200:
             yield address, answer.content.decode()
 
 

@@ -1,0 +1,202 @@
+"""What becomes of each device of a PC, and why; what another policy would make of it. Changes nothing."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlencode
+
+from django.utils.translation import gettext_lazy as _
+
+from clients import devicepolicing
+from clients.devicepolicing import Draft, Owner
+from clients.errors import Refusal
+from clients.models import Client, DeviceRule
+from vrasnode import deviceplan
+from vrasnode.deviceplan import Plan, Planned
+from vrasnode.devicepolicy import Remark
+from vrasnode.wire import devices as wire
+from vrasnode.wire.clients import HostFacts
+
+Device = wire.PciDevice | wire.UsbDevice | wire.OpticalDrive
+
+MAX_PREVIEWED = 500  # PCs; the rest is counted
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One device of a PC: what was planned, and what the PC told of it."""
+
+    planned: Planned
+    device: Device | None  # None: the PC told of it and has not described it yet
+    told: wire.DeviceState | None
+
+    @property
+    def failed(self) -> bool:
+        """The PC could not do what was planned: a person has to know."""
+        told = self.told
+        return (
+            told is not None and told.fate is wire.Fate.IMPOSSIBLE and self.planned.fate is wire.Fate.PASSED
+        )
+
+    @property
+    def fate(self) -> wire.Fate:
+        return wire.Fate.IMPOSSIBLE if self.failed else self.planned.fate
+
+    @property
+    def code(self) -> str:
+        """Why it is as it is. Where the PC failed, its own reason."""
+        return self.told.code if self.told is not None and self.failed else self.planned.code
+
+    def words(self, language: str) -> str:
+        """Why it is as it is, in one sentence, the same everywhere."""
+        return devicepolicing.said(self.code, self.planned.details, language)
+
+    @property
+    def ids(self) -> str:
+        """ "0930:6545", or nothing for an optical drive."""
+        if self.device is None or isinstance(self.device, wire.OpticalDrive):
+            return ""
+        return f"{self.device.vendor}:{self.device.product}"
+
+    @property
+    def serial(self) -> str | None:
+        return self.device.serial if isinstance(self.device, wire.UsbDevice) else None
+
+    @property
+    def grantable(self) -> bool:
+        """Whether a rule could change anything for it."""
+        return self.device is not None and (
+            self.planned.fate is not wire.Fate.SHARED or self.planned.bus is wire.Bus.OPTICAL
+        )
+
+    def as_rule(self) -> str:
+        """What a rule for exactly this device says, as the query of an address."""
+        said = {"bus": self.planned.bus.value, "device_id": self.ids}
+        if self.serial:
+            said["serial"] = self.serial
+        else:
+            said["port"] = self.planned.key
+        return urlencode(said)
+
+
+@dataclass(frozen=True)
+class Why:
+    """Why a device is as it is: the rule, for whom it was made, by whom."""
+
+    standing: Standing
+    rule: DeviceRule | None
+
+
+@dataclass(frozen=True)
+class PcChanges:
+    """What would become of the devices of one PC."""
+
+    client: Client
+    changes: list[tuple[Planned | None, Planned | None]]
+    vain: list[Remark]  # what the draft asks of this PC in vain
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What would become of the devices of the PCs of one owner. `unknown` PCs did not describe their devices;
+    `left_out` were not looked at, because there are so many."""
+
+    pcs: list[PcChanges]
+    looked_at: int
+    unknown: int
+    left_out: int
+
+    @property
+    def changing(self) -> list[PcChanges]:
+        """The PCs on which something changes, or which are asked something in vain."""
+        return [pc for pc in self.pcs if pc.changes or pc.vain]
+
+
+def plan_of(facts: HostFacts | None, policies: Mapping[wire.Scope, Draft], *, now: datetime) -> Plan | None:
+    """What is to become of each device; None for a PC that did not describe them."""
+    if facts is None or facts.devices is None:
+        return None
+    iommu = facts.platform is not None and facts.platform.iommu is not None
+    return deviceplan.make_plan(facts.devices, devicepolicing.merged(policies, now=now), now=now, iommu=iommu)
+
+
+def standings(client: Client, *, now: datetime) -> list[Standing]:
+    """Every device of a PC, in the order of its facts; empty where it described none."""
+    facts = client.host_facts()
+    plan = plan_of(facts, devicepolicing.policies_of(client), now=now)
+    if plan is None or facts is None or facts.devices is None:
+        return []
+    report = client.record.told() if client.record else None
+    told = {(state.bus, state.key): state for state in (report.devices or [] if report else [])}
+    described = _described(facts.devices)
+    return [
+        Standing(planned, described.get((planned.bus, planned.key)), told.get((planned.bus, planned.key)))
+        for planned in plan.devices
+    ]
+
+
+def why(client: Client, bus: str, key: str, *, now: datetime) -> Why:
+    """Why one device of a PC is as it is. Raises Refusal(no_such_device)."""
+    for standing in standings(client, now=now):
+        if (standing.planned.bus, standing.planned.key) == (bus, key):
+            rule = standing.planned.rule
+            rows = DeviceRule.objects.select_related("policy__group", "policy__client", "policy__user")
+            return Why(standing, rows.filter(pk=rule.id).first() if rule else None)
+    raise Refusal(
+        "no_such_device", _("This PC has no such device. Look at the list of its devices."), status=404
+    )
+
+
+def effective(client: Client, *, now: datetime) -> wire.DevicePolicy:
+    """What holds for this PC of all scopes together."""
+    return devicepolicing.policy_of(client, now=now)
+
+
+def findings(client: Client, *, now: datetime) -> list[Any]:
+    """What the PC's board, firmware and control base lack for what its policy wants."""
+    return []
+
+
+def preview(owner: Owner, draft: Draft, *, now: datetime) -> Preview:
+    """What would change on which PC if `draft` were saved. Raises Refusal as `devicepolicing.check` does."""
+    scope = devicepolicing.scope_of(owner)
+    draft = devicepolicing.numbered(devicepolicing.for_scope(draft, scope))
+    devicepolicing.check(draft, now=now)
+    rows = devicepolicing.affected(owner)
+    clients = list(rows.select_related("device_record")[:MAX_PREVIEWED])
+    policies = devicepolicing.policies_of_each(clients)
+    pcs = []
+    for client in clients:
+        facts = client.host_facts()
+        if facts is not None and facts.devices is not None:
+            pcs.append(_changes_on(client, facts, policies[client.pk], {scope: draft}, now=now))
+    left_out = rows.count() - len(clients) if len(clients) == MAX_PREVIEWED else 0
+    return Preview(pcs=pcs, looked_at=len(clients), unknown=len(clients) - len(pcs), left_out=left_out)
+
+
+def _changes_on(
+    client: Client,
+    facts: HostFacts,
+    policies: Mapping[wire.Scope, Draft],
+    changed: Mapping[wire.Scope, Draft],
+    *,
+    now: datetime,
+) -> PcChanges:
+    before = plan_of(facts, policies, now=now)
+    after = plan_of(facts, {**policies, **changed}, now=now)
+    assert before is not None  # noqa: S101  (devices are described)
+    assert after is not None  # noqa: S101
+    assert facts.devices is not None  # noqa: S101
+    asked = devicepolicing.merged(changed, now=now)
+    vain = deviceplan.findings(after, facts.devices, asked)
+    return PcChanges(client, deviceplan.changes(before, after), vain)
+
+
+def _described(facts: wire.DeviceFacts) -> dict[tuple[wire.Bus, str], Device]:
+    found: dict[tuple[wire.Bus, str], Device] = {
+        (wire.Bus.PCI, device.address): device for device in facts.pci
+    }
+    found |= {(wire.Bus.USB, device.port): device for device in facts.usb}
+    found |= {(wire.Bus.OPTICAL, drive.node): drive for drive in facts.optical}
+    return found
