@@ -5,23 +5,19 @@ or libvirt was not reachable, try again · 5 this PC has to be seen to · 6 stil
 """
 
 import argparse
-import fcntl
 import json
 import logging
-import os
 import random
 import signal
 import socket
-import struct
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from vrasnode import __version__, cli_bench, cli_plan, cli_simulate, disk, host, world
+from vrasnode import __version__, cli_bench, cli_plan, cli_simulate, cli_stop, disk, host, statelock, world
 from vrasnode.building import STATE_MODE, Options, State, build
 from vrasnode.contact import CERTIFICATE_S
 from vrasnode.desktop import NAME
@@ -38,8 +34,6 @@ from vrasnode.world import World
 EXIT_BUG, EXIT_REFUSED, EXIT_UNREACHABLE, EXIT_BROKEN, EXIT_PENDING = 1, 3, 4, 5, 6
 HYPERVISOR = "qemu:///system"
 MAX_TOKEN_BYTES = 4096
-
-_WHOLE_FILE = struct.Struct("hhqqi4x")  # struct flock of fcntl(2): type, whence, start, length, pid
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -81,7 +75,7 @@ def run(options: argparse.Namespace) -> int:
 
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, end)
-    with _locked(state.lock):
+    with statelock.held(state.lock):
         enrolment = read_enrolment(state.identity)
         _log_to_stderr(enrolment.name if enrolment else socket.gethostname())
         machine = _options(options)
@@ -168,7 +162,7 @@ def _status(state: State, uri: str) -> dict[str, Any]:
         "client_id": enrolment.client_id if enrolment else None,
         "enrolment": str(enrolment.state) if enrolment and enrolment.client_id else "none",
         "certificate_expires": certificate.not_valid_after_utc.isoformat() if certificate else None,
-        "agent": "running" if _is_locked(state.lock) else "stopped",
+        "agent": "running" if statelock.is_held(state.lock) else "stopped",
         "serial": boot.serial,
         "current": _version(boot.current),
         "next": _version(boot.next),
@@ -223,38 +217,6 @@ def _read_token(file: str) -> str:
 def _state(directory: Path) -> State:
     disk.make_directory(directory, mode=STATE_MODE)
     return State(directory.resolve())
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Keeps two agents off one state directory. Raises HostBroken(already_running). The lock ends with the
-    process, however that ends."""
-    with disk.told(f"{path} cannot be opened"):
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        lock = _WHOLE_FILE.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
-        try:
-            fcntl.fcntl(handle, fcntl.F_OFD_SETLK, lock)
-        except (BlockingIOError, PermissionError) as error:
-            words = f"Another `vrasnode run` works on {path.parent}. End that one first."
-            raise HostBroken("already_running", words) from error
-        yield
-    finally:
-        os.close(handle)
-
-
-def _is_locked(path: Path) -> bool:
-    """Whether an agent runs, found out without taking the lock from one that is about to start."""
-    try:
-        handle = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return False
-    try:
-        asked = _WHOLE_FILE.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
-        found = fcntl.fcntl(handle, fcntl.F_OFD_GETLK, asked)
-        return bool(_WHOLE_FILE.unpack(found)[0] != fcntl.F_UNLCK)
-    finally:
-        os.close(handle)
 
 
 class _Line(logging.Formatter):
@@ -318,6 +280,7 @@ def _parser() -> argparse.ArgumentParser:
     cli_bench.add_to(commands)
     cli_plan.add_to(commands)
     cli_simulate.add_to(commands)
+    cli_stop.add_to(commands)
 
     for command in (joining, running, showing):
         command.add_argument("--state", type=Path, required=True, metavar="DIR", help="the state directory")
