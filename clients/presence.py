@@ -22,6 +22,7 @@ class Heard(msgspec.Struct, frozen=True):
     desktop: str
     version: str | None
     agent_version: str
+    virtual_server: str = ""
 
 
 @dataclass(frozen=True)
@@ -32,12 +33,17 @@ class Presence:
     present: bool
     desktop: str = ""
     version: str | None = None
+    virtual_server: str = ""
 
 
 def hear(client_id: uuid.UUID, beat: wire.Heartbeat, *, now: datetime) -> wire.HeartbeatAnswer:
     """Notes a heartbeat and says when to call again, and whether to look."""
     heard = Heard(
-        at=now.timestamp(), desktop=beat.desktop, version=beat.version, agent_version=beat.agent_version
+        at=now.timestamp(),
+        desktop=beat.desktop,
+        version=beat.version,
+        agent_version=beat.agent_version,
+        virtual_server=beat.virtual_server,
     )
     store = quickstore.client()
     with store.pipeline(transaction=False) as pipe:
@@ -78,4 +84,4 @@ def _presence(client: Client, raw: bytes | None, *, now: datetime) -> Presence:
     heard = msgspec.msgpack.decode(raw, type=Heard)
     at = datetime.fromtimestamp(heard.at, UTC)
     present = now - at <= timedelta(seconds=3 * settings.HEARTBEAT_S)
-    return Presence(seen=at, present=present, desktop=heard.desktop, version=heard.version)
+    return Presence(at, present, heard.desktop, heard.version, heard.virtual_server)

@@ -206,6 +206,7 @@ class _Pc:
             slices=self._slices,
             outbox=self._outbox,
             get_summary=lambda: self._desktop.summary,
+            get_service=lambda: self._service.summary[0] if self._service else "",
             get_facts=self._world.facts,
             boot_id=self._world.boot_id,
             get_uptime_s=self._world.uptime_s,

@@ -30,7 +30,8 @@ REVOKED_S = 60.0
 
 class Contact:
     """The part. `clock` counts seconds and never goes back, `now` is the time of day, `chance` gives numbers
-    from 0 to 1; `wake` is set when a nudge comes. `get_summary` says what the client VM does and runs."""
+    from 0 to 1; `wake` is set when a nudge comes. `get_summary` says what the client VM does and runs,
+    `get_service` what the virtual server does."""
 
     name = "contact"
 
@@ -42,6 +43,7 @@ class Contact:
         slices: Slices,
         outbox: Outbox,
         get_summary: Callable[[], tuple[str, str | None]],
+        get_service: Callable[[], str] = lambda: "",
         get_facts: Callable[[], HostFacts],
         boot_id: str,
         get_uptime_s: Callable[[], int],
@@ -55,6 +57,7 @@ class Contact:
         self._slices = slices
         self._outbox = outbox
         self._get_summary = get_summary
+        self._get_service = get_service
         self._get_facts = get_facts
         self._boot_id = boot_id
         self._get_uptime_s = get_uptime_s
@@ -66,7 +69,7 @@ class Contact:
         self._look_word: str | None = None
         self._nudges = Nudges(server, self._look, wake, chance=chance)
         self._poll_s = POLL_S
-        self._summary: tuple[str, str | None] | None = None
+        self._summary: tuple[str, str | None, str] | None = None
         self._facts_told = False
         self._reachable = True
         self.last_answer: datetime | None = None
@@ -115,7 +118,7 @@ class Contact:
         self._nudges.start_once()
         if self._identity.wants_renewal(self._now()) and self._clock() >= self._renew_at:
             self._renew()
-        if self._clock() >= self._beat_at or self._get_summary() != self._summary:
+        if self._clock() >= self._beat_at or self._look_inside() != self._summary:
             self._beat()
         if not self._nudges.connected and self._clock() >= self._look_at:
             self._look.set()
@@ -146,20 +149,23 @@ class Contact:
         self._look_at = self._clock() + self._jittered(self._poll_s)
 
     def _beat(self) -> None:
-        self._summary = self._get_summary()
-        desktop, version = self._summary
+        self._summary = desktop, version, virtual_server = self._look_inside()
         beat = Heartbeat(
             agent_version=vrasnode.__version__,
             boot_id=self._boot_id,
             uptime_s=self._get_uptime_s(),
             desktop=desktop,
             version=version,
+            virtual_server=virtual_server,
         )
         answer = self._server.heartbeat(beat)
         self._beat_at = self._clock() + max(1.0, self._jittered(answer.interval_s))
         if answer.look != self._look_word:
             self._look_word = answer.look
             self._look.set()
+
+    def _look_inside(self) -> tuple[str, str | None, str]:
+        return *self._get_summary(), self._get_service()
 
     def _ask_for_certificate(self) -> None:
         answer, again_s = self._server.certificate()

@@ -24,6 +24,7 @@ from vrasnode.hypervisor import Hypervisor
 GROUP = "sales"
 IMAGE = "office-desktop"
 CLIENT_VM = "client-vm"
+SIMULATED = "simulated"  # their group, and the beginning of their names
 ASK_LIMIT_S = 30.0
 
 
@@ -46,7 +47,10 @@ class DemoPc:
         self.agent = Child(
             f"agent of {name}",
             lab.command(
-                [sys.executable, "-m", "vrasnode", "run", "--state", str(self.state), "--hypervisor", lab.uri]
+                [
+                    *(sys.executable, "-m", "vrasnode", "run", "--state", str(self.state)),
+                    *("--hypervisor", lab.uri, "--lan-bridge", LAN_BRIDGE),
+                ]
             ),
             log=directory / "agent.log",
             env={"PYTHONPATH": str(ROOT)},
@@ -105,14 +109,25 @@ class DemoPc:
 class Office:
     """Server, LAN and `count` PCs, running inside the context, gone after it; state stays in `data`."""
 
-    def __init__(self, data: Path, *, port: int, count: int, cache: Path, say: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        data: Path,
+        *,
+        port: int,
+        count: int,
+        cache: Path,
+        say: Callable[[str], None],
+        simulated: int = 0,
+    ) -> None:
         self.data = data.resolve()
+        self._simulated = simulated
         self.cache = cache
         self._say = say
         self._count = count
         self._port = port
         self._undo = ExitStack()
         self.pcs: list[DemoPc] = []
+        self.crowd: Child | None = None  # the process in which the simulated PCs are
         self.server: DemoServer
 
     def __enter__(self) -> Self:
@@ -138,7 +153,8 @@ class Office:
 
     @property
     def children(self) -> list[Child]:
-        return [*self.server.children, *(pc.agent for pc in self.pcs)]
+        crowd = [self.crowd] if self.crowd else []
+        return [*self.server.children, *(pc.agent for pc in self.pcs), *crowd]
 
     def ctl(self, *arguments: str) -> Any:
         """What `vrasctl -o json …` answers. Raises HostBroken with its words."""
@@ -160,6 +176,8 @@ class Office:
             if not pc.enrolled:
                 self._enrol(pc)
             self._undo.enter_context(pc.agent)
+        if self._simulated:
+            self.crowd = self._undo.enter_context(self._simulate(self._simulated))
 
     def received_bytes(self) -> int:
         """Bytes that came to all PCs over their network cables."""
@@ -170,6 +188,29 @@ class Office:
         self.ctl("pc", "token", "--group", GROUP, "--approved", "--output", str(token))
         pc.enrol(token)
         token.unlink()
+
+    def _simulate(self, count: int) -> Child:
+        """PCs that are programs, in a group of their own; they keep no image bytes."""
+        if SIMULATED not in [group["name"] for group in self.ctl("group", "list")]:
+            self.ctl("group", "create", SIMULATED, "--note", "simulated PCs: programs, no hardware")
+        place = self.data / "simulated"
+        place.mkdir(exist_ok=True, mode=0o700)
+        command = ["simulate", "--server", self.server.url, "--state", str(place), "--prefix", SIMULATED]
+        more = ["--pcs", str(count), "--images", "none", "--fail-rate", "0.05"]
+        new = count - len(list(place.glob(f"{SIMULATED}-*/identity/certificate.pem")))
+        if new > 0:
+            tokens = place / "tokens"
+            tokens.unlink(missing_ok=True)
+            joining = ["--group", SIMULATED, "--approved", "--count", str(new), "--output", str(tokens)]
+            self.ctl("pc", "token", *joining)
+            more += ["--token-file", str(tokens)]
+        log = self.data / "simulated.log"
+        return Child(
+            "simulated PCs",
+            [sys.executable, "-m", "vrasnode", *command, *more],
+            log=log,
+            env={"PYTHONPATH": str(ROOT)},
+        )
 
     def _join_all(self, network: lan.Lan, undo: ExitStack) -> None:
         url = f"http://{network.address}:8000"

@@ -88,6 +88,7 @@ class Heartbeat(Message, frozen=True):
     uptime_s: int
     desktop: str  # the client VM: "running", "stopped", "starting", "absent"
     version: str | None = None  # digest of the manifest that the client VM runs
+    virtual_server: str = ""  # in the same words as `desktop`
 
 
 class HeartbeatAnswer(Message, frozen=True):
