@@ -95,7 +95,7 @@ class VirtualServer:
         self._report = report
         self._clock = clock
         self._threads = threads
-        self._began = clock()
+        self._began = self._down_since = clock()
         self._look_at = clock()
         self._running: Mark | None = None
         self._ours = False  # whether this process began the run, so that its length is known
@@ -117,7 +117,7 @@ class VirtualServer:
         boot = self._slots.boot
         if self.up or (boot.current is None and boot.next is None):
             return False
-        return self._clock() - self._began < CLIENT_WAIT_S
+        return self._clock() - self._down_since < CLIENT_WAIT_S
 
     @property
     def summary(self) -> tuple[str, str | None]:
@@ -134,6 +134,7 @@ class VirtualServer:
         """One bite; whether there is more to do at once."""
         boot = self._slots.boot
         if boot.current is None and boot.next is None:
+            self._down_since = self._clock()
             return False
         if self._check is None and self._clock() < self._look_at:
             return False
@@ -165,7 +166,7 @@ class VirtualServer:
         return self._look_at_silence(current)
 
     def _is_up(self, current: Version) -> None:
-        self._wait_s = FIRST_WAIT_S
+        self._wait_s, self._down_since = FIRST_WAIT_S, self._clock()
         if current.proven and current.told:
             return
         boot_s = round(self._clock() - self._began, 1) if self._ours and not current.proven else None
@@ -184,6 +185,7 @@ class VirtualServer:
         if self._clock() - max(self._pulse.heard_at, self._began) < limit:
             return False
         log.warning("%s has been silent for %.0f s and is switched off", NAME, limit)
+        self._ended_at = self._clock()
         self.nudge()
         self._machines.destroy(NAME)
         return True

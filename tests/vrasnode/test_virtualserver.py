@@ -1,0 +1,345 @@
+"""The virtual server's life: first up, started again, proven or taken back. The machine here follows a
+script; the real image under real libvirt is in `test_virtualserver_machines`."""
+
+from concurrent.futures import Future
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from tests.vrasnode.office import CHUNK, CLIENT_ID, IMAGE, Published
+from vrasnode import virtualserver
+from vrasnode.domainxml import Accelerator, Mark, Nic, mark_of
+from vrasnode.errors import HostBroken, Unreachable
+from vrasnode.hypervisor import MachineState
+from vrasnode.slots import Slots
+from vrasnode.virtualserver import ServiceMachine, VirtualServer
+from vrasnode.wire.imaging import Apply, Assignment, DeliveryReport, DeliveryStage, Health, Machine
+
+INTERNAL = Nic("openvras-internal", "02:00:00:00:00:07")
+
+
+class Time:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        self.now += 0.001
+        return self.now
+
+
+class Machines:
+    """One machine. `guest` says how versions behave: up, mute, dead."""
+
+    def __init__(self) -> None:
+        self.now = MachineState.ABSENT
+        self.mark: Mark | None = None
+        self.xml = ""
+        self.guest: dict[str, str] = {}
+        self.fails: HostBroken | None = None
+        self.obeys = True
+        self.calls: list[str] = []
+        self.session = 0
+
+    def start(self, vm_xml: str) -> None:
+        self.calls.append("start")
+        if self.fails:
+            raise self.fails
+        self.mark, self.xml = mark_of(vm_xml), vm_xml
+        self.session += 1
+        self.now = MachineState.STOPPED if self._guest() == "dead" else MachineState.RUNNING
+
+    def shut_down(self, name: str) -> None:
+        self.calls.append("shut_down")
+        if self.obeys:
+            self.now = MachineState.STOPPED
+
+    def destroy(self, name: str) -> None:
+        self.calls.append("destroy")
+        self.now = MachineState.STOPPED
+
+    def state(self, name: str) -> MachineState:
+        return self.now
+
+    def metadata(self, name: str) -> Mark | None:
+        return self.mark
+
+    def begin(self, op: str, **args: Any) -> "Future[Any]":
+        """As the control channel does."""
+        asked: Future[Any] = Future()
+        if op != "ping":
+            self.calls.append(f"{op} {args}")
+        elif self.now is not MachineState.RUNNING:
+            asked.set_exception(Unreachable("service_silent", "Nobody is there."))
+        elif self._guest() == "up":
+            asked.set_result({"session": self.session})
+        return asked
+
+    def close(self) -> None:
+        self.calls.append("let go")
+
+    def _guest(self) -> str:
+        assert self.mark is not None
+        return self.guest.get(self.mark.manifest, "up")
+
+
+class Pc:
+    """The part with what it needs, and what it told."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.machines = Machines()
+        self.told: list[DeliveryReport] = []
+        self.time = Time()
+        self.missed = True  # by a running client VM
+        self.restart()
+
+    def restart(self) -> None:
+        """As the next process finds it."""
+        self.slots = Slots(self.directory / "images")
+        self.server = VirtualServer(
+            self.directory / "service",
+            slots=self.slots,
+            machines=self.machines,
+            channel=self.machines,
+            machine=ServiceMachine(uuid=UUID(int=2)),
+            accelerator=Accelerator.TCG,
+            direct_io=True,
+            lan=None,
+            internal=INTERNAL,
+            idle=lambda: not self.missed,
+            report=lambda report, keep: self.told.append(report) if keep else None,
+            clock=self.time,
+            threads=2,
+        )
+
+    def stage(self, version: Published, *, serial: int, apply: Apply = Apply.NEXT_START) -> Path:
+        assignment = Assignment(
+            client_id=CLIENT_ID,
+            serial=serial,
+            image=IMAGE,
+            number=serial,
+            manifest=version.digest,
+            apply=apply,
+            health=Health(within_s=60),
+            expires=datetime.now(UTC) + timedelta(days=1),
+            machine=Machine.VIRTUAL_SERVER,
+        )
+        self.slots.accept(assignment)
+        slot = self.slots.open()
+        self.slots.part(slot).write_bytes(version.data)
+        self.slots.stage(assignment, slot, version.encoded)
+        return self.slots.image(slot)
+
+    def steps(self, count: int = 60, *, seconds: float = 2.0) -> None:
+        """So many steps, the time between them passing."""
+        for _ in range(count):
+            while self.server.step():
+                pass
+            self.time.now += seconds
+
+    @property
+    def serial(self) -> int | None:
+        return self.slots.boot.current.serial if self.slots.boot.current else None
+
+
+@pytest.fixture
+def pc(tmp_path: Path) -> Pc:
+    return Pc(tmp_path)
+
+
+@pytest.fixture
+def running(pc: Pc, old: Published) -> Pc:
+    """The old version is up."""
+    pc.stage(old, serial=1)
+    pc.steps(3)
+    assert pc.server.summary == ("running", old.digest)
+    pc.told.clear()
+    pc.machines.calls.clear()
+    return pc
+
+
+def test_without_an_image_there_is_nothing_to_start_or_to_wait_for(pc: Pc) -> None:
+    pc.steps(3)
+
+    assert pc.machines.calls == []
+    assert pc.server.summary == ("absent", None)
+    assert not pc.server.awaited
+
+
+def test_the_first_version_is_started_read_only_and_told_where_to_serve(pc: Pc, old: Published) -> None:
+    image = pc.stage(old, serial=1)
+    assert pc.server.awaited
+
+    pc.steps(3)
+
+    assert pc.server.up
+    assert not pc.server.awaited
+    assert pc.machines.calls == ["start", f"serve {{'mac': '{INTERNAL.mac}'}}"]
+    assert str(image.resolve()) in pc.machines.xml
+    assert "<readonly" in pc.machines.xml
+    (told,) = pc.told
+    assert (told.serial, told.stage, told.running) == (1, DeliveryStage.BOOTED, None)
+
+
+def test_a_client_vm_waits_for_it_but_not_for_ever(pc: Pc, old: Published) -> None:
+    pc.machines.guest[old.digest] = "mute"
+    pc.stage(old, serial=1)
+
+    pc.steps(2)
+    at_first = pc.server.awaited
+    pc.steps(40)
+
+    assert at_first
+    assert not pc.server.awaited
+
+
+def test_it_is_started_again_when_it_dies_and_told_everything_anew(running: Pc) -> None:
+    running.machines.now = MachineState.CRASHED
+
+    running.steps(4)
+
+    assert running.machines.calls == ["start", f"serve {{'mac': '{INTERNAL.mac}'}}"]
+    assert running.server.up
+    assert running.told == []  # nothing new for the server: the version is the same
+
+
+def test_it_is_started_more_and_more_seldom_when_it_always_ends(running: Pc, old: Published) -> None:
+    running.machines.guest[old.digest] = "dead"
+    running.machines.now = MachineState.CRASHED
+
+    running.steps(300)  # ten minutes
+
+    assert 8 <= running.machines.calls.count("start") <= 16
+    assert running.serial == 1
+
+
+def test_a_program_inside_that_began_anew_is_told_where_to_serve(running: Pc) -> None:
+    running.machines.session += 1
+
+    running.steps(8)
+
+    assert running.machines.calls == [f"serve {{'mac': '{INTERNAL.mac}'}}"]
+
+
+def test_one_that_hangs_is_switched_off_in_the_end_and_started_again(running: Pc, old: Published) -> None:
+    running.machines.guest[old.digest] = "mute"
+
+    running.steps(int(virtualserver.HUNG_S / 2) - 10)
+    before = list(running.machines.calls)
+    running.steps(20)
+
+    assert before == []
+    assert running.machines.calls[:2] == ["destroy", "start"]
+    assert not running.server.up
+
+
+def test_a_staged_version_waits_until_nobody_would_miss_the_machine(running: Pc, new: Published) -> None:
+    running.stage(new, serial=2)
+    running.steps()
+    waiting = list(running.machines.calls)
+
+    running.missed = False
+    running.steps(10)
+
+    assert waiting == []
+    assert running.machines.calls[:2] == ["shut_down", "start"]
+    assert running.server.summary == ("running", new.digest)
+
+
+def test_a_staged_version_that_is_to_be_applied_now_is(running: Pc, new: Published) -> None:
+    running.stage(new, serial=2, apply=Apply.NOW)
+
+    running.steps(10)
+
+    assert running.serial == 2
+    assert [told.stage for told in running.told] == [DeliveryStage.BOOTED]
+
+
+def test_a_machine_that_does_not_shut_down_is_switched_off(running: Pc, new: Published) -> None:
+    running.machines.obeys = False
+    running.stage(new, serial=2, apply=Apply.NOW)
+
+    running.steps()
+
+    assert running.machines.calls[:3] == ["shut_down", "destroy", "start"]
+    assert running.serial == 2
+
+
+@pytest.mark.parametrize("behaviour", ["mute", "dead"])
+def test_a_version_that_never_answers_is_taken_back_and_told(
+    running: Pc, new: Published, old: Published, behaviour: str
+) -> None:
+    running.machines.guest[new.digest] = behaviour
+    running.stage(new, serial=2, apply=Apply.NOW)
+
+    running.steps(150)
+
+    assert running.server.summary == ("running", old.digest)
+    assert running.slots.boot.failed is not None
+    (told,) = running.told
+    assert (told.serial, told.stage, told.code) == (2, DeliveryStage.FAILED, "no_answer")
+
+
+def test_a_first_version_that_never_answers_is_tried_on_and_told_once(pc: Pc, old: Published) -> None:
+    pc.machines.guest[old.digest] = "mute"
+    pc.stage(old, serial=1)
+
+    pc.steps(400)
+
+    assert [told.stage for told in pc.told] == [DeliveryStage.FAILED]
+    assert pc.machines.calls.count("start") > virtualserver.MAX_STARTS
+
+    pc.machines.guest[old.digest] = "up"
+    pc.steps(60)
+    assert pc.server.up
+
+
+def test_a_staged_version_that_turned_bad_is_not_started(running: Pc, new: Published) -> None:
+    image = running.stage(new, serial=2, apply=Apply.NOW)
+    image.chmod(0o600)
+    with image.open("r+b") as file:
+        file.seek(3 * CHUNK)
+        file.write(b"rot")
+
+    running.steps(10)
+
+    assert running.serial == 1
+    assert running.slots.boot.next is None
+    assert running.slots.boot.spoiled == 1
+    assert running.server.up
+
+
+def test_the_next_process_takes_the_running_machine_over(running: Pc, old: Published) -> None:
+    running.server.close()
+    running.restart()
+
+    running.steps(3)
+
+    assert running.machines.calls == ["let go", f"serve {{'mac': '{INTERNAL.mac}'}}"]
+    assert running.server.summary == ("running", old.digest)
+    assert running.told == []
+
+
+def test_a_machine_of_that_name_that_runs_something_else_is_replaced(running: Pc) -> None:
+    running.machines.mark = Mark(manifest="ff" * 32, serial=9)
+    running.restart()
+
+    running.steps(5)
+
+    assert running.machines.calls[:2] == ["shut_down", "start"]
+
+
+def test_a_start_that_libvirt_refuses_is_said_and_tried_again(pc: Pc, old: Published) -> None:
+    pc.machines.fails = HostBroken("machine_start_failed", "No memory.")
+    pc.stage(old, serial=1)
+    with pytest.raises(HostBroken, match="No memory"):
+        while True:
+            pc.server.step()
+
+    pc.machines.fails = None
+    pc.steps(5)
+
+    assert pc.server.up
