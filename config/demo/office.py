@@ -49,7 +49,7 @@ class DemoPc:
             lab.command(
                 [
                     *(sys.executable, "-m", "vrasnode", "run", "--state", str(self.state)),
-                    *("--hypervisor", lab.uri, "--lan-bridge", LAN_BRIDGE),
+                    *("--hypervisor", lab.uri, "--lan-bridge", lan.LAN_BRIDGE),
                 ]
             ),
             log=directory / "agent.log",
