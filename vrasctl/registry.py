@@ -113,21 +113,24 @@ def move(session: Session, name: str, group: str) -> None:
 @click.option(
     "--output", metavar="FILE", help="Write the token there, readable by you alone; default: print it."
 )
+@click.option("--count", type=click.IntRange(1), default=1, metavar="N", help="So many, each on a line.")
 @common
-def token(session: Session, group: str | None, approved: bool, output: str | None) -> None:
-    """Make a one-time token by which a PC enrols."""
+def token(session: Session, group: str | None, approved: bool, output: str | None, count: int) -> None:
+    """Make a one-time token by which a PC enrols, or one each for several."""
     wish = {"group": group, "approved": approved}
     file = _new_secret_file(output) if output else None
-    made = session.rest.post("/api/v1/enrolment-tokens/", wish)
+    made = [session.rest.post("/api/v1/enrolment-tokens/", wish) for _ in range(count)]
     if file is not None:
         with os.fdopen(file, "w") as secret:
-            secret.write(made["token"] + "\n")
-        made = {**made, "token": None}
-        showing.say(f"The token is in {output}; it is good once, until {showing.cell(made, 'expires_at')}.")
+            secret.writelines(f"{one['token']}\n" for one in made)
+        made = [{**one, "token": None} for one in made]
+        expires = showing.cell(made[0], "expires_at")
+        what = "The token is in" if count == 1 else f"{count} tokens are in"
+        showing.say(f"{what} {output}; {'it is' if count == 1 else 'each is'} good once, until {expires}.")
     if session.form is showing.Format.JSON:
-        session.one(made, [])
+        session.rows(made, []) if count > 1 else session.one(made[0], [])
     elif file is None:
-        print(made["token"])
+        print("\n".join(one["token"] for one in made))
 
 
 def _new_secret_file(name: str) -> int:

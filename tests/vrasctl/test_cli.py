@@ -136,6 +136,19 @@ def test_an_enrolment_token_goes_to_a_file_of_its_own_and_not_to_the_screen(
     assert administrator.must("pc", "token").out.count("\n") == 1
 
 
+def test_several_pcs_get_a_token_each_a_line_of_one_file(
+    administrator: Administrator, tmp_path: Path
+) -> None:
+    file = tmp_path / "tokens"
+
+    administrator.must("pc", "token", "--count", "3", "--output", str(file))
+
+    assert len(set(file.read_text().split())) == 3
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert len(set(administrator.must("pc", "token", "--count", "2").out.split())) == 2
+    assert len(administrator.json("pc", "token", "--count", "2")) == 2
+
+
 def test_pcs_are_approved_moved_and_revoked_by_name(
     administrator: Administrator, enrol: Callable[..., Pc]
 ) -> None:
