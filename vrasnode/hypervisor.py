@@ -1,36 +1,33 @@
 """The PC's machines under libvirt: starts, stops, watches and questions them, plugs and unplugs devices.
 
 libvirtd owns the machines: this process may die, and the next one finds them running and asks each what it
-is (`metadata`) and what hangs on it (`attached`). Disk overlays are made here too, for qemu-img belongs to
-the same world.
+is (`metadata`), whether it still is as it was defined (`edited`) and what hangs on it (`attached`).
 
 What a machine looks like is said in `domainxml`; when one should run is decided by `desktop`, what it may
 have by `devices`. The line to libvirtd is `libvirtd`'s.
 """
 
-import os
 import re
-import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from enum import StrEnum
-from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import libvirt
 
 from vrasnode import networks
-from vrasnode.disk import sync_directory, told
-from vrasnode.domainxml import Attached, Mark, attached_of, mark_of
+from vrasnode.domainxml import Attached, Mark, attached_of, is_favoured, mark_of, seal_of
 from vrasnode.errors import HostBroken, Unreachable
 from vrasnode.guestagent import AgentRefused, Answer, GuestAgents, answer_of
 from vrasnode.libvirtd import Libvirtd, find_machine
+from vrasnode.overlay import make_overlay
 
 __all__ = ["Answer", "Hypervisor", "MachineState", "make_overlay"]
 
 POLL_S = 0.1
+SEAL = "urn:openvras:seal:1"
 
 _HOST_DEVICE = re.compile(
     r"\b(pci|usb|host) devices?\b|/bus/(pci|usb)\b|\bvfio|\biommu|hostdev|pass-?through", re.IGNORECASE
@@ -80,8 +77,11 @@ class Hypervisor:
             if machine is not None:
                 _forget(machine)
             machine = libvirtd.defineXMLFlags(vm_xml, libvirt.VIR_DOMAIN_DEFINE_VALIDATE)
+            _seal(machine, libvirtd.getLibVersion())
             with _blaming_devices(f"Machine {name} cannot be started with its devices", vm_xml):
                 machine.create()
+            if is_favoured(vm_xml):
+                _favour(machine)
 
     def shut_down(self, name: str) -> None:
         """Asks the guest to shut down, for at most `agent_timeout_s`; a machine that is off stays off.
@@ -128,6 +128,16 @@ class Hypervisor:
         with self._libvirtd.session("libvirt_failed", words) as libvirtd:
             machine = find_machine(libvirtd, name)
             return None if machine is None else machine.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)
+
+    def edited(self, name: str) -> bool:
+        """Whether someone changed the machine's definition since we made it; the next `start` makes it anew.
+
+        What was changed while it ran alone is not in there: of that, `attached` shows the devices.
+        """
+        words = f"Machine {name} cannot be looked at"
+        with self._libvirtd.session("libvirt_failed", words) as libvirtd:
+            machine = find_machine(libvirtd, name)
+            return machine is not None and _is_edited(machine, libvirtd.getLibVersion())
 
     def attached(self, name: str) -> list[Attached]:
         """What of the PC the machine has now, whoever gave it that; nothing when it is off or absent."""
@@ -240,24 +250,6 @@ class Hypervisor:
             return True
 
 
-def make_overlay(base: Path, overlay: Path) -> None:
-    """A fresh qcow2 disk over the raw image `base`, in place of what was at `overlay`: whole or not at all.
-
-    Raises HostBroken(overlay_failed, disk_full, disk_failed).
-    """
-    part = overlay.with_name(f"{overlay.name}.part")
-    create = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", str(base.resolve()), str(part)]
-    with told(f"The overlay {overlay} cannot be made"):
-        part.unlink(missing_ok=True)
-        done = subprocess.run(create, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise HostBroken("overlay_failed", f"No overlay on {base}: {done.stderr.strip()}.")
-        with part.open("rb") as file:
-            os.fsync(file.fileno())
-        part.replace(overlay)
-        sync_directory(overlay.parent)
-
-
 def _read(xml: str) -> ElementTree.Element:
     return ElementTree.fromstring(xml)  # noqa: S314 - made by domainxml or by libvirt
 
@@ -309,6 +301,29 @@ def _forget(machine: Any) -> None:
         | libvirt.VIR_DOMAIN_UNDEFINE_KEEP_TPM
         | libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
     )
+
+
+def _seal(machine: Any, version: int) -> None:
+    """Remembers how libvirt wrote down what we defined. Another libvirt may write it down otherwise."""
+    seal = seal_of(machine.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE))
+    kind, scope = libvirt.VIR_DOMAIN_METADATA_ELEMENT, libvirt.VIR_DOMAIN_AFFECT_CONFIG
+    machine.setMetadata(kind, f"<seal libvirt='{version}' digest='{seal}'/>", "openvras-seal", SEAL, scope)
+
+
+def _is_edited(machine: Any, version: int) -> bool:
+    definition = machine.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)
+    found = _read(definition).find(f"metadata/{{{SEAL}}}seal")
+    if found is None:
+        return True
+    return found.get("libvirt") == str(version) and found.get("digest") != seal_of(definition)
+
+
+def _favour(machine: Any) -> None:
+    """Twice the weight that a machine has at its start. Where libvirtd has no CPU control group all are equal
+    and nothing is lost but this."""
+    with suppress(libvirt.libvirtError):
+        usual = machine.schedulerParametersFlags(libvirt.VIR_DOMAIN_AFFECT_LIVE)["cpu_shares"]
+        machine.setSchedulerParametersFlags({"cpu_shares": 2 * usual}, libvirt.VIR_DOMAIN_AFFECT_LIVE)
 
 
 def _find_pci(libvirtd: Any, address: str) -> Any:

@@ -70,7 +70,6 @@ VIRTUAL_SERVER = ServiceVm(
     control_socket=Path("/var/lib/vrasnode/service/control.sock"),
     lan=Nic("br-lan", "62:1a:2b:3c:4d:60"),
     internal=Nic("openvras-internal", "b2:1a:2b:3c:4d:61"),
-    cpu_shares=2048,
 )
 SHAPES = {
     "linux_bios_kvm": SALES_PC,
@@ -97,7 +96,7 @@ SHAPES = {
     "two_cards_to_come": replace(SALES_PC, accelerator=Accelerator.TCG, spare_ports=2),
     "virtual_server": VIRTUAL_SERVER,
     "virtual_server_tcg": replace(
-        VIRTUAL_SERVER, name=f"{HOSTILE} 2", accelerator=Accelerator.TCG, cpu_shares=None, direct_io=False
+        VIRTUAL_SERVER, name=f"{HOSTILE} 2", accelerator=Accelerator.TCG, direct_io=False
     ),
 }
 

@@ -235,12 +235,36 @@ def test_a_definition_that_someone_edited_is_seen_and_made_anew_by_the_next_star
     assert before is not None and edited is not None
     assert node not in before
     assert node in edited
+    assert hypervisor.edited(vm.name)
     hypervisor.destroy(vm.name)
 
     hypervisor.start(client_vm_xml(vm))
 
+    assert not hypervisor.edited(vm.name)
     assert hypervisor.attached(vm.name) == []
     assert node not in (hypervisor.definition(vm.name) or "")
+
+
+def test_what_we_did_ourselves_is_no_edit(
+    hypervisor: Hypervisor, vm: ClientVm, node: str, libvirtd: str
+) -> None:
+    assert not hypervisor.edited(vm.name)
+
+    hypervisor.attach(vm.name, device_xml(Optical(node)))
+    assert not hypervisor.edited(vm.name)
+    hypervisor.destroy(vm.name)
+    assert not hypervisor.edited(vm.name)
+
+    newcomer = Hypervisor(libvirtd)
+    assert not newcomer.edited(vm.name)
+    newcomer.close()
+    assert not hypervisor.edited("nobody")
+
+
+def test_memory_that_someone_changed_is_an_edit(hypervisor: Hypervisor, vm: ClientVm, libvirtd: str) -> None:
+    _virsh(libvirtd, "setmaxmem", vm.name, "128M", "--config")
+
+    assert hypervisor.edited(vm.name)
 
 
 def test_devices_do_not_stay_over_the_end_of_a_machine(

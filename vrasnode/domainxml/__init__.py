@@ -34,7 +34,7 @@ from vrasnode.domainxml.networks import (
     network_xml,
 )
 from vrasnode.domainxml.parts import Accelerator, Firmware, Mark, Nic
-from vrasnode.domainxml.reading import Attached, attached_of, mark_of
+from vrasnode.domainxml.reading import Attached, attached_of, is_favoured, mark_of, seal_of
 from vrasnode.domainxml.service import ServiceVm, service_vm_xml
 
 __all__ = [
@@ -61,10 +61,12 @@ __all__ = [
     "client_vm_xml",
     "device_xml",
     "handle_of",
+    "is_favoured",
     "mac_of",
     "mark_of",
     "network_xml",
     "optical_xml",
+    "seal_of",
     "service_vm_xml",
     "usb_hostdev_xml",
     "usb_storage_xml",

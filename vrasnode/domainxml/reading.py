@@ -1,5 +1,6 @@
 """What libvirt's XML of a machine says: what it runs, and what of the PC hangs on it."""
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from xml.etree import ElementTree
@@ -41,6 +42,26 @@ def mark_of(domain: str) -> Mark | None:
     return Mark(manifest=found.attrib["manifest"], serial=int(found.attrib["serial"]))
 
 
+def is_favoured(domain: str) -> bool:
+    """Whether the machine is to have more of the CPU than others."""
+    root = _read(domain)
+    found = None if root is None else next(root.iter(f"{{{NAMESPACE}}}machine"), None)
+    return found is not None and found.get("favoured") == "yes"
+
+
+def seal_of(definition: str) -> str:
+    """A digest (SHA-256, hex) of a definition as libvirt writes it: another one after someone edited it.
+
+    Metadata are left out, and so is the order of devices, which libvirt changes when a machine starts.
+    """
+    root = _read(definition)
+    if root is None:
+        return ""
+    parts = [part for part in root if part.tag not in {"metadata", "devices"}]
+    devices = sorted(map(_plain, root.iterfind("devices/*")))
+    return hashlib.sha256("\n".join([*map(_plain, parts), *devices]).encode()).hexdigest()
+
+
 def attached_of(domain: str) -> list[Attached]:
     """What of the PC a running machine has, in the order of its XML: all but its own disk and its cards."""
     root = _read(domain)
@@ -72,6 +93,10 @@ def _words(device: Element) -> str:
     values = [] if source is None else [value for part in source.iter() for value in part.attrib.values()]
     kind = device.get("type", "")
     return " ".join([device.tag, *([kind] if device.tag != "disk" else []), *values])
+
+
+def _plain(part: Element) -> str:
+    return ElementTree.canonicalize(ElementTree.tostring(part, encoding="unicode"), strip_text=True)
 
 
 def _read(xml: str) -> Element | None:

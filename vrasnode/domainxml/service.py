@@ -26,10 +26,8 @@ CONTROL_CHANNEL = "org.openvras.control.0"
 class ServiceVm:
     """One virtual server. `disk` is a raw image that boots through firmware (BIOS) and is never written.
 
-    Its memory is its own: taken whole at the start, never given back, so a client VM that fills the PC finds
-    less and it does not. `cpu_shares` is its weight against the client VM (1024 is usual with version 1 of
-    the kernel's control groups, 100 with version 2); None where libvirtd has no CPU control group.
-    `control_socket` is where the control base talks to the program inside.
+    Its floor: its memory is taken whole at the start and never given back, and of the CPU it has more than
+    others when there is not enough. `control_socket` is where the control base talks to the program inside.
     """
 
     name: str
@@ -45,7 +43,6 @@ class ServiceVm:
     internal: Nic | None = None
     spare_ports: int = 4
     direct_io: bool = True
-    cpu_shares: int | None = None
 
 
 def service_vm_xml(vm: ServiceVm) -> str:
@@ -54,11 +51,10 @@ def service_vm_xml(vm: ServiceVm) -> str:
         "domain",
         element("name", text=vm.name),
         element("uuid", text=str(vm.uuid)),
-        element("metadata", mark_element(vm.mark)),
+        element("metadata", mark_element(vm.mark, favoured=True)),
         element("memory", text=str(vm.memory_bytes), unit="b"),
         element("memoryBacking", element("nosharepages"), element("allocation", mode="immediate")),
         element("vcpu", text=str(vm.vcpus)),
-        *_cpu_floor(vm.cpu_shares),
         element("os", element("type", text="hvm", arch="x86_64", machine="q35")),
         element("features", element("acpi"), element("apic")),
         cpu(vm.accelerator),
@@ -71,10 +67,6 @@ def service_vm_xml(vm: ServiceVm) -> str:
         type=vm.accelerator.domain_type,
     )
     return to_text(domain)
-
-
-def _cpu_floor(shares: int | None) -> list[Element]:
-    return [element("cputune", element("shares", text=str(shares)))] if shares else []
 
 
 def _devices(vm: ServiceVm) -> Element:
