@@ -109,6 +109,7 @@ class Served:
 @pytest.fixture
 def asked(net: Path, tmp_path: Path) -> Iterator[Callable[..., Any]]:
     (tmp_path / "uptime").write_text("12.34 20.00\n")
+    (tmp_path / "mounts").write_text("rootfs / rootfs rw 0 0\n/dev/root / ext4 ro,noatime 0 0\n")
     (tmp_path / "meminfo").write_text("MemTotal:  262144 kB\nMemFree: 9 kB\nMemAvailable:  131072 kB\n")
     ops, served, ended = Ops(), Served(), threading.Event()
     machine.add_to(
@@ -134,6 +135,7 @@ def test_the_machine_tells_its_version_its_memory_and_its_cards(asked: Callable[
     assert status["uptime_s"] == 12.34
     assert status["memory"] == {"total_bytes": 256 << 20, "available_bytes": 128 << 20}
     assert status["smbd_pid"] == 77
+    assert status["root"] == "ro,noatime"
     assert [card["name"] for card in status["cards"]] == ["eth0", "eth1"]
 
 

@@ -37,6 +37,7 @@ def add_to(
         return {
             "uptime_s": float((proc / "uptime").read_text().split()[0]),
             "memory": _memory(proc),
+            "root": _root(proc),
             "smbd_pid": fileserver.pid,
             "cards": _cards(net),
         }
@@ -72,6 +73,12 @@ def _memory(proc: Path) -> dict[str, int]:
     lines = (line.split() for line in (proc / "meminfo").read_text().splitlines())
     kib = {line[0].rstrip(":"): int(line[1]) for line in lines}
     return {"total_bytes": kib["MemTotal"] << 10, "available_bytes": kib["MemAvailable"] << 10}
+
+
+def _root(proc: Path) -> str:
+    """How the disk is mounted (proc_mounts(5)): begins with "ro," or something is very wrong."""
+    mounts = (line.split() for line in (proc / "mounts").read_text().splitlines())
+    return next((mount[3] for mount in mounts if mount[1] == "/" and mount[0] != "rootfs"), "")
 
 
 def _cards(net: Path) -> list[dict[str, str]]:

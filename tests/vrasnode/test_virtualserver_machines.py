@@ -1,0 +1,260 @@
+"""The virtual server's real image under real libvirt, QEMU and firmware, beside a client VM. Needs root."""
+
+import os
+import signal
+import socket
+import subprocess
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Interface
+from pathlib import Path
+from time import monotonic
+from uuid import uuid4
+
+import pytest
+
+from config.demo.lan import Lan
+from config.demo.pcs import LabPc
+from tests.lab.libvirtd import QEMU_CACHE, comes, talking_disk
+from tests.vrasnode.office import CLIENT_ID, IMAGE, Keys, Published, publish
+from vrasnode.controlchannel import ControlChannel
+from vrasnode.domainxml import (
+    INTERNAL,
+    Accelerator,
+    ClientVm,
+    Firmware,
+    Mark,
+    Neighbour,
+    Nic,
+    client_vm_xml,
+    mac_of,
+    network_xml,
+)
+from vrasnode.errors import Refused
+from vrasnode.hypervisor import Hypervisor, MachineState, make_overlay
+from vrasnode.servicevm.build.cache import default_cache
+from vrasnode.servicevm.build.image import ServiceImage, build_image
+from vrasnode.slots import Slots
+from vrasnode.virtualserver import NAME, ServiceMachine, VirtualServer, control_socket
+from vrasnode.wire.imaging import Apply, Assignment, DeliveryReport, DeliveryStage, Health, Machine
+
+pytestmark = pytest.mark.slow
+
+ANSWER_S = 60.0
+GATEWAY = IPv4Interface("10.87.65.1/29")
+ADDRESS = GATEWAY.ip + 1
+MAC = mac_of("pc", "virtual-server/internal")
+
+
+@pytest.fixture(scope="module")
+def image() -> ServiceImage:
+    return build_image(default_cache())
+
+
+@pytest.fixture(scope="module")
+def version(keys: Keys, image: ServiceImage) -> Published:
+    return publish(keys, image.disk.read_bytes(), chunk_bytes=256 << 10, pack_bytes=64 << 20)
+
+
+class Pc:
+    """A PC with a libvirtd of its own and the part that keeps the virtual server."""
+
+    def __init__(self, directory: Path, lab: LabPc) -> None:
+        self.lab = lab
+        self.directory = directory
+        self.told: list[DeliveryReport] = []
+        self.hypervisor = Hypervisor(lab.uri)
+        self.hypervisor.ensure_network(
+            network_xml(
+                INTERNAL,
+                bridge="vras-test",
+                gateway=GATEWAY,
+                neighbours=[Neighbour("virtual-server", MAC, ADDRESS)],
+            )
+        )
+        self.begin()
+
+    def begin(self) -> None:
+        """As the next process of the agent does."""
+        self.slots = Slots(self.directory / "images")
+        self.channel = ControlChannel(control_socket(self.directory / "service"))
+        self.server = VirtualServer(
+            self.directory / "service",
+            slots=self.slots,
+            machines=self.hypervisor,
+            channel=self.channel,
+            machine=ServiceMachine(uuid=uuid4()),
+            accelerator=Accelerator.TCG,
+            direct_io=False,
+            lan=None,
+            internal=Nic(INTERNAL, MAC),
+            idle=lambda: False,
+            report=lambda report, keep: self.told.append(report),
+            clock=monotonic,
+            threads=2,
+        )
+
+    def stage(self, version: Published, *, serial: int, within_s: int = 120) -> None:
+        assignment = Assignment(
+            client_id=CLIENT_ID,
+            serial=serial,
+            image=IMAGE,
+            number=serial,
+            manifest=version.digest,
+            apply=Apply.NOW,
+            health=Health(within_s=within_s),
+            expires=datetime.now(UTC) + timedelta(days=1),
+            machine=Machine.VIRTUAL_SERVER,
+        )
+        self.slots.accept(assignment)
+        slot = self.slots.open()
+        self.slots.part(slot).write_bytes(version.data)
+        self.slots.stage(assignment, slot, version.encoded)
+
+    def becomes(self, what: Callable[[], bool]) -> bool:
+        """Whether `what` becomes true while the part takes its steps."""
+
+        def step() -> bool:
+            while self.server.step():
+                pass
+            return what()
+
+        return comes(step)
+
+    def process(self) -> int:
+        """The machine's QEMU."""
+        commands = {pid: Path(f"/proc/{pid}/cmdline").read_bytes() for pid in self.lab.place.processes()}
+        (pid,) = (pid for pid, command in commands.items() if f"guest={NAME},".encode() in command)
+        return pid
+
+    def serves(self) -> bool:
+        """Whether something takes connections at the file server's port, on the network inside the PC."""
+
+        def connect() -> bool:
+            with socket.socket() as caller:
+                caller.settimeout(5)
+                return caller.connect_ex((str(ADDRESS), 445)) == 0
+
+        return self.lab.place.run_inside(connect)
+
+    def console(self) -> bytes:
+        return (self.directory / "service/console.log").read_bytes()
+
+    def close(self) -> None:
+        self.server.close()
+        self.hypervisor.close()
+
+
+@pytest.fixture(scope="module")
+def pc(swept: None, tmp_path_factory: pytest.TempPathFactory, version: Published) -> Iterator[Pc]:
+    """The virtual server is up."""
+    directory = tmp_path_factory.mktemp("service")
+    with Lan() as lan, LabPc(lan.join("pc"), directory / "pc", cache=QEMU_CACHE) as lab:
+        pc = Pc(directory, lab)
+        pc.stage(version, serial=1)
+        try:
+            assert pc.becomes(lambda: pc.server.up)
+            yield pc
+        finally:
+            pc.close()
+
+
+def test_the_image_boots_and_answers_which_it_is(pc: Pc, image: ServiceImage) -> None:
+    answer = pc.channel.call("version", timeout_s=ANSWER_S)
+
+    assert answer["version"] == image.version
+    (told,) = pc.told
+    assert (told.serial, told.stage) == (1, DeliveryStage.BOOTED)
+    assert told.boot_s is not None
+
+
+def test_its_disk_is_read_only_and_nobody_can_log_in(pc: Pc) -> None:
+    assert b"login:" not in pc.console()
+    root = pc.channel.call("status", timeout_s=ANSWER_S)["root"]
+    assert root.startswith("ro,")
+    with pytest.raises(Refused) as refused:
+        pc.channel.call("run", timeout_s=ANSWER_S, command="id")
+    assert refused.value.code == "unknown_op"
+
+
+def test_it_serves_files_inside_the_pc(pc: Pc) -> None:
+    assert comes(pc.serves)
+
+
+def test_it_lives_on_when_the_client_vm_dies(pc: Pc, tmp_path: Path) -> None:
+    (tmp_path / "disk.raw").write_bytes(talking_disk("client VM"))
+    make_overlay(tmp_path / "disk.raw", tmp_path / "disk.qcow2")
+    client_vm = ClientVm(
+        name="client-vm",
+        uuid=uuid4(),
+        memory_bytes=64 << 20,
+        vcpus=1,
+        accelerator=Accelerator.TCG,
+        firmware=Firmware.BIOS,
+        disk=tmp_path / "disk.qcow2",
+        console_log=tmp_path / "console.log",
+        mark=Mark(manifest="11" * 32, serial=1),
+        internal=Nic(INTERNAL, mac_of("pc", "client-vm/internal")),
+    )
+    session = pc.channel.call("ping", timeout_s=ANSWER_S)["session"]
+    pc.hypervisor.start(client_vm_xml(client_vm))
+
+    pc.hypervisor.destroy("client-vm")
+
+    assert pc.channel.call("ping", timeout_s=ANSWER_S)["session"] == session
+    assert comes(pc.serves)
+
+
+def test_it_runs_on_without_the_agent_and_the_next_one_takes_it_over(pc: Pc) -> None:
+    session = pc.channel.call("ping", timeout_s=ANSWER_S)["session"]
+    pc.server.close()
+
+    pc.begin()
+
+    assert pc.becomes(lambda: pc.server.up)
+    assert pc.channel.call("ping", timeout_s=ANSWER_S)["session"] == session
+
+
+def test_killed_it_is_started_again_and_serves(pc: Pc) -> None:
+    session = pc.channel.call("ping", timeout_s=ANSWER_S)["session"]
+    os.kill(pc.process(), signal.SIGKILL)
+    assert comes(lambda: pc.hypervisor.state(NAME) is not MachineState.RUNNING)
+
+    assert pc.becomes(lambda: pc.server.up)
+
+    assert pc.channel.call("ping", timeout_s=ANSWER_S)["session"] != session
+    assert comes(pc.serves)
+
+
+def test_a_version_that_does_not_start_gives_way_to_the_one_before(
+    pc: Pc, keys: Keys, version: Published
+) -> None:
+    mute = publish(keys, talking_disk("not a virtual server"), chunk_bytes=256 << 10)
+    pc.told.clear()
+    pc.stage(mute, serial=2, within_s=3)
+
+    assert pc.becomes(lambda: bool(pc.slots.boot.failed) and pc.server.up)
+
+    assert pc.server.summary == ("running", version.digest)
+    assert [(told.serial, told.stage) for told in pc.told] == [(2, DeliveryStage.FAILED)]
+    assert pc.channel.call("ping", timeout_s=ANSWER_S)
+
+
+def test_the_same_packages_give_the_same_bytes_and_another_version_changes_few(
+    image: ServiceImage, tmp_path: Path
+) -> None:
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    (cache / "packages").symlink_to((default_cache() / "packages").resolve())
+
+    again = build_image(cache)
+    other = build_image(cache, version="other")
+
+    assert subprocess.run(["cmp", image.disk, again.disk], check=False).returncode == 0
+    changed, filled = 0, 0
+    with image.disk.open("rb") as first, other.disk.open("rb") as second:
+        while chunk := first.read(256 << 10):
+            filled += any(chunk)
+            changed += second.read(256 << 10) != chunk
+    assert 0 < changed <= 6
+    assert filled << 18 < 150 << 20
