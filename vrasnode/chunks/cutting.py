@@ -5,7 +5,7 @@ is asked in groups; what is missing is compressed from the buffer that was hashe
 order of the image; packs are handed to `emit` in another thread, so that sending overlaps with compressing.
 The same image and the same answers give the same packs.
 
-What is in flight is bounded (about 200 MiB) whatever the image's size: groups that wait for an answer, groups
+What is in flight is bounded (about 230 MiB) whatever the image's size: groups that wait for an answer, groups
 being compressed, one pack being filled, one being emitted.
 """
 
@@ -26,7 +26,7 @@ from vrasnode.chunks.opening import OpenImage
 from vrasnode.chunks.packs import TARGET_BYTES, Pack, PackBuilder
 
 ASK_CHUNKS = 512  # in one question, give or take a batch
-ASKING_BYTES = 32 << 20  # of buffers that wait for one answer
+ASKING_BYTES = 64 << 20  # of buffers that wait for one answer
 EMITTING = 1  # packs, besides the one that is filled
 
 Known: TypeAlias = Callable[[Sequence[bytes]], Container[bytes]] | Container[bytes]
