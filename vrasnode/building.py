@@ -193,6 +193,7 @@ class _Pc:
             is_held=lambda: service is not None and service.awaited,
             accelerator=self._world.accelerator,
             direct_io=self._world.direct_io,
+            io_uring=self._world.io_uring,
             make_overlay=self._world.make_overlay,
             report=self._report_to("imaging"),
             clock=time.monotonic,

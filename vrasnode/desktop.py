@@ -69,6 +69,7 @@ class Desktop:
         report: Callable[[DeliveryReport, bool], None],
         clock: Callable[[], float],
         threads: int,
+        io_uring: bool = False,
     ) -> None:
         disk.make_directory(directory, mode=0o711)
         self._directory = directory.resolve()
@@ -79,6 +80,7 @@ class Desktop:
         self._is_held = is_held
         self._accelerator = accelerator
         self._direct_io = direct_io
+        self._io_uring = io_uring
         self._make_overlay = make_overlay
         self._report = report
         self._clock = clock
@@ -321,6 +323,7 @@ class Desktop:
             grants=grants,
             accelerator=self._accelerator,
             direct_io=self._direct_io,
+            io_uring=self._io_uring,
         )
 
     def _overlay(self, version: Version) -> Path:

@@ -145,6 +145,18 @@ def takes_direct_io(directory: Path) -> bool:
     return True
 
 
+def takes_io_uring(directory: Path) -> bool:
+    """Whether QEMU reads files in `directory` by io_uring: tried, for kernels can be built or told to forbid
+    it, and QEMU can be built without."""
+    try:
+        with _scratch(directory) as scratch:
+            scratch.truncate(BLOCK_BYTES)
+            read = ["qemu-img", "bench", "-f", "raw", "-i", "io_uring", "-c", "1", "-s", str(BLOCK_BYTES)]
+            return not subprocess.run([*read, scratch.name], capture_output=True, check=False).returncode
+    except OSError:
+        return False
+
+
 def boot_id() -> str:
     """Names this run of the kernel: another value after each start of the PC (random(4))."""
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()

@@ -48,6 +48,7 @@ class Machine(Message, frozen=True):
         grants: Grants,
         accelerator: Accelerator,
         direct_io: bool,
+        io_uring: bool = False,
     ) -> ClientVm:
         """The machine that starts from `disk`, with its own files in `directory`."""
         return ClientVm(
@@ -62,6 +63,7 @@ class Machine(Message, frozen=True):
             mark=mark,
             nvram=directory / "nvram.fd" if self.firmware is Firmware.EFI else None,
             direct_io=direct_io,
+            io_uring=io_uring,
             profile=self.profile,
             tpm=self.tpm,
             secure_boot=self.secure_boot,

@@ -31,6 +31,7 @@ class Machines(Protocol):
     def metadata(self, name: str) -> Mark | None: ...
     def ping(self, name: str) -> bool: ...
     def ask(self, name: str, command: Sequence[str], *, timeout_s: float) -> Answer: ...
+    def definition(self, name: str) -> str | None: ...
     def attached(self, name: str) -> Sequence[Attached]: ...
     def attach(self, name: str, device_xml: str) -> None: ...
     def detach(self, name: str, alias: str, *, wait_s: float) -> None: ...
@@ -42,10 +43,10 @@ class Machines(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class World:
-    """One PC. `facts` is asked again whenever the server is to be told; `direct_io` is about the disk of the
-    client VM, `clones` about that of the images; `threads` is how many may work at once. `bench` shows the
-    devices, `watch` begins to call when one comes or goes; `show` puts words on the PC's own screen;
-    `networks`: whether its machines can have one of their own."""
+    """One PC. `facts` is asked again whenever the server is to be told; `direct_io` and `io_uring` are about
+    the disk of the client VM, `clones` about that of the images; `threads` is how many may work at once.
+    `bench` shows the devices, `watch` begins to call when one comes or goes; `show` puts words on the PC's
+    own screen; `networks`: whether its machines can have one of their own."""
 
     machines: Machines
     make_overlay: Callable[[Path, Path], None]
@@ -61,6 +62,7 @@ class World:
     watch: Callable[[Callable[[], None]], object]
     show: Callable[[str], None]
     networks: bool = True
+    io_uring: bool = False
     open_slots: Callable[[Path], Slots] = Slots
     imaging: type[Imaging] = Imaging
 
@@ -78,6 +80,7 @@ def pc(root: Path, *, images: Path, desktop: Path, hypervisor_uri: str) -> World
         boot_id=host.boot_id(),
         uptime_s=host.uptime_s,
         direct_io=host.takes_direct_io(desktop),
+        io_uring=host.takes_io_uring(desktop),
         clones=host.reflinks(images),
         threads=len(os.sched_getaffinity(0)),
         bench=HostBench(root),

@@ -191,6 +191,25 @@ def test_qemu_and_firmware_can_be_what_a_definition_says(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("suspend", "to_memory", "to_disk"),
+    [(Suspend.BLOCKED, False, False), (Suspend.HIBERNATE, False, True), (Suspend.ALLOWED, True, True)],
+)
+def test_what_suspend_policy_forbids_firmware_does_not_offer(
+    suspend: Suspend,
+    to_memory: bool,
+    to_disk: bool,
+    defined: Callable[[ClientVm | ServiceVm], Any],
+) -> None:
+    machine = defined(replace(SHAPES["windows_tcg"], suspend=suspend))
+
+    command = machine.connect().domainXMLToNative("qemu-argv", machine.XMLDesc())
+
+    assert ("ICH9-LPC.disable_s3=1" not in command) == to_memory
+    assert ("ICH9-LPC.disable_s4=1" not in command) == to_disk
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", ["virtual_server_tcg", "two_cards_to_come"])
 def test_ports_to_plug_into_are_left_free(shape: str, defined: Callable[[ClientVm | ServiceVm], Any]) -> None:
     read = _tree(defined(SHAPES[shape]).XMLDesc())
@@ -234,6 +253,38 @@ def test_firmware_settings_and_firmware_go_together() -> None:
     with pytest.raises(Refused) as refused:
         client_vm_xml(replace(SALES_PC, nvram=STATE / "nvram.fd"))
     assert refused.value.code == "bad_machine"
+
+
+def test_secure_boot_needs_firmware_that_knows_it() -> None:
+    with pytest.raises(Refused) as refused:
+        client_vm_xml(replace(SALES_PC, secure_boot=True))
+
+    assert refused.value.code == "bad_machine"
+
+
+def test_a_socket_that_no_kernel_can_name_is_refused() -> None:
+    with pytest.raises(Refused) as refused:
+        client_vm_xml(replace(SALES_PC, screen=STATE / ("x" * 100)))
+    assert refused.value.code == "bad_machine"
+
+    with pytest.raises(Refused) as refused:
+        service_vm_xml(replace(VIRTUAL_SERVER, control_socket=Path("/") / ("x" * 107)))
+    assert refused.value.code == "bad_machine"
+
+
+def test_a_device_that_cannot_be_named_is_refused() -> None:
+    with pytest.raises(Refused) as refused:
+        client_vm_xml(replace(SALES_PC, passed=("03:00.0",)))
+
+    assert refused.value.code == "bad_device"
+
+
+def test_only_windows_under_kvm_is_told_of_hyperv() -> None:
+    told = {shape for shape, vm in SHAPES.items() if "<hyperv" in _xml(vm)}
+
+    windows = {shape for shape, vm in SHAPES.items() if getattr(vm, "profile", None) is Profile.WINDOWS}
+    assert told == {shape for shape in windows if SHAPES[shape].accelerator is Accelerator.KVM}
+    assert told
 
 
 def test_no_network_and_no_device_of_the_pc_is_granted() -> None:

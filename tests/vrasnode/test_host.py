@@ -87,6 +87,18 @@ def test_cloning_is_not_claimed_where_nothing_clones() -> None:
     assert not host.reflinks(Path("/dev/shm"))  # noqa: S108 - a tmpfs on every Linux
     assert not host.reflinks(Path("/proc"))
     assert not host.takes_direct_io(Path("/proc"))
+    assert not host.takes_io_uring(Path("/proc"))
+
+
+def test_io_uring_is_claimed_where_qemu_reads_by_it(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.write_bytes(bytes(1 << 20))
+    by_hand = ["qemu-io", "--format", "raw", "--aio", "io_uring", "--cmd", "read 0 4k", disk]
+
+    works = subprocess.run(by_hand, capture_output=True, check=False).returncode == 0
+
+    assert host.takes_io_uring(tmp_path) == works
+    assert [path.name for path in tmp_path.iterdir()] == ["disk"]
 
 
 def test_a_boot_has_a_name_of_its_own() -> None:
