@@ -22,8 +22,9 @@ END = "Ctrl-C ends everything."
 
 @contextmanager
 def demo(data: Path, log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """The demo with one PC, running and at rest; killed when the test fails in between."""
-    argv = [sys.executable, "manage.py", "demo", "--pcs", "1", "--port", "0", "--json", "--data", str(data)]
+    """The demo with a PC and three simulated ones, running, at rest; killed if the test fails in between."""
+    size = ["--pcs", "1", "--simulated", "3"]
+    argv = [sys.executable, "manage.py", "demo", *size, "--port", "0", "--json", "--data", str(data)]
     with log.open("wb") as file:
         process = subprocess.Popen(
             argv, cwd=ROOT, stdout=file, stderr=subprocess.STDOUT, start_new_session=True
@@ -81,6 +82,10 @@ def test_ctrl_c_ends_everything_and_the_next_start_goes_on(tmp_path: Path, boot_
         assert password in log.read_text()
         assert urllib3.request("GET", f"{url}/healthz").status == 200
         assert report_of(log)["ok"]
+
+        simulated = data / "simulated.log"
+        assert "3 simulated PCs, group simulated: programs, no hardware" in log.read_text()
+        wait_for("them", lambda: "3 simulated PCs run" in simulated.read_text(), timeout_s=30)
 
         kill_beat(data)
         wait_for("what the demo says of it", lambda: "beat ended with -9" in log.read_text(), timeout_s=30)

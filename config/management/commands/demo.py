@@ -14,7 +14,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from config.demo import bootimage, story
-from config.demo.office import GROUP, IMAGE, Office, ended
+from config.demo.office import GROUP, IMAGE, SIMULATED, Office, ended
 from config.demo.server import ADMIN
 from config.demo.story import Story
 from vrasnode.errors import VrasError
@@ -37,6 +37,9 @@ class Command(BaseCommand):
             "--port", type=_port, default=8080, help="port of the portal on loopback; 0 takes a free one"
         )
         parser.add_argument("--pcs", type=_count, default=3, help="number of PCs, 1 to 16")
+        parser.add_argument(
+            "--simulated", type=_crowd, default=0, metavar="N", help="simulated PCs beside them, 1 to 500"
+        )
         parser.add_argument(
             "--json", action="store_true", help="the report as one JSON object on the last line"
         )
@@ -64,9 +67,22 @@ class Command(BaseCommand):
             data = Path(undo.enter_context(tempfile.TemporaryDirectory(prefix="openvras-demo-")))
         port = 0 if options["once"] and options["port"] == 8080 else options["port"]
         started = time.monotonic()
-        office = undo.enter_context(Office(data, port=port, count=options["pcs"], cache=cache, say=self._say))
+        office = undo.enter_context(
+            Office(
+                data,
+                port=port,
+                count=options["pcs"],
+                cache=cache,
+                say=self._say,
+                simulated=options["simulated"],
+            )
+        )
         office.furnish()
         self._say(f"Server and {options['pcs']} PCs run after {time.monotonic() - started:.1f} s.")
+        if options["simulated"]:
+            self._say(
+                f"Beside them {options['simulated']} simulated PCs, group {SIMULATED}: programs, no hardware."
+            )
         play = Story(office, images, say=self._say)
         self._say(story.HEADER)
         if options["once"]:
@@ -126,4 +142,10 @@ def _port(text: str) -> int:
 def _count(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= 16:
         raise ArgumentTypeError("from 1 to 16 PCs")
+    return int(text)
+
+
+def _crowd(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 500:
+        raise ArgumentTypeError("from 1 to 500 simulated PCs")
     return int(text)
