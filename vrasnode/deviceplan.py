@@ -148,13 +148,15 @@ class _PciPlanner:
 
 def _with_group(device: PciDevice, one: Planned, group: Sequence[tuple[PciDevice, Planned]]) -> Planned:
     """The IOMMU keeps whole groups apart: all of one goes to the client VM, or none of it."""
-    if one.fate is not Fate.PASSED:
+    if one.fate is not Fate.PASSED and one.code != "no_reset":
         return one
     staying = [
         (other, planned)
         for other, planned in group
         if planned.fate is not Fate.PASSED and not _is_transparent(other, planned)
     ]
+    if one.code == "no_reset":  # of two reasons the one of the board is said, not of each other
+        staying = [(other, planned) for other, planned in staying if planned.code != "no_reset"]
     if not staying:
         return one
     worst = min((planned for _, planned in staying), key=lambda planned: _weight(planned.code))
