@@ -81,11 +81,15 @@ class Machines:
         self.plugged: dict[str, Attached] = {}
         self.refuses: VrasError | None = None
         self.holds = False
+        self.defined = "<domain/>"
         self.given_back: list[str] = []
 
     def state(self, name: str) -> MachineState:
         assert name == NAME
         return self.now
+
+    def definition(self, name: str) -> str | None:
+        return self.defined
 
     def attached(self, name: str) -> list[Attached]:
         return list(self.plugged.values())
@@ -290,6 +294,18 @@ def test_what_someone_else_attached_is_taken_off_and_said(pc: Pc) -> None:
 
     assert pc.machines.plugged == {}
     assert pc.events() == [(DeviceHappening.DETACHED, "hostdev usb 0x0930 0x6545", "foreign")]
+
+
+def test_a_definition_that_someone_changed_is_said_once_and_a_start_is_no_change(pc: Pc) -> None:
+    pc.steps()
+    pc.machines.defined = "<domain><vcpu>64</vcpu></domain>"
+    pc.steps(3, seconds=FULL_LOOK_S)
+    assert pc.events() == [(DeviceHappening.FAILED, NAME, "definition_changed")]
+
+    pc.devices.passing.for_start()
+    pc.machines.defined = "<domain><vcpu>1</vcpu></domain>"
+    pc.steps(3, seconds=FULL_LOOK_S)
+    assert len(pc.events()) == 1
 
 
 def test_what_cannot_be_attached_is_said_once_and_tried_again(pc: Pc) -> None:

@@ -34,6 +34,7 @@ class Machine(Message, frozen=True):
     starts: int = 0
     up_at: float | None = None
     off_at: float | None = 0.0
+    plugged: list[str] = []  # devices, as their XML
 
 
 class SimulatedMachines:
@@ -94,30 +95,31 @@ class SimulatedMachines:
         return mark_of(machine.xml) if machine else None
 
     def definition(self, name: str) -> str | None:
-        """The machine's XML as it stands, attached devices included."""
+        """How the machine would start the next time."""
         machine = self._machines.get(name)
         return machine.xml if machine else None
 
     def attached(self, name: str) -> list[Attached]:
         """What the machine has of its PC while it runs."""
         machine = self._machines.get(name)
-        return attached_of(machine.xml) if machine and self._runs(machine) else []
+        if machine is None or not self._runs(machine):
+            return []
+        plugged = "".join(machine.plugged)
+        return [*attached_of(machine.xml), *attached_of(f"<domain><devices>{plugged}</devices></domain>")]
 
     def attach(self, name: str, device_xml: str) -> None:
-        """The device hangs on the machine until that ends. It hangs there already: nothing to do.
-
-        Raises Unreachable(machine_off)."""
-        device = ElementTree.fromstring(device_xml)  # noqa: S314 - made by domainxml
-        alias = device.find("alias")
-        known = {one.alias for one in self.attached(name)}
-        if alias is None or alias.get("name") not in known:
-            self._change(name, lambda devices: devices.append(device))
+        """The device hangs on the machine until that ends. Raises Unreachable(machine_off)."""
+        with self._lock:
+            machine = self._running(name)
+            self._keep(name, replace(machine, plugged=[*machine.plugged, device_xml]))
 
     def detach(self, name: str, alias: str, *, wait_s: float) -> None:
-        """The guest lets go at once."""
+        """The guest lets go at once. Raises Unreachable(machine_off)."""
         del wait_s
-        if any(one.alias == alias for one in self.attached(name)):
-            self._change(name, lambda devices: _remove(devices, alias))
+        with self._lock:
+            machine = self._running(name)
+            kept = [device for device in machine.plugged if f'"{alias}"' not in device]
+            self._keep(name, replace(machine, plugged=kept))
 
     def give_back(self, address: str) -> bool:
         """Nobody took it."""
@@ -148,16 +150,11 @@ class SimulatedMachines:
         """Machines run on."""
         self._listeners.clear()
 
-    def _change(self, name: str, act: Callable[[ElementTree.Element], None]) -> None:
-        with self._lock:
-            machine = self._machines.get(name)
-            if machine is None or not self._runs(machine):
-                raise Unreachable("machine_off", f"The simulated machine {name} is off.")
-            domain = ElementTree.fromstring(machine.xml)  # noqa: S314 - made by domainxml
-            devices = domain.find("devices")
-            if devices is not None:
-                act(devices)
-            self._keep(name, replace(machine, xml=ElementTree.tostring(domain, encoding="unicode")))
+    def _running(self, name: str) -> Machine:
+        machine = self._machines.get(name)
+        if machine is None or not self._runs(machine):
+            raise Unreachable("machine_off", f"The simulated machine {name} is off.")
+        return machine
 
     def _runs(self, machine: Machine) -> bool:
         return machine.off_at is None or self._now() < machine.off_at
@@ -182,13 +179,6 @@ class SimulatedMachines:
     def _tell(self, name: str) -> None:
         for listener in list(self._listeners):
             listener(name)
-
-
-def _remove(devices: ElementTree.Element, alias: str) -> None:
-    for device in list(devices):
-        found = device.find("alias")
-        if found is not None and found.get("name") == alias:
-            devices.remove(device)
 
 
 def _read(path: Path) -> dict[str, Machine]:
