@@ -225,6 +225,21 @@ def test_what_someone_attached_behind_our_back_is_seen_and_can_be_taken_off(
     assert hypervisor.attached(vm.name) == []
 
 
+def test_a_guest_that_does_not_let_go_is_said_and_asked_again(
+    hypervisor: Hypervisor, vm: ClientVm, node: str, libvirtd: str
+) -> None:
+    """This guest has no system that would answer a PCI hot-unplug."""
+    _virsh(libvirtd, "attach-disk", vm.name, f"/dev/{node}", "vdz", "--targetbus", "virtio")
+    (found,) = hypervisor.attached(vm.name)
+
+    for _ in range(2):
+        with pytest.raises(Unreachable) as held:
+            hypervisor.detach(vm.name, found.alias, wait_s=0.1)
+        assert held.value.code == "device_held"
+
+    assert hypervisor.attached(vm.name) == [found]
+
+
 def test_a_definition_that_someone_edited_is_seen_and_made_anew_by_the_next_start(
     hypervisor: Hypervisor, vm: ClientVm, node: str, libvirtd: str
 ) -> None:
