@@ -99,6 +99,19 @@ TABLE: Mapping[str, Mapping[str, str]] = {
         " through: it stays with the control base.",
         "ja": "拒否され得るUSBデバイスがあります。渡したコントローラーの先は遮蔽できないため、渡せません。",
     },
+    # what the PC could not do
+    "pass_through_failed": {
+        "en": "The client VM did not start with it, so it started without: another program may use it, or it"
+        " cannot be reset. Look at the PC's log.",
+        "ja": "これを渡すとクライアント環境が起動しないため、なしで起動しました。他で使用中か、リセットできない可能性"
+        "があります。PCのログを確認してください。",
+    },
+    "pass_through_unhealthy": {
+        "en": "The client VM did not come up healthy with it, so it started without. Its driver in the image may"
+        " be missing.",
+        "ja": "これを渡すとクライアント環境が正常に立ち上がらないため、なしで起動しました。イメージにドライバーがない"
+        "可能性があります。",
+    },
     # remarks about rules
     "unreachable": {
         "en": "Rule {rule} never decides: rule {other} comes before it for the same devices.",
@@ -181,4 +194,32 @@ TABLE: Mapping[str, Mapping[str, str]] = {
     "happening.attached": {"en": "given to the client VM", "ja": "クライアント環境に提供"},
     "happening.detached": {"en": "taken from the client VM", "ja": "クライアント環境から切離し"},
     "happening.failed": {"en": "failed", "ja": "失敗"},
+    "attach_failed": {
+        "en": "It could not be given to the client VM; it is tried again.",
+        "ja": "クライアント環境に渡せませんでした。再試行します。",
+    },
+    "detach_failed": {
+        "en": "It could not be taken from the client VM; it is tried again.",
+        "ja": "クライアント環境から切り離せませんでした。再試行します。",
+    },
+    "device_held": {
+        "en": "The client VM did not let it go; it is asked again.",
+        "ja": "クライアント環境が手放しませんでした。再試行します。",
+    },
+    "foreign": {
+        "en": "Someone had attached it by hand; it was taken off again.",
+        "ja": "手作業で接続されていたため、切り離しました。",
+    },
+    "definition_changed": {
+        "en": "Someone changed the machine by hand; its next start is as it should be again.",
+        "ja": "手作業で構成が変更されました。次の起動で元に戻ります。",
+    },
+    "pass_through_failed": {
+        "en": "The client VM did not start with it, and runs without.",
+        "ja": "渡した状態では起動しなかったため、このデバイスなしで動作しています。",
+    },
+    "pass_through_unhealthy": {
+        "en": "The client VM did not become healthy with it, and runs without.",
+        "ja": "渡した状態では正常に動作しなかったため、このデバイスなしで動作しています。",
+    },
 }

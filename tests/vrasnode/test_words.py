@@ -8,7 +8,8 @@ import pytest
 
 import vrasnode
 from tests.vrasnode.policycast import GROUP, PASS
-from vrasnode import devicepolicy, words
+from vrasnode import devicepolicy, passing, words
+from vrasnode.devicepolicy import linting
 from vrasnode.wire.devices import DeviceHappening, Fate, Need, Scope, Verdict
 
 CODES = sorted(words.known_codes())
@@ -60,6 +61,20 @@ def test_every_code_of_policy_and_plan_has_words() -> None:
 
     assert {"no_rule", "group_shared", "with_controller", "no_iommu", "bad_port", "never_valid"} <= named
     assert named - words.known_codes() == set()
+
+
+def test_every_remark_about_a_list_has_words() -> None:
+    assert {*linting._CODES} <= words.known_codes()
+
+
+def test_every_code_of_what_happened_to_a_device_has_words() -> None:
+    named = {
+        *(found for found in _named_in(PACKAGE / "devices.py") if found != "code"),
+        passing.UNHEALTHY,
+        *("pass_through_failed", "attach_failed", "detach_failed", "device_held", "foreign"),
+    }
+
+    assert {"definition_changed"} <= named <= words.known_codes()
 
 
 def test_every_fate_verdict_scope_need_and_happening_has_words() -> None:
