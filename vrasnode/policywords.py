@@ -103,14 +103,14 @@ TABLE: Mapping[str, Mapping[str, str]] = {
     "pass_through_failed": {
         "en": "The client VM did not start with it, so it started without: another program may use it, or it"
         " cannot be reset. Look at the PC's log.",
-        "ja": "これを渡すとクライアント環境が起動しないため、なしで起動しました。他で使用中か、リセットできない可能性"
-        "があります。PCのログを確認してください。",
+        "ja": "これを渡すとクライアント環境が起動しないため、なしで起動しました。他で使用中か、"
+        "リセットできない可能性があります。PCのログを確認してください。",
     },
     "pass_through_unhealthy": {
-        "en": "The client VM did not come up healthy with it, so it started without. Its driver in the image may"
-        " be missing.",
-        "ja": "これを渡すとクライアント環境が正常に立ち上がらないため、なしで起動しました。イメージにドライバーがない"
-        "可能性があります。",
+        "en": "The client VM did not come up healthy with it, so it started without. Its driver in the image"
+        " may be missing.",
+        "ja": "これを渡すとクライアント環境が正常に立ち上がらないため、なしで起動しました。"
+        "イメージにドライバーがない可能性があります。",
     },
     # remarks about rules
     "unreachable": {
@@ -213,13 +213,5 @@ TABLE: Mapping[str, Mapping[str, str]] = {
     "definition_changed": {
         "en": "Someone changed the machine by hand; its next start is as it should be again.",
         "ja": "手作業で構成が変更されました。次の起動で元に戻ります。",
-    },
-    "pass_through_failed": {
-        "en": "The client VM did not start with it, and runs without.",
-        "ja": "渡した状態では起動しなかったため、このデバイスなしで動作しています。",
-    },
-    "pass_through_unhealthy": {
-        "en": "The client VM did not become healthy with it, and runs without.",
-        "ja": "渡した状態では正常に動作しなかったため、このデバイスなしで動作しています。",
     },
 }
