@@ -111,7 +111,8 @@ class SimulatedMachines:
         """The device hangs on the machine until that ends. Raises Unreachable(machine_off)."""
         with self._lock:
             machine = self._running(name)
-            self._keep(name, replace(machine, plugged=[*machine.plugged, device_xml]))
+            if device_xml not in machine.plugged:
+                self._keep(name, replace(machine, plugged=[*machine.plugged, device_xml]))
 
     def detach(self, name: str, alias: str, *, wait_s: float) -> None:
         """The guest lets go at once. Raises Unreachable(machine_off)."""
