@@ -30,7 +30,7 @@ types: $(STAMP)
 	$(PYTHON) -m mypy vrasnode vrasctl config clients imaging mydoc checkout
 
 bench: $(STAMP)  ## ARGS="--quick"
-	$(PYTHON) -m benchmarks.publish $(ARGS) && $(PYTHON) -m benchmarks.update $(ARGS)
+	$(PYTHON) -m benchmarks.publish $(ARGS) && $(PYTHON) -m benchmarks.update $(ARGS) && $(PYTHON) -m benchmarks.machines $(ARGS)
 
 docs: $(STAMP)  ## what docs hold that is made: the OpenAPI file and the pictures of the pages
 	$(PYTHON) manage.py spectacular --file docs/openapi.yaml

@@ -13,7 +13,7 @@ MB = 1e6
 
 @dataclass(frozen=True)
 class Series:
-    """One quantity over all rounds. `unit`: "s", "B" or "x" (a ratio)."""
+    """One quantity over all rounds. `unit`: "s", "B", "B/s", "/s" or "x" (a ratio)."""
 
     values: Sequence[float]
     unit: str
@@ -133,5 +133,9 @@ def _shown(value: float, unit: str) -> str:
             return f"{value / MB:.1f} MB"
         case "s":
             return f"{value:.2f} s"
+        case "B/s":
+            return f"{value / MB:.1f} MB/s"
+        case "/s":
+            return f"{value:.0f}/s"
         case _:
             return f"{value:.3g}×"

@@ -56,3 +56,15 @@ def test_updating_is_measured_beside_casync_with_and_without_reflink() -> None:
         new, received = result["series"]["v2.new_packed"], result["series"][f"{kind}.ours.received"]
         assert received["values"][0] >= new["values"][0]
     assert result["bars"] == []
+
+
+def test_a_client_vm_is_measured_beside_its_host_and_beside_emulated_devices() -> None:
+    result = run("machines")
+
+    assert result["benchmark"] == "machines"
+    assert {
+        "host.slow.read", "ours.slow.read", "ours.slow.write", "slow.read_ratio", "slow.write_ratio",
+        "emulated.fast.read", "gain.fast.read", "gain.fast.requests", "gain.network.receive",
+    } <= result["series"].keys()  # fmt: skip
+    assert "emulated.slow.read" not in result["series"]
+    assert result["bars"] == []
