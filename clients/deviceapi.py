@@ -12,6 +12,7 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import viewsets
 from rest_framework.decorators import action
 from rest_framework.parsers import BaseParser
+from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -62,6 +63,16 @@ class TextParser(BaseParser):
         raise Refusal("not_text", _("Send up to 1 MiB of UTF-8 text."), status=400)
 
 
+class TextRenderer(BaseRenderer):
+    """For those who ask for text/plain; the door answers it by itself."""
+
+    media_type = "text/plain"
+    format = "text"
+
+    def render(self, data: Any, *_context: Any) -> Any:
+        return str(data)
+
+
 class DevicePolicyActions(viewsets.GenericViewSet[Any]):
     """The policy of whatever row the address names."""
 
@@ -107,7 +118,11 @@ class DevicePolicyActions(viewsets.GenericViewSet[Any]):
     @extend_schema(methods=["GET"], responses=GIVES_TEXT)
     @extend_schema(methods=["POST"], request=TEXT, responses=ImportedSerializer)
     @action(
-        detail=True, methods=["get", "post"], url_path="device-policy/usbguard", parser_classes=[TextParser]
+        detail=True,
+        methods=["get", "post"],
+        url_path="device-policy/usbguard",
+        parser_classes=[TextParser],
+        renderer_classes=[JSONRenderer, TextRenderer],
     )
     def device_policy_usbguard(self, request: Request, **_kwargs: str) -> Any:
         """GET: the USB rules in usbguard's language. POST: such rules as ours; nothing is saved."""

@@ -1,23 +1,29 @@
 """What people fill in about device policies."""
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 from django import forms
+from django.utils.functional import lazy
+from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
 from clients import devicepolicing
 from clients.devicepolicing import Draft
 from clients.errors import Refusal
 from clients.models import DevicePolicy
+from vrasnode import words
 from vrasnode.wire import devices as wire
 
-VERDICTS = {
-    wire.Verdict.PASS: _("pass through"),
-    wire.Verdict.READ_ONLY: _("read only"),
-    wire.Verdict.HIDE: _("hide"),
-}
-BUSES = {wire.Bus.USB: _("USB"), wire.Bus.PCI: _("PCI"), wire.Bus.OPTICAL: _("optical drive")}
+
+def _say(code: str) -> str:
+    return words.say(code, get_language() or "en")
+
+
+_said: Callable[[str], str] = lazy(_say, str)
+VERDICTS = {item: _said(f"verdict.{item}") for item in wire.Verdict}  # the words that PCs use too
+BUSES = {wire.Bus.USB: "USB", wire.Bus.PCI: "PCI", wire.Bus.OPTICAL: _("optical drive")}
 MINUTES = "%Y-%m-%dT%H:%M"
 
 
@@ -136,7 +142,7 @@ class SettingsForm(forms.Form):
     """What is said once for all devices."""
 
     usb_mode = forms.ChoiceField(
-        label=_("USB"),
+        label="USB",
         required=False,
         help_text=_(
             "“Each device by itself” hides what no rule allows. “Whole controllers” is fast, hides nothing,"

@@ -12,7 +12,7 @@ from clients import devicepolicing
 from clients.devicepolicing import Draft, Owner
 from clients.errors import Refusal
 from clients.models import Client, DeviceRule
-from vrasnode import deviceplan
+from vrasnode import deviceplan, words
 from vrasnode.deviceplan import Plan, Planned
 from vrasnode.devicepolicy import Remark
 from vrasnode.wire import devices as wire
@@ -20,6 +20,8 @@ from vrasnode.wire.clients import HostFacts
 
 Device = wire.PciDevice | wire.UsbDevice | wire.OpticalDrive
 
+# What a PC says of a device that it could not pass through, or not without losing the machine.
+WITHHELD = ("pass_through_failed", "pass_through_unhealthy")
 MAX_PREVIEWED = 500  # PCs; the rest is counted
 
 
@@ -30,14 +32,16 @@ class Standing:
     planned: Planned
     device: Device | None  # None: the PC told of it and has not described it yet
     told: wire.DeviceState | None
+    failure: wire.DeviceEvent | None = None  # the last thing that the PC could not do with it
 
     @property
     def failed(self) -> bool:
-        """The PC could not do what was planned: a person has to know."""
+        """The client VM is to have it, and the PC could not do it: a person has to know."""
         told = self.told
-        return (
-            told is not None and told.fate is wire.Fate.IMPOSSIBLE and self.planned.fate is wire.Fate.PASSED
-        )
+        if self.planned.fate is not wire.Fate.PASSED or (told is not None and told.present):
+            return False
+        withheld = told is not None and (told.fate is not wire.Fate.PASSED or told.code in WITHHELD)
+        return withheld or self.failure is not None
 
     @property
     def fate(self) -> wire.Fate:
@@ -46,10 +50,16 @@ class Standing:
     @property
     def code(self) -> str:
         """Why it is as it is. Where the PC failed, its own reason."""
-        return self.told.code if self.told is not None and self.failed else self.planned.code
+        if not self.failed:
+            return self.planned.code
+        if self.failure is not None:
+            return self.failure.code
+        return self.told.code if self.told is not None else self.planned.code
 
     def words(self, language: str) -> str:
-        """Why it is as it is, in one sentence, the same everywhere."""
+        """Why it is as it is: the sentence that is the same everywhere; of a failure, the PC's words."""
+        if self.failed and self.failure is not None and self.code not in words.known_codes():
+            return self.failure.words or self.code
         return devicepolicing.said(self.code, self.planned.details, language)
 
     @property
@@ -127,11 +137,17 @@ def standings(client: Client, *, now: datetime) -> list[Standing]:
     plan = plan_of(facts, devicepolicing.policies_of(client), now=now)
     if plan is None or facts is None or facts.devices is None:
         return []
-    report = client.record.told() if client.record else None
+    record = client.record
+    report = record.told() if record else None
     told = {(state.bus, state.key): state for state in (report.devices or [] if report else [])}
     described = _described(facts.devices)
     return [
-        Standing(planned, described.get((planned.bus, planned.key)), told.get((planned.bus, planned.key)))
+        Standing(
+            planned,
+            described.get((planned.bus, planned.key)),
+            told.get((planned.bus, planned.key)),
+            record.failure(planned.bus, planned.key) if record else None,
+        )
         for planned in plan.devices
     ]
 

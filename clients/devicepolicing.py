@@ -319,7 +319,7 @@ def hear(client: Client, report: wire.DevicesReport, *, now: datetime) -> None:
         _record_events(client, record, report.events[:MAX_EVENTS])
         record.report = _kept(record, report)
         record.reported_at = now
-        record.save(update_fields=["report", "reported_at", "event_number"])
+        record.save(update_fields=["report", "reported_at", "event_number", "failures"])
     nudge.pages(f"client.{client.pk}")
 
 
@@ -328,6 +328,9 @@ def _record_events(client: Client, record: DeviceRecord, events: Iterable[wire.D
         if event.number <= record.event_number:
             continue  # told before; our answer was lost
         record.event_number = event.number
+        record.failures.pop(f"{event.bus} {event.key}", None)
+        if event.happening is wire.DeviceHappening.FAILED:
+            record.failures[f"{event.bus} {event.key}"] = msgspec.to_builtins(event)
         auditing.record(f"device.{event.happening.value}", client, after=_brief_event(event))
 
 
@@ -337,10 +340,10 @@ def _brief_event(event: wire.DeviceEvent) -> dict[str, Any]:
 
 
 def _kept(record: DeviceRecord, report: wire.DevicesReport) -> dict[str, Any]:
-    devices = report.devices
-    if devices is None and (before := record.told()) is not None:
-        devices = before.devices
-    kept: dict[str, Any] = msgspec.to_builtins(wire.DevicesReport(policy=report.policy[:64], devices=devices))
+    if report.devices is None:  # only events
+        kept: dict[str, Any] = record.report
+    else:
+        kept = msgspec.to_builtins(wire.DevicesReport(policy=report.policy[:64], devices=report.devices))
     return kept
 
 

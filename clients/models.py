@@ -157,6 +157,8 @@ class DeviceRecord(models.Model):
     facts = models.JSONField(null=True)  # wire DeviceFacts
     report = models.JSONField(default=dict)  # wire DevicesReport, the last one, without events
     reported_at = models.DateTimeField(null=True)
+    # "usb 1-1" -> wire DeviceEvent: what the PC could not do with a device, until it could or that went.
+    failures = models.JSONField(default=dict)
     event_number = models.PositiveBigIntegerField(default=0)  # of the last event that was taken
 
     def __str__(self) -> str:
@@ -166,8 +168,12 @@ class DeviceRecord(models.Model):
         """The devices as they stood last, without events; None when it told nothing that we can read."""
         return _read(self.report, wire.DevicesReport)
 
+    def failure(self, bus: wire.Bus, key: str) -> wire.DeviceEvent | None:
+        """What the PC could not do with a device; None when nothing is wrong."""
+        return _read(self.failures.get(f"{bus} {key}"), wire.DeviceEvent)
 
-def _read(stored: dict[str, Any], kind: type[T]) -> T | None:
+
+def _read(stored: object, kind: type[T]) -> T | None:
     try:
         return msgspec.convert(stored, kind)
     except msgspec.ValidationError:  # of another version of the product, or nothing
@@ -195,7 +201,7 @@ class DevicePolicy(models.Model):
         settings.AUTH_USER_MODEL, null=True, on_delete=models.CASCADE, related_name="device_policy"
     )
     # Empty: as the wider scope says.
-    usb_mode = models.CharField(_("USB"), max_length=10, choices=UsbMode, blank=True)
+    usb_mode = models.CharField("USB", max_length=10, choices=UsbMode, blank=True)
     suspend = models.CharField(_("suspend"), max_length=10, choices=Suspend, blank=True)
     revision = models.PositiveIntegerField(default=0)
     changed_at = models.DateTimeField(_("changed"), null=True)

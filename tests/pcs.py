@@ -103,7 +103,7 @@ def facts_with_devices() -> wire.HostFacts:
                     "0000:02:00.0", "020000", "8086:15be", "LAN controller", group=11, needed=devices.Need.LAN
                 ),
                 _pci("0000:03:00.0", "030000", "10de:1cb1", "Graphics card", group=12),
-                _pci("0000:00:14.0", "0c0330", "8086:a36d", "USB controller", group=4),
+                _pci("0000:00:14.0", "0c0330", "8086:a36d", "xHCI 300", group=4),
             ],
             usb=[
                 _usb("1-1", "0930:6545", "AAAA0001", ["08:06:50"], "Data stick"),

@@ -23,10 +23,10 @@ from vrasnode.wire import devices as wire
 register = template.Library()
 
 FATES = {
-    wire.Fate.PASSED: (_("passed through"), "box-arrow-in-down", "success"),
-    wire.Fate.SHARED: (_("shared"), "share", "info"),
-    wire.Fate.HIDDEN: (_("hidden"), "eye-slash", "quiet"),
-    wire.Fate.IMPOSSIBLE: (_("impossible"), "exclamation-triangle", "warning"),
+    wire.Fate.PASSED: ("box-arrow-in-down", "success"),
+    wire.Fate.SHARED: ("share", "info"),
+    wire.Fate.HIDDEN: ("eye-slash", "quiet"),
+    wire.Fate.IMPOSSIBLE: ("exclamation-triangle", "warning"),
 }
 VERDICT_SIGNS = {
     wire.Verdict.PASS: ("box-arrow-in-down", "success"),
@@ -77,8 +77,8 @@ def fate(of: Planned | Standing | None) -> SafeString:
     if isinstance(of, Standing) and of.failed:
         return _sign(_("failed"), "x-octagon", "danger")
     if of.fate is wire.Fate.PASSED and _verdict(of) is wire.Verdict.READ_ONLY:
-        return _sign(_("read only"), "eye", "info")
-    return _sign(*FATES[wire.Fate(of.fate)])
+        return _sign(VERDICTS[wire.Verdict.READ_ONLY], "eye", "info")
+    return _sign(words.say(f"fate.{of.fate}", language()), *FATES[of.fate])
 
 
 @register.simple_tag

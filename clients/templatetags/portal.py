@@ -39,19 +39,26 @@ SIGNS = {
     "booted": ("check-circle", "success"),
 }
 
+KINDS = {"device": _("device")}  # of what an event may be about and no row is
+
 ACTS = {
     "approved": _("approved"),
+    "assigned": _("given to a user"),
+    "attached": _("given to the client VM"),
     "booted": _("booted"),
     "cancelled": _("cancelled"),
     "changed": _("changed"),
     "created": _("created"),
     "deleted": _("deleted"),
+    "detached": _("taken from the client VM"),
     "endorsed": _("endorsed"),
     "enrolled": _("enrolled"),
     "failed": _("failed"),
     "fetching": _("began to fetch"),
     "finished": _("finished"),
     "opened": _("opened for upload"),
+    "plugged": _("plugged in"),
+    "policy_changed": _("device policy changed"),
     "ready": _("became ready"),
     "registered": _("registered"),
     "regrouped": _("moved to another group"),
@@ -63,6 +70,7 @@ ACTS = {
     "staged": _("staged"),
     "started": _("started"),
     "superseded": _("replaced by a later one"),
+    "unplugged": _("unplugged"),
     "waiting": _("sent again"),
 }
 
@@ -132,8 +140,17 @@ def act(event: Event) -> str:
     """What an event says was done: "client PC: approved"."""
     model_name, _dot, done = event.verb.partition(".")
     kinds = {model.__name__.lower(): model for model in apps.get_models()}
-    kind = kinds[model_name]._meta.verbose_name if model_name in kinds else model_name
+    kind = kinds[model_name]._meta.verbose_name if model_name in kinds else KINDS.get(model_name, model_name)
     return f"{kind}: {ACTS.get(done, done)}"
+
+
+@register.simple_tag
+def particulars(event: Event) -> str:
+    """Which device an event was about: "Data stick · 0930:6545 · 1-2"."""
+    if not event.verb.startswith("device."):
+        return ""
+    said = (event.after.get(name) for name in ("name", "device_id", "serial", "key", "words"))
+    return " · ".join(str(part) for part in said if part)
 
 
 @register.filter

@@ -283,11 +283,11 @@ def test_a_report_without_devices_leaves_them_as_they_were_told(pc: FakePc) -> N
     )
     pc.post("/node/v1/reports/devices", DevicesReport(policy="r1", devices=[state]))
 
-    pc.post("/node/v1/reports/devices", DevicesReport(policy="r2", events=[event(1)]))
+    pc.post("/node/v1/reports/devices", DevicesReport(policy="", events=[event(1)]))
 
     record = Client.objects.get().record
     assert record is not None
-    assert record.told() == DevicesReport(policy="r2", devices=[state])
+    assert record.told() == DevicesReport(policy="r1", devices=[state])
 
 
 def test_what_a_pc_could_not_do_goes_over_what_was_planned(
@@ -333,3 +333,46 @@ def test_a_pc_says_by_itself_that_it_is_simulated(pc: FakePc) -> None:
     pc.post("/node/v1/reports/clients", registry.FactsReport(facts=facts))
 
     assert Client.objects.get().simulated
+
+
+def test_a_stick_that_could_not_be_attached_is_shown_as_failed_until_it_could(
+    pc: FakePc, described: Client, sales: Group, now: datetime
+) -> None:
+    save(sales, rule(bus=Bus.USB, device_id=STICK), now=now)
+    failed = replace(event(1, DeviceHappening.FAILED), code="odd", words="The port is gone. Plug it again.")
+    pc.post("/node/v1/reports/devices", DevicesReport(policy="", events=[failed]))
+
+    standing = deviceplanning.why(Client.objects.get(), "usb", "1-1", now=now).standing
+    assert (standing.failed, standing.words("ja")) == (True, "The port is gone. Plug it again.")
+
+    pc.post("/node/v1/reports/devices", DevicesReport(policy="", events=[event(2)]))
+    assert not deviceplanning.why(Client.objects.get(), "usb", "1-1", now=now).standing.failed
+
+
+def test_a_device_that_a_start_had_to_do_without_is_shown_as_failed(
+    pc: FakePc, described: Client, sales: Group, now: datetime
+) -> None:
+    save(sales, rule(bus=Bus.PCI, device_class="03"), now=now)
+    state = DeviceState(
+        bus=Bus.PCI, key="0000:03:00.0", name="", fate=Fate.PASSED, code="pass_through_unhealthy"
+    )
+
+    pc.post("/node/v1/reports/devices", DevicesReport(policy="r1", devices=[state]))
+
+    standing = deviceplanning.why(Client.objects.get(), "pci", "0000:03:00.0", now=now).standing
+    assert (standing.failed, standing.code) == (True, "pass_through_unhealthy")
+    assert standing.words("ja") != standing.words("en") != standing.code
+
+
+def test_what_is_asked_of_a_pc_in_vain_is_said_before_it_is_saved(
+    described: Client, sales: Group, now: datetime
+) -> None:
+    disk = rule(bus=Bus.PCI, port="0000:01:00.0")
+    lan = rule(bus=Bus.PCI, device_id="8086:15be")
+
+    found = deviceplanning.preview(sales, Draft(rules=[disk, lan]), now=now)
+
+    [told] = found.changing
+    assert [one.code for one in told.vain] == ["rule_grants_needed", "rule_grants_needed"]
+    save(sales, disk, lan, now=now)
+    assert {fates(described, now)[key] for key in ("0000:01:00.0", "0000:02:00.0")} == {Fate.SHARED}

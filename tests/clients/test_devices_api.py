@@ -79,8 +79,8 @@ def test_who_did_not_look_at_the_newest_revision_is_told(rest: Browser) -> None:
         {"verdict": "pass", "device_id": "6545"},
         {"verdict": "pass", "bus": "usb", "interfaces": ["keyboard"]},
         {"verdict": "read_only", "bus": "pci", "device_class": "03"},
-        {"verdict": "pass", "bus": "pci", "device_class": "0108"},
-        {"verdict": "pass", "bus": "pci", "device_class": "0200"},
+        {"verdict": "pass", "bus": "pci", "device_class": "0601"},
+        {"verdict": "pass", "bus": "usb", "device_class": "09"},
     ],
 )
 def test_a_rule_that_cannot_be_is_refused_with_its_place_in_words(
