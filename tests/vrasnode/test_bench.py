@@ -5,17 +5,22 @@ import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from uuid import uuid4
 from xml.etree import ElementTree
 
 import pytest
 
+from config.demo.bootimage import BootImages
+from tests.lab.libvirtd import comes
 from vrasnode import cli_bench
 from vrasnode.bench import emulation, measures, plotting, results
 from vrasnode.bench.comparing import HEADER, compare
 from vrasnode.bench.emulation import judge
 from vrasnode.bench.results import Results, Series
 from vrasnode.cli import main
+from vrasnode.domainxml import Accelerator, ClientVm, Firmware, Mark, client_vm_xml
 from vrasnode.errors import HostBroken, Refused
+from vrasnode.hypervisor import Hypervisor, make_overlay
 
 BARE = {"disk.read.sequential": [200.0, 202.0, 198.0], "cpu.one": [1000.0, 1001.0, 999.0]}
 EQUAL = {"disk.read.sequential": [185.0, 184.0, 186.0], "cpu.one": [970.0, 971.0, 969.0]}
@@ -208,3 +213,35 @@ def test_a_pc_is_measured_bare_and_its_values_are_kept(
     assert all(len(series.values) == 3 for series in found.series.values())
     assert json.loads(capsys.readouterr().out)["medians"].keys() == found.series.keys()
     assert not list(file.glob(".vrasnode-bench*"))
+
+
+@pytest.mark.slow
+def test_an_emulated_guest_finds_out_that_it_is_one(
+    libvirtd: str, boot_images: BootImages, tmp_path: Path
+) -> None:
+    overlay = tmp_path / "disk.qcow2"
+    make_overlay(boot_images.v1, overlay)
+    vm = ClientVm(
+        name="bench-guest",
+        uuid=uuid4(),
+        memory_bytes=128 << 20,
+        vcpus=1,
+        accelerator=Accelerator.TCG,
+        firmware=Firmware.BIOS,
+        disk=overlay,
+        console_log=tmp_path / "console.log",
+        mark=Mark(manifest="11" * 32, serial=1),
+    )
+    hypervisor = Hypervisor(libvirtd)
+    hypervisor.start(client_vm_xml(vm))
+    try:
+        assert comes(lambda: hypervisor.ping(vm.name))
+        cpuinfo = hypervisor.ask(vm.name, ["cat", "/proc/cpuinfo"], timeout_s=60).output.decode()
+        maker = hypervisor.ask(vm.name, ["cat", "/sys/class/dmi/id/sys_vendor"], timeout_s=60).output.decode()
+    finally:
+        hypervisor.destroy(vm.name)
+        hypervisor.close()
+
+    assert judge(cpuinfo=cpuinfo, clocks="", maker=maker, signature=None) == "tcg"
+    unnamed = cpuinfo.replace("TCG", "Some")
+    assert judge(cpuinfo=unnamed, clocks="tsc", maker=maker, signature=None) == "tcg"

@@ -159,3 +159,37 @@ def test_simulated_pcs_go_on_as_the_same_and_those_whose_version_fails_go_back(
     assert found["failed"] == outcome["failed"]
     runs = Counter(one["runs"] for one in trial.administrator.json("pc", "list", "--group", "pilot"))
     assert sorted(runs.values()) == sorted(outcome.values())
+
+
+def test_one_simulated_pc_is_killed_and_its_machine_runs_on(
+    server: Server, tmp_path: Path, ending: list["subprocess.Popen[str]"]
+) -> None:
+    trial = Trial(server, tmp_path, group="single")
+    state = ["--state", str(tmp_path / "pc")]
+    enrolling = ["--server", server.url, "--token-file", str(trial.tokens(1)), "--name", "single-1"]
+    vrasnode("enroll", *enrolling, *state)
+    simulated = ["--hypervisor", "sim:?boot_s=1&model=desktop", *state]
+    running = [sys.executable, "-m", "vrasnode", "run", *simulated]
+    ending.append(subprocess.Popen(running, text=True))
+    trial.await_members(ending[-1], 1)
+    assert [one["state"] for one in trial.settle("distribute", "single@1")] == ["booted"]
+
+    ending[-1].kill()
+    ending[-1].wait()
+    alone = json.loads(vrasnode("status", "--json", *simulated))
+    ending.append(subprocess.Popen(running, text=True))
+    pc = trial.administrator.json("pc", "show", "single-1")
+
+    assert alone["agent"] == "stopped"
+    assert alone["desktop"]["state"] == "running"
+    assert alone["desktop"]["manifest"] == alone["current"]["manifest"]
+    assert pc["facts"]["simulated"] is True
+    assert [one["state"] for one in trial.settle("distribute", "single@2")] == ["booted"]
+
+
+def vrasnode(*arguments: str) -> str:
+    """What a PC's command says; it is expected to end well."""
+    command = [sys.executable, "-m", "vrasnode", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
