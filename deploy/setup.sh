@@ -42,6 +42,8 @@ if [ ${#missing[@]} -gt 0 ]; then
 Run this as root, or first: apt-get install --no-install-recommends ${missing[*]}"
     echo "Installing ${#missing[@]} Debian packages: ${missing[*]}"
     forbid_daemons
+    # Its daemon would block whatever is plugged in after the next start of this machine.
+    [[ " ${missing[*]} " != *" usbguard "* ]] || ln -sfn /dev/null /etc/systemd/system/usbguard.service
     apt update
     apt install -y --no-install-recommends "${missing[@]}"
 fi
