@@ -43,7 +43,10 @@ Run this as root, or first: apt-get install --no-install-recommends ${missing[*]
     echo "Installing ${#missing[@]} Debian packages: ${missing[*]}"
     forbid_daemons
     # Its daemon would block whatever is plugged in after the next start of this machine.
-    [[ " ${missing[*]} " != *" usbguard "* ]] || ln -sfn /dev/null /etc/systemd/system/usbguard.service
+    if [[ " ${missing[*]} " == *" usbguard "* ]]; then
+        mkdir -p /etc/systemd/system
+        ln -sfn /dev/null /etc/systemd/system/usbguard.service
+    fi
     apt update
     apt install -y --no-install-recommends "${missing[@]}"
 fi

@@ -31,7 +31,7 @@ from tests.vrasnode.policycast import (
 )
 from vrasnode.devicepolicy import decide_usb
 from vrasnode.errors import Refused
-from vrasnode.usbguard import rules_in, rules_out
+from vrasnode.usbguard import ignored_in, rules_in, rules_out
 from vrasnode.usbguardlines import Attribute, Line, quoted, read_lines
 from vrasnode.wire.devices import Bus, Rule, Scope, UsbDevice
 
@@ -311,6 +311,12 @@ def test_conditions_that_cannot_be_said_are_ignored_when_that_is_wished() -> Non
     found = rules_in(text, ignoring={"name", "hash", "parent-hash", "with-connect-type", "serial"})
 
     assert found == [rule(PASS, 1, bus=Bus.USB, device_id="0930:6545", serial="A")]
+
+
+def test_what_was_ignored_is_named_with_its_line() -> None:
+    text = 'allow id 0930:6545 hash "abc="\n\nallow serial "A" name "Stick" label "x"'
+
+    assert ignored_in(text) == [(1, "hash"), (3, "name")]
 
 
 def test_a_text_that_means_too_many_rules_is_refused() -> None:
