@@ -245,8 +245,7 @@ class Hypervisor:
             except libvirt.libvirtError as error:
                 if error.get_error_code() == libvirt.VIR_ERR_DEVICE_MISSING or not machine.isActive():
                     return False  # it, or the machine, went in the meantime
-                if "already in the process of unplug" not in error.get_error_message():
-                    raise
+                raise
             return True
 
 

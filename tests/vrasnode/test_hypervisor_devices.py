@@ -136,9 +136,11 @@ def test_a_drive_that_was_there_at_the_start_goes_like_any_other(
     assert [one.kind for one in hypervisor.attached(vm.name)] == [Kind.OPTICAL]
 
     hypervisor.detach(vm.name, Optical(node).handle.alias, wait_s=WAIT_S)
-
     assert hypervisor.attached(vm.name) == []
+
     hypervisor.destroy(vm.name)
+    assert node in (hypervisor.definition(vm.name) or "")
+    assert hypervisor.attached(vm.name) == []
 
 
 def test_a_drive_that_is_gone_does_not_keep_a_machine_from_starting(
@@ -182,6 +184,22 @@ def test_the_agent_is_woken_when_a_device_goes(hypervisor: Hypervisor, vm: Clien
     hypervisor.detach(vm.name, stick.handle.alias, wait_s=WAIT_S)
 
     assert woken.wait(LIMIT_S)
+
+
+def test_a_device_that_is_gone_is_waited_for_no_longer(
+    hypervisor: Hypervisor, vm: ClientVm, node: str
+) -> None:
+    stick, _ = _devices(node)
+    hypervisor.attach(vm.name, device_xml(stick))
+    gone = threading.Event()
+
+    def detach() -> None:
+        hypervisor.detach(vm.name, stick.handle.alias, wait_s=100 * LIMIT_S)
+        gone.set()
+
+    threading.Thread(target=detach, daemon=True).start()
+
+    assert gone.wait(LIMIT_S)
 
 
 def test_a_new_agent_sees_what_another_attached(
