@@ -24,13 +24,14 @@ from vrasnode.guestagent import AgentRefused, Answer, GuestAgents, answer_of
 from vrasnode.libvirtd import Libvirtd, find_machine
 from vrasnode.overlay import make_overlay
 
-__all__ = ["Answer", "Hypervisor", "MachineState", "make_overlay"]
+__all__ = ["Answer", "Hypervisor", "MachineState", "blames_device", "make_overlay"]
 
 POLL_S = 0.1
 SEAL = "urn:openvras:seal:1"
 
 _HOST_DEVICE = re.compile(
-    r"\b(pci|usb|host) devices?\b|/bus/(pci|usb)\b|\bvfio|\biommu|hostdev|pass-?through", re.IGNORECASE
+    r"\b(pci|usb|host) devices?\b|/bus/(pci|usb)\b|\bvfio|\biommu|hostdev|pass-?through|locked memory",
+    re.IGNORECASE,
 )
 
 
@@ -249,6 +250,12 @@ class Hypervisor:
             return True
 
 
+def blames_device(words: str) -> bool:
+    """Whether these words of libvirt or QEMU are about a device to pass through. They have no error code of
+    their own for one in use, gone, in a group with others or without a reset."""
+    return _HOST_DEVICE.search(words) is not None
+
+
 def _read(xml: str) -> ElementTree.Element:
     return ElementTree.fromstring(xml)  # noqa: S314 - made by domainxml or by libvirt
 
@@ -281,13 +288,12 @@ def _unless_off() -> Iterator[None]:
 
 @contextmanager
 def _blaming_devices(words: str, xml: str) -> Iterator[None]:
-    """libvirt has no error code of its own for a device in use, gone, in a broken group or without a reset:
-    what it says tells."""
+    """Tells a device that cannot be had from other reasons why `xml` cannot be."""
     try:
         yield
     except libvirt.libvirtError as error:
         said = error.get_error_message()
-        if "<hostdev" not in xml or not _HOST_DEVICE.search(said):
+        if "<hostdev" not in xml or not blames_device(said):
             raise
         raise HostBroken("pass_through_failed", f"{words}: {said}.") from error
 

@@ -25,7 +25,7 @@ from vrasnode.domainxml import (
     device_xml,
 )
 from vrasnode.errors import HostBroken, Refused, Unreachable
-from vrasnode.hypervisor import Hypervisor, MachineState, make_overlay
+from vrasnode.hypervisor import Hypervisor, MachineState, blames_device, make_overlay
 
 pytestmark = pytest.mark.slow
 
@@ -373,6 +373,36 @@ def test_a_missing_disk_is_not_blamed_on_a_device(hypervisor: Hypervisor, tmp_pa
         hypervisor.start(client_vm_xml(vm))
 
     assert broken.value.code == "machine_start_failed"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Requested operation is not valid: PCI device 0000:03:00.0 is in use by driver QEMU, domain other",
+        "Device 0000:03:00.0 not found: could not access /sys/bus/pci/devices/0000:03:00.0/config",
+        "internal error: Unable to reset PCI device 0000:03:00.0: no FLR, PM reset or bus reset available",
+        "internal error: Non-endpoint PCI devices cannot be assigned to guests",
+        "internal error: Did not find USB device 0930:6545 bus:1 device:5",
+        "internal error: process exited: vfio 0000:03:00.0: group 12 is not viable",
+        "cannot limit locked memory of process 4711 to 9663676416: Operation not permitted",
+    ],
+)
+def test_what_libvirt_and_qemu_say_of_a_device_is_understood(words: str) -> None:
+    assert blames_device(words)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Cannot access storage file '/var/lib/vrasnode/desktop/v1.qcow2': No such file or directory",
+        "internal error: No more available PCI slots",
+        "Cannot get interface MTU on 'br-lan': No such device",
+        "Network not found: no network with matching name 'openvras-internal'",
+        "internal error: process exited while connecting to monitor: cannot set up guest memory",
+    ],
+)
+def test_no_device_is_blamed_for_what_it_did_not_do(words: str) -> None:
+    assert not blames_device(words)
 
 
 def test_a_device_that_its_driver_has_is_not_given_back(hypervisor: Hypervisor) -> None:
