@@ -221,7 +221,7 @@ def _commands(size: Size) -> list[str]:
         f"qemu-storage-daemon --object {GROUP} … (the host)",
         f"qemu-img bench -d 1 -s 1M -t none -c {size.slow_mib} (the host)",
         f"dd bs=1M iflag=direct count={size.slow_mib} (in the guest, libvirt's iotune at the same rate)",
-        f"dd bs=4k iflag=direct count={size.requests} (in the guest)",
+        f"dd bs=4k iflag=direct count={size.requests // 8} (in the guest, eight at once)",
         "wget -O /dev/null (in the guest)",
     ]
 
