@@ -13,6 +13,7 @@ from uuid import uuid4
 
 import pytest
 
+from config.demo.bootimage import BootImages
 from config.demo.pcs import LabPc
 from tests.lab.libvirtd import comes, talking_disk
 from vrasnode.domainxml import Accelerator, ClientVm, Firmware, Mark, Profile, client_vm_xml
@@ -171,3 +172,30 @@ def test_a_windows_machine_starts_with_the_keys_of_secure_boot_and_a_tpm(
     assert "tpm-crb" in subprocess.run(monitor, capture_output=True, text=True, check=True).stdout
     assert b"Microsoft Corporation UEFI CA 2011" in (tmp_path / "nvram.fd").read_bytes()
     assert hypervisor.state(vm.name) is MachineState.RUNNING
+
+
+def test_secure_boot_starts_no_system_that_nobody_signed(
+    hypervisor: Hypervisor, boot_images: BootImages, tmp_path: Path
+) -> None:
+    """Our demo's guest is such a one: without Secure Boot the same disk comes up."""
+    open_pc = replace(
+        _pc(boot_images.v1, tmp_path, name="open"),
+        firmware=Firmware.EFI,
+        nvram=tmp_path / "open.fd",
+        memory_bytes=256 << 20,
+    )
+    strict_pc = replace(
+        open_pc,
+        name="strict",
+        uuid=uuid4(),
+        nvram=tmp_path / "strict.fd",
+        console_log=tmp_path / "strict.log",
+        secure_boot=True,
+    )
+
+    hypervisor.start(client_vm_xml(strict_pc))
+    assert comes(lambda: b"Access Denied" in strict_pc.console_log.read_bytes())
+    hypervisor.destroy(strict_pc.name)
+
+    hypervisor.start(client_vm_xml(open_pc))
+    assert comes(lambda: hypervisor.ping(open_pc.name))
