@@ -172,7 +172,9 @@ def rule(request: HttpRequest, scope: str, pk: str, place: int) -> HttpResponse:
             rules.append(form.rule)
         desk.keep(msgspec.structs.replace(draft, rules=rules))
         return desk.home()
-    return render(request, "clients/device_rule.html", desk.context() | {"form": form, "place": place})
+    number = devicepolicing.numbered(draft).rules[place - 1].id if place else 0
+    context = desk.context() | {"form": form, "place": place, "number": number}
+    return render(request, "clients/device_rule.html", context)
 
 
 @require_POST
@@ -237,8 +239,10 @@ def preview(request: HttpRequest, scope: str, pk: str) -> HttpResponse:
         desk.forget()
         messages.success(request, _("Saved. The PCs are told."))
         return desk.home()
+    found = deviceplanning.preview(desk.owner, draft, now=now)
     context = desk.context() | {
-        "preview": deviceplanning.preview(desk.owner, draft, now=now),
+        "preview": found,
+        "changing": found.changing,
         "remarks": devicepolicing.check(draft, now=timezone.now()),
         "form": form,
         "dirty": dirty,

@@ -4,18 +4,33 @@ Runs inside an installation (`Portal.act`), where Django is set up.
 """
 
 from datetime import datetime, timedelta
+from typing import Any
 
+import msgspec
 from cryptography.hazmat.primitives.asymmetric import ec
 from django.conf import settings
+from django.contrib.auth import get_user_model
 
-from clients import enrolling, grouping, presence, signing
+from clients import devicepolicing, enrolling, grouping, presence, signing
 from clients.auditing import Actor, acting
+from clients.devicepolicing import Draft
 from clients.models import Client, Group, PublisherKey
 from imaging import distributing, publishing
 from imaging.distributing import Terms
 from imaging.models import Delivery, ImageVersion, MasterImage, Subscription
 from tests import images, pcs
 from vrasnode.wire import clients as wire
+from vrasnode.wire.devices import (
+    Bus,
+    DeviceEvent,
+    DeviceHappening,
+    DevicesReport,
+    DeviceState,
+    Fate,
+    Rule,
+    Scope,
+    Verdict,
+)
 from vrasnode.wire.imaging import DeliveryReport, DeliveryStage
 
 ADMIN = Actor(name="admin", kind="user", origin="portal 192.0.2.10")
@@ -50,6 +65,7 @@ def company(*, now: datetime) -> None:
         publishing.fail(broken, "image_truncated", "The qcow2 file ends too early. Copy it again.")
         PublisherKey.objects.create(fingerprint="3f9a" * 8, name="mori@image-pc", public_key=bytes(32))
         enrolling.make_token(group=sales, approved=True, now=now)
+    _devices(sales, now=now)
     boot("pc-sales-01", now=now)
     _report("pc-sales-02", DeliveryStage.STAGED, now=now, percent=100)
     fetch("pc-sales-03", 62, now=now)
@@ -61,6 +77,70 @@ def company(*, now: datetime) -> None:
         code="disk_full",
         words="The state directory has 1.2 GB free, 3.4 GB are needed. Free space, then retry.",
     )
+
+
+def plug(name: str, *, now: datetime) -> None:
+    """A PC gives a stick to its client VM, and says so."""
+    client = Client.objects.get(name=name)
+    event = DeviceEvent(
+        number=client.record.event_number + 1 if client.record else 1,
+        at=now,
+        happening=DeviceHappening.ATTACHED,
+        bus=Bus.USB,
+        key="1-2",
+        device_id="0930:6545",
+        serial="AAAA0002",
+        name="Data stick",
+        code="rule",
+    )
+    state = DeviceState(
+        bus=Bus.USB, key="1-2", name="Data stick", fate=Fate.PASSED, code="rule", present=True
+    )
+    with acting(Actor(name=name, kind="pc", origin="node 192.0.2.24")):
+        devicepolicing.hear(client, DevicesReport(policy="", devices=[state], events=[event]), now=now)
+
+
+def _devices(sales: Group, *, now: datetime) -> None:
+    """What sales may have; one PC that could not do all of it, one with an exception, one that is none."""
+    rules = [
+        _rule(Verdict.PASS, bus=Bus.PCI, device_class="03", note="Graphics cards"),
+        _rule(Verdict.PASS, bus=Bus.USB, interfaces=["03:*:*"], note="Keyboards and mice"),
+        _rule(Verdict.READ_ONLY, bus=Bus.USB, device_class="08", valid_until=now + timedelta(days=30)),
+        _rule(
+            Verdict.PASS, bus=Bus.USB, device_id="0930:6545", serial="AAAA0001", port="1-1", note="Ms Sato"
+        ),
+        _rule(Verdict.HIDE, bus=Bus.USB, device_class="e0", note="No Bluetooth"),
+        _rule(Verdict.PASS, bus=Bus.OPTICAL),
+    ]
+    with acting(ADMIN):
+        devicepolicing.save(sales, Draft(rules=rules), revision=0, reason="", now=now)
+        user = get_user_model()._default_manager.create_user("sato", first_name="Aoi", last_name="Sato")
+        for name in ("pc-sales-01", "pc-sales-04", "pc-sales-05"):
+            client = Client.objects.get(name=name)
+            enrolling.describe(
+                client, msgspec.structs.replace(pcs.facts_with_devices(), simulated=name[-1] == "5")
+            )
+        client = Client.objects.get(name="pc-sales-04")
+        enrolling.assign(client, user)
+        draft = Draft(rules=[_rule(Verdict.HIDE, bus=Bus.USB, port="1-4", note="Front panel")])
+        devicepolicing.save(client, draft, revision=0, reason="", now=now)
+    plug("pc-sales-04", now=now)
+    states = [
+        DeviceState(bus=Bus.USB, key="1-1", name="Data stick", fate=Fate.PASSED, code="rule", present=True),
+        DeviceState(bus=Bus.USB, key="1-3", name="Keyboard", fate=Fate.PASSED, code="rule", present=True),
+        DeviceState(
+            bus=Bus.PCI,
+            key="0000:03:00.0",
+            name="Graphics card",
+            fate=Fate.PASSED,
+            code="pass_through_failed",
+        ),
+    ]
+    devicepolicing.hear(client, DevicesReport(policy="", devices=states), now=now)
+
+
+def _rule(verdict: Verdict, **says: Any) -> Rule:
+    return Rule(id=0, scope=Scope.GROUP, verdict=verdict, **says)
 
 
 def fetch(name: str, percent: int, *, now: datetime) -> None:

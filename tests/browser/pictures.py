@@ -8,7 +8,7 @@ from typing import Literal
 
 from playwright.sync_api import Browser, FloatRect
 
-from tests.browser.portal import Portal, chromium, log_in
+from tests.browser.portal import Portal, begin_draft, chromium, log_in
 
 WIDTHS = (1280, 390)
 LANGUAGES = ("ja", "en")
@@ -57,6 +57,7 @@ def _take(
     )
     context.add_cookies([{"name": "django_language", "value": language, "url": portal.url}])
     page = log_in(context, portal)
+    begin_draft(page, portal)
     for name, address in pages.items():
         page.goto(address)
         suffix = "-dark" if scheme == "dark" else ""

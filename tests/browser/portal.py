@@ -12,7 +12,12 @@ PAGES = {
     "home": "/",
     "pcs": "/pcs/",
     "pc": "/pcs/{pc}/",
+    "device": "/pcs/{pc}/devices/usb/1-1/",
     "revoke": "/pcs/{pc}/revoke/",
+    "policy": "/policies/group/{group}/",
+    "policy-rule": "/policies/group/{group}/rules/4/",
+    "policy-preview": "/policies/group/{group}/preview/",
+    "policy-pc": "/policies/client/{pc}/",
     "groups": "/groups/",
     "group": "/groups/{group}/",
     "automatic": "/groups/{group}/automatic/",
@@ -64,6 +69,12 @@ class Portal(Server):
         pc, group, image, distribution = self.shell(_IDS).split()
         ids = {"pc": pc, "group": group, "image": image, "distribution": distribution}
         return {name: self.url + path.format(**ids) for name, path in PAGES.items()}
+
+
+def begin_draft(page: Page, portal: Portal) -> None:
+    """Takes a rule out of the policy of the group sales, without saving it."""
+    page.goto(portal.addresses()["policy"])
+    page.locator("#rule-3 button[value^=delete]").click()
 
 
 @contextmanager

@@ -132,3 +132,37 @@ def test_the_pages_work_without_javascript(browser: Browser, portal: Portal) -> 
 
     expect(page.get_by_role("heading", level=1)).to_contain_text("office-desktop@1")
     context.close()
+
+
+def test_a_pcs_page_follows_a_stick_that_is_plugged(page: Page, portal: Portal) -> None:
+    page.goto(portal.addresses()["pc"])
+    expect(page.locator("html")).to_have_attribute("data-live", "on", timeout=30_000)
+    row = page.get_by_role("row").filter(has=page.get_by_text("serial number AAAA0002"))
+    expect(row).not_to_contain_text("present")
+
+    portal.act("plug", "pc-sales-04")
+
+    expect(row).to_contain_text("present")
+
+
+def test_a_policy_is_changed_and_saved_without_javascript(browser: Browser, portal: Portal) -> None:
+    context = browser.new_context(java_script_enabled=False, locale="en")
+    page = log_in(context, portal)
+    page.goto(portal.addresses()["policy-pc"])
+
+    page.get_by_role("link", name="New rule").click()
+    page.get_by_label("Verdict").select_option("pass")
+    page.get_by_label("Bus").select_option("usb")
+    page.get_by_label("Vendor and product").fill("0930:6545")
+    page.get_by_label("Serial number", exact=True).fill("AAAA0002")
+    page.get_by_role("button", name="Take over").click()
+    page.get_by_role("button", name="Rule 2 (new) up").click()
+    page.get_by_role("link", name="See what would change, then save").click()
+    row = page.get_by_role("row").filter(has_text="1-2")
+    expect(row).to_contain_text("read-only")
+    expect(row).to_contain_text("passed through")
+    page.get_by_role("button", name="Save").click()
+
+    expect(page.get_by_role("status")).to_contain_text("Saved. The PCs are told.")
+    expect(page.locator("#rule-1")).to_contain_text("AAAA0002")
+    context.close()
