@@ -45,6 +45,7 @@ from vrasnode.wire.clients import (
     RenewRequest,
 )
 from vrasnode.wire.imaging import (
+    SLICES,
     Apply,
     Assignment,
     DeliveryReport,
@@ -227,23 +228,24 @@ class Office:
         }
         assignment = Assignment(**fields)
         signed = seal(codec.encode(assignment), Role.ASSIGNMENT, self.keys.assignment)
-        self.say(ImagingSlice(assignment=signed, fetch=fetch_of(version) if released else None))
+        wish = ImagingSlice(assignment=signed, fetch=fetch_of(version) if released else None)
+        self.say(wish, SLICES[assignment.machine])
         return assignment
 
-    def say(self, wish: ImagingSlice) -> None:
-        self.slices["imaging"] = codec.encode(wish)
+    def say(self, wish: ImagingSlice, app: str = "imaging") -> None:
+        self.slices[app] = codec.encode(wish)
         self.slices["clients"] = codec.encode(
             ClientSlice(name="pc-1", group="Sales", poll_s=30.0, keyring=self.keys.keyring())
         )
         self.look = secrets.token_hex(4)
 
-    def delivery_reports(self) -> list[DeliveryReport]:
-        return [codec.decode(body, DeliveryReport) for app, body in self.reports if app == "imaging"]
+    def delivery_reports(self, about: str = "imaging") -> list[DeliveryReport]:
+        return [codec.decode(body, DeliveryReport) for app, body in self.reports if app == about]
 
-    def stages(self) -> list[DeliveryStage]:
+    def stages(self, about: str = "imaging") -> list[DeliveryStage]:
         """What was reported, repeats left out."""
         found: list[DeliveryStage] = []
-        for report in self.delivery_reports():
+        for report in self.delivery_reports(about):
             if found[-1:] != [report.stage]:
                 found.append(report.stage)
         return found

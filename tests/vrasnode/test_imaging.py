@@ -15,7 +15,7 @@ from vrasnode.imaging import Imaging
 from vrasnode.server import Server
 from vrasnode.slots import Slots
 from vrasnode.wire import codec
-from vrasnode.wire.imaging import DeliveryReport, DeliveryStage, ImagingSlice
+from vrasnode.wire.imaging import SLICES, DeliveryReport, DeliveryStage, ImagingSlice, Machine
 from vrasnode.wire.signatures import Role, seal
 
 STEPS = 2000
@@ -46,7 +46,7 @@ class Pc:
         self.now = datetime.now(UTC)
         self.restart()
 
-    def restart(self) -> None:
+    def restart(self, machine: Machine = Machine.CLIENT_VM) -> None:
         self.slots = Slots(self.directory)
         self.imaging = Imaging(
             slots=self.slots,
@@ -60,6 +60,7 @@ class Pc:
             now=lambda: self.now,
             threads=2,
             clones=False,
+            machine=machine,
         )
 
     def _report(self, report: DeliveryReport, keep: bool) -> None:
@@ -240,6 +241,36 @@ def test_an_assignment_that_must_not_be_followed_is_refused_told_once_and_change
     assert refused.value.code == code
     assert pc.slots.boot == before
     assert [(report.serial, report.code) for report in pc.told] == [(changes["serial"], code)]
+
+
+@pytest.mark.parametrize("machine", list(Machine))
+def test_an_assignment_for_the_other_machine_is_refused_told_once_and_changes_nothing(
+    pc: Pc, office: Office, old: Published, machine: Machine
+) -> None:
+    pc.restart(machine)
+    other = next(one for one in Machine if one is not machine)
+    office.assign(old, serial=3, machine=other)
+    office.slices[SLICES[machine]] = office.slices.pop(SLICES[other])  # replayed where it does not belong
+
+    for _ in range(2):
+        with pytest.raises(Refused) as refused:
+            pc.work()
+        pc.clock.seconds += 3600
+
+    assert refused.value.code == "wrong_machine"
+    assert pc.slots.boot.serial == 0
+    assert [(report.serial, report.code) for report in pc.told] == [(3, "wrong_machine")]
+
+
+def test_each_machine_follows_its_own_slice(pc: Pc, office: Office, old: Published, new: Published) -> None:
+    office.assign(old, serial=1)
+    office.assign(new, serial=2, machine=Machine.VIRTUAL_SERVER)
+    pc.restart(Machine.VIRTUAL_SERVER)
+
+    pc.work()
+
+    assert pc.next_image() == new.data
+    assert pc.slots.boot.serial == 2
 
 
 def test_an_assignment_by_a_key_that_the_root_never_vouched_for_is_refused(

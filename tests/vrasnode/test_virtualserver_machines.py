@@ -4,7 +4,9 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Interface
 from pathlib import Path
@@ -16,7 +18,8 @@ import pytest
 from config.demo.lan import Lan
 from config.demo.pcs import LabPc
 from tests.lab.libvirtd import QEMU_CACHE, comes, talking_disk
-from tests.vrasnode.office import CLIENT_ID, IMAGE, Keys, Published, publish
+from tests.vrasnode.conftest import member_of
+from tests.vrasnode.office import CLIENT_ID, IMAGE, Keys, Office, Published, publish
 from vrasnode.controlchannel import ControlChannel
 from vrasnode.domainxml import (
     INTERNAL,
@@ -258,3 +261,54 @@ def test_the_same_packages_give_the_same_bytes_and_another_version_changes_few(
             changed += second.read(256 << 10) != chunk
     assert 0 < changed <= 6
     assert filled << 18 < 150 << 20
+
+
+def test_the_agent_brings_it_up_first_takes_it_over_and_ends_it_last(
+    office: Office, lab_pc: LabPc, version: Published, client_image: Published, tmp_path: Path
+) -> None:
+    office.stock(version, client_image)
+    state = tmp_path / "state"
+    member_of(office, state / "identity")
+    hypervisor = Hypervisor(lab_pc.uri)
+    runs_on = Health(within_s=5, agent=False)
+    office.assign(version, serial=1, machine=Machine.VIRTUAL_SERVER, apply=Apply.NOW)
+
+    with agent(state, lab_pc) as first:
+        assert comes(lambda: office.stages("virtualserver")[-1:] == [DeliveryStage.BOOTED])
+        office.assign(client_image, serial=2, apply=Apply.NOW, health=runs_on)
+        assert comes(lambda: office.stages()[-1:] == [DeliveryStage.BOOTED])
+        first.kill()
+        first.wait()
+    on = {name: hypervisor.state(name) for name in (NAME, "client-vm")}
+    office.assign(version, serial=3, machine=Machine.VIRTUAL_SERVER)  # what runs already
+    with agent(state, lab_pc) as second:
+        assert comes(lambda: office.delivery_reports("virtualserver")[-1].serial == 3)
+        begun = hypervisor.metadata(NAME)
+        second.send_signal(signal.SIGTERM)
+        assert second.wait(60) == 0
+    stop = ["vrasnode", "stop", "--state", state, "--hypervisor", lab_pc.uri, "--timeout", "20"]
+    stopped = subprocess.run([sys.executable, "-m", *stop], stderr=subprocess.PIPE, check=False)
+
+    assert set(on.values()) == {MachineState.RUNNING}  # nobody missed the agent
+    assert office.stages("virtualserver")[-1] == DeliveryStage.BOOTED
+    assert begun == Mark(manifest=version.digest, serial=1)  # it runs on since then
+    assert stopped.returncode == 0
+    assert b"virtual-server did not" not in stopped.stderr  # it ended when it was asked
+    assert {hypervisor.state(name) for name in on} == {MachineState.STOPPED}
+    hypervisor.close()
+
+
+@pytest.fixture(scope="module")
+def client_image(keys: Keys) -> Published:
+    return publish(keys, talking_disk("client VM"), chunk_bytes=256 << 10)
+
+
+@contextmanager
+def agent(state: Path, pc: LabPc) -> Iterator["subprocess.Popen[bytes]"]:
+    run = [sys.executable, "-m", "vrasnode", "run", "--state", state, "--hypervisor", pc.uri]
+    process = subprocess.Popen([*run, "--memory-mib", "64"])
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
