@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+import hypothesis
 import pytest
 from django.conf import settings
 from django.contrib.auth.models import User
@@ -23,6 +24,10 @@ pytest_plugins = [
     "tests.lab.office",
     "tests.lab.postgres",
 ]
+
+# No assertion is timed: an example is slow when the machine is busy, and still right.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")
