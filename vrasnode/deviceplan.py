@@ -102,7 +102,8 @@ class _PciPlanner:
         self._book = book
         self._iommu = iommu
         self._mode = policy.usb_mode
-        self._all_usb = grants_all_usb(policy.rules, now=now)
+        whole = policy.usb_mode is UsbMode.CONTROLLER
+        self._all_usb = grants_all_usb(policy.rules, now=now) if whole else None
         self._needs = _needs(facts)
 
     def plan(self) -> list[Planned]:

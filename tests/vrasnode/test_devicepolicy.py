@@ -289,6 +289,7 @@ GOOD: list[dict[str, Any]] = [
     {"bus": Bus.USB, "interfaces": ["03:*:*", "08:06:50"]},
     {"bus": Bus.PCI, "device_class": "06", "verdict": HIDE},
     {"verdict": READ_ONLY},
+    {"note": "営業\u3000第2課"},
 ]
 BAD: list[tuple[str, dict[str, Any]]] = [
     *(("bad_port", {"bus": Bus.USB, "port": port}) for port in
@@ -331,6 +332,7 @@ BAD: list[tuple[str, dict[str, Any]]] = [
     ("text_too_long", {"interfaces": ["08:06:50"] * 33}),
     ("bad_text", {"serial": "AA\x0001"}),
     ("bad_text", {"note": "one\ntwo"}),
+    ("bad_text", {"note": "one\u2028two"}),
     ("bad_text", {"note": "\u202etxt"}),
 ]  # fmt: skip
 

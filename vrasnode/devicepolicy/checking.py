@@ -5,6 +5,7 @@ whether a PC has such a device (`deviceplan.findings`).
 """
 
 import re
+import unicodedata
 from collections.abc import Sequence
 
 from vrasnode.devicepolicy.matching import PORTS, fits, in_utc, optical_match, pci_match, usb_match
@@ -27,6 +28,7 @@ _DEVICE_ID = re.compile(r"[0-9a-f]{4}:([0-9a-f]{4}|\*)")
 _INTERFACE = re.compile(r"[0-9a-f]{2}:([0-9a-f]{2}:([0-9a-f]{2}|\*)|\*:\*)")
 _PCI_CLASS = re.compile(r"([0-9a-f]{2}){1,3}")
 
+_LINE_ENDS = "\u2028\u2029"
 _PORT_WORDS = {
     Bus.USB: "a USB port looks like 1-2 or 1-2.3",
     Bus.PCI: "a PCI address looks like 0000:03:00.0",
@@ -70,7 +72,7 @@ def _check_texts(rule: Rule) -> None:
     for text in (rule.serial or "", rule.note, rule.port, *rule.interfaces):
         if len(text) > MAX_TEXT_CHARS:
             raise Refused("text_too_long", f"A text of a rule has at most {MAX_TEXT_CHARS} characters.")
-        if any(not char.isprintable() for char in text):
+        if any(unicodedata.category(char)[0] == "C" or char in _LINE_ENDS for char in text):
             raise Refused("bad_text", "A text of a rule holds a character that does not print; remove it.")
     if len(rule.interfaces) > MAX_INTERFACES:
         raise Refused("text_too_long", f"A rule has at most {MAX_INTERFACES} interfaces; make two rules.")
