@@ -1,6 +1,6 @@
 """Workgroup Desktop in JSON."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
@@ -78,6 +78,8 @@ class SubscriptionSerializer(serializers.ModelSerializer[Subscription]):
         model = Subscription
         fields = ["id", "group", "image", "machine", "on_publish", "on_join"]
         read_only_fields = ["machine"]
+        # That of the constraint would take the machine's default, not the image's.
+        validators: ClassVar[list[Any]] = []
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """One per group and machine, said before the database has to."""

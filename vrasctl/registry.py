@@ -18,6 +18,7 @@ _PC = [
     ("name", "name"),
     ("state", "state"),
     ("group", "group"),
+    ("user", "user"),
     ("present", "present"),
     ("last contact", "last_contact"),
     ("client VM", "desktop"),
@@ -33,6 +34,8 @@ _PC_ALONE = [
     ("CPUs", "facts.cpus"),
     ("memory", "facts.memory_bytes"),
     ("disk free", "facts.state_disk_free_bytes"),
+    ("model", "facts.platform.model"),
+    ("simulated", "simulated"),
 ]
 _GROUP = [("name", "name"), ("PCs", "pcs"), ("note", "note"), ("created", "created_at")]
 _SUBSCRIPTION = [
@@ -108,6 +111,18 @@ def move(session: Session, name: str, group: str) -> None:
 
 
 @pc_group.command()
+@click.argument("name")
+@click.option("--user", required=True, help="The login name of who has it; - is nobody.")
+@common
+def assign(session: Session, name: str, user: str) -> None:
+    """Say which employee has a PC: what was granted to them is granted there."""
+    pc = find_pc(session.rest, name)
+    wish = {"user": None if user == "-" else user}
+    done = session.rest.post(f"/api/v1/clients/{pc['id']}/assign/", wish)
+    session.rows(_with_versions(session.rest, [done]), _PC)
+
+
+@pc_group.command()
 @click.option("--group", help="The group that the PC joins.")
 @click.option("--approved", is_flag=True, help="The PC needs no approval any more.")
 @click.option(
@@ -171,7 +186,9 @@ def show_group(session: Session, name: str) -> None:
     subscriptions = list(session.rest.every("/api/v1/subscriptions/", group__name=group["name"]))
     pcs = _with_versions(session.rest, session.rest.every("/api/v1/clients/", group__name=group["name"]))
     if session.form is showing.Format.JSON:
-        session.one({**group, "subscriptions": subscriptions, "clients": pcs}, [])
+        first = next((row for row in subscriptions if row["machine"] == "client_vm"), None)
+        told = {"subscription": first, "subscriptions": subscriptions, "clients": pcs}
+        session.one({**group, **told}, [])
         return
     by_itself = ", ".join(row["image"] for row in subscriptions)
     session.one({**group, "by_itself": by_itself}, [*_GROUP, ("gets by itself", "by_itself")])

@@ -191,16 +191,20 @@ def test_rest_makes_an_image_for_a_machine_and_keeps_it_there(browser: Browser) 
     assert MasterImage.objects.get().machine == VIRTUAL_SERVER.value
 
 
-def test_rest_refuses_a_second_image_for_one_machine_in_words(
-    browser: Browser, desktop: MasterImage, sales: Group
+def test_rest_takes_one_image_for_each_machine_and_refuses_a_second_one_in_words(
+    browser: Browser, desktop: MasterImage, service: MasterImage, sales: Group
 ) -> None:
-    Subscription.objects.create(group=sales, image=desktop)
-    another = MasterImage.objects.create(name="another")
+    MasterImage.objects.create(name="another")
 
-    wish = {"group": "sales", "image": another.name}
-    refused = browser.post("/api/v1/subscriptions/", wish, content_type="application/json")
+    answers = [
+        browser.post(
+            "/api/v1/subscriptions/", {"group": "sales", "image": name}, content_type="application/json"
+        )
+        for name in (desktop.name, service.name, "another")
+    ]
 
-    assert refused.status_code == 400
+    assert [answer.status_code for answer in answers] == [201, 201, 400]
+    assert "another image for this machine" in answers[2].content.decode()
 
 
 def test_the_portal_makes_images_and_automatic_distribution_for_each_machine(

@@ -181,6 +181,25 @@ def test_a_group_gets_an_image_by_itself_until_it_is_unsubscribed(administrator:
     assert administrator.run("group", "unsubscribe", "subscribed").code == 3
 
 
+def test_a_group_gets_an_image_for_each_machine_by_itself(administrator: Administrator) -> None:
+    administrator.must("group", "create", "both")
+    administrator.must("image", "create", "desk")
+    administrator.must("image", "create", "server", "--machine", "virtual-server")
+
+    for image in ("desk", "server"):
+        administrator.must("group", "subscribe", "both", "--image", image)
+    shown = administrator.json("group", "show", "both")
+    administrator.must("group", "unsubscribe", "both", "--machine", "virtual-server")
+
+    assert shown["subscription"]["image"] == "desk"
+    assert {row["machine"]: row["image"] for row in shown["subscriptions"]} == {
+        "client_vm": "desk",
+        "virtual_server": "server",
+    }
+    left = administrator.json("group", "show", "both")["subscriptions"]
+    assert [row["image"] for row in left] == ["desk"]
+
+
 def test_a_distribution_is_watched_to_its_end_and_only_the_failed_are_sent_again(
     administrator: Administrator, enrol: Callable[..., Pc], disk: Callable[..., Path]
 ) -> None:

@@ -59,6 +59,18 @@ def test_a_published_image_becomes_ready_and_an_update_sends_only_what_changed(
     assert second["saved_by_dedup_bytes"] >= 7 * MIB
 
 
+def test_an_image_made_for_one_machine_takes_no_version_for_the_other(
+    administrator: Administrator, disk: Callable[..., Path]
+) -> None:
+    file = str(disk("server-vm", mib=1))
+    administrator.must("image", "publish", file, "--name", "server-vm", "--machine", "virtual-server")
+
+    refused = administrator.run("image", "publish", file, "--name", "server-vm", "--machine", "client-vm")
+
+    assert administrator.json("image", "show", "server-vm")["machine"] == "virtual_server"
+    assert "[wrong_machine]" in refused.err
+
+
 def test_an_unchanged_image_costs_one_request_of_hashes_and_no_bytes(
     server: Server, administrator: Administrator, disk: Callable[..., Path]
 ) -> None:
