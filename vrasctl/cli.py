@@ -12,6 +12,7 @@ from vrasctl.distributions import distribute, distribution_group, rollback
 from vrasctl.images import image_group
 from vrasctl.keys import key_group
 from vrasctl.outcome import EXIT_CODES, Exit, NotLoggedIn, exit_code
+from vrasctl.policies import policy_group
 from vrasctl.registry import events, group_group, pc_group
 from vrasctl.rest import Rest, is_plain_and_far
 from vrasctl.session import Session, common, secret_in
@@ -108,6 +109,7 @@ for _command in (
     distribution_group,
     pc_group,
     group_group,
+    policy_group,
     key_group,
     events,
 ):

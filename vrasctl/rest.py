@@ -103,6 +103,11 @@ class Rest:
     def patch(self, path: str, body: object) -> Any:
         return _json(self._repeatable("PATCH", path, json=body))
 
+    def put(self, path: str, body: object, *, match: str) -> Any:
+        """Replaces what is there if it is what `match` (an ETag, or *) names; the JSON of the answer.
+        Repeated only when the server did not hear it: what was heard is another one by then."""
+        return _json(self._send("PUT", path, json=body, headers={"If-Match": match}))
+
     def delete(self, path: str) -> None:
         """Deletes what is there; that it is gone already is well."""
         try:
@@ -115,6 +120,11 @@ class Rest:
         """Acts on bytes; status and JSON of the answer."""
         answer = self._send("POST", _with_query(path, query), body=data, headers={"Content-Type": _OCTETS})
         return answer.status, _json(answer)
+
+    def post_text(self, path: str, text: str) -> Any:
+        """A question in plain text; the JSON of the answer."""
+        headers = {"Content-Type": "text/plain; charset=utf-8"}
+        return _json(self._repeatable("POST", path, body=text.encode, headers=headers))
 
     def ask_bytes(self, path: str, data: bytes) -> bytes:
         """A question in bytes, answered in bytes; may be asked again."""

@@ -16,7 +16,7 @@ Column = tuple[str, str]  # heading, name of the field; "size_bytes" and the lik
 PIPE_WIDTH = 400
 _TIMES = {
     *("at", "created_at", "ready_at", "finished_at", "expires_at", "enrolled_at"),
-    *("last_contact", "certificate_expires"),
+    *("last_contact", "certificate_expires", "valid_until", "made_at"),
 }
 
 

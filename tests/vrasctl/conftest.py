@@ -21,7 +21,7 @@ from tests.pcs import FACTS
 from vrasctl import cli
 from vrasnode.identity import Identity, Token
 from vrasnode.server import Server as NodeServer
-from vrasnode.wire.clients import EnrolRequest
+from vrasnode.wire.clients import EnrolRequest, FactsReport, HostFacts
 from vrasnode.wire.codec import decode, encode
 from vrasnode.wire.imaging import Assignment, DeliveryReport, DeliveryStage, ImagingSlice
 
@@ -135,6 +135,10 @@ class Pc:
             facts=FACTS,
         )
         self._identity.take(self._server.enrol(request))
+
+    def describe(self, facts: HostFacts) -> None:
+        """Says what it is now."""
+        self._server.report("clients", encode(FactsReport(facts=facts)))
 
     def report(self, stage: DeliveryStage, *, code: str = "", words: str = "") -> None:
         """Says how far it has come with what it is assigned; there has to be something."""
