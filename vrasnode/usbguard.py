@@ -53,9 +53,9 @@ def rules_out(rules: Sequence[Rule]) -> str:
 def rules_in(text: str, *, scope: Scope = Scope.GROUP, ignoring: Collection[str] = frozenset()) -> list[Rule]:
     """The rules of a text, numbered from 1. `reject` is hiding: the client VM sees no difference.
 
-    `ignoring` names conditions of IGNORABLE that may be left out; the rule then matches more devices. How
-    many interfaces of one kind a device has is not looked at. A last line that blocks everything is dropped:
-    what no rule grants is hidden.
+    `ignoring` names conditions of IGNORABLE that may be left out; the rule then matches more devices, and its
+    note says so. How many interfaces of one kind a device has is not looked at. A last line that blocks
+    everything is dropped for a group: what no rule grants is hidden. For a narrower scope it cannot be said.
     Raises Refused(usbguard_line) with the number of the first line that cannot be meant here.
     """
     read: list[_Read] = []
@@ -65,7 +65,7 @@ def rules_in(text: str, *, scope: Scope = Scope.GROUP, ignoring: Collection[str]
         if len(read) > MAX_RULES:
             raise line.refused(f"there are more than {MAX_RULES} rules; write some of them as one")
     if read and read[-1].rule.verdict is Verdict.HIDE and read[-1].match == _ANYTHING:
-        read.pop()
+        _check_scope(read.pop().line, scope)
     _check_order(read)
     return [_numbered(one.rule, number) for number, one in enumerate(read, 1)]
 
@@ -128,19 +128,9 @@ def _rules_of(line: Line, scope: Scope, ignoring: Collection[str]) -> Iterator[R
     if line.target not in _VERDICTS:
         raise line.refused(f"a rule begins with allow, block or reject, not {line.target!r}")
     verdict = _VERDICTS[line.target]
-    said = {
-        attribute.name: attribute
-        for attribute in line.attributes
-        if attribute.name not in IGNORABLE & {*ignoring}
-    }
-    for name in said.keys() - {"id", "serial", "via-port", "with-interface", "label"}:
-        choice = ", or choose to ignore it" if name in IGNORABLE else ""
-        raise line.refused(f"{name!r} cannot be said in a rule here: take it out{choice}")
+    said, note = _sayable(line, ignoring)
     ids, serials = _either(line, said.get("id")), _either(line, said.get("serial"))
     ports = _either(line, said.get("via-port"))
-    notes = said["label"].values if "label" in said else ("",)
-    if len(notes) != 1:
-        raise line.refused("a rule has one label")
     if len(ids) * len(serials) * len(ports) > MAX_RULES:
         raise line.refused(f"it means more than {MAX_RULES} rules")
     for device_id, serial, port in product(ids, serials, ports):
@@ -149,12 +139,34 @@ def _rules_of(line: Line, scope: Scope, ignoring: Collection[str]) -> Iterator[R
             scope=scope,
             verdict=verdict,
             bus=Bus.USB,
-            device_id="" if device_id in (None, "*:*") else str(device_id).lower(),
+            device_id="" if device_id in (None, "*:*") else device_id.lower(),
             serial=serial,
             port=port or "",
             interfaces=_interfaces(line, said.get("with-interface"), verdict, named=_is_model(device_id)),
-            note=notes[0],
+            note=note,
         )
+
+
+def _sayable(line: Line, ignoring: Collection[str]) -> tuple[dict[str, Attribute], str]:
+    """The conditions of a line by name, and the note: its label, and what it was read without, so that nobody
+    takes the rule for as narrow as it was."""
+    said = {
+        attribute.name: attribute
+        for attribute in line.attributes
+        if attribute.name != "label" and (attribute.name, attribute.values) != ("id", ("*:*",))
+    }
+    ignored = [name for name in said if name in IGNORABLE and name in ignoring]
+    if ignored and len(ignored) == len(said):
+        raise line.refused(f"without {ignored[0]!r} it would be for every device: say which by id or serial")
+    for name in said:
+        if name not in {"id", "serial", "via-port", "with-interface", *ignored}:
+            choice = ", or choose to ignore it" if name in IGNORABLE else ""
+            raise line.refused(f"{name!r} cannot be said in a rule here: take it out{choice}")
+    labels = [text for attribute in line.attributes if attribute.name == "label" for text in attribute.values]
+    if len(labels) > 1:
+        raise line.refused("a rule has one label")
+    without = [f"[usbguard: no {', '.join(ignored)}]"] if ignored else []
+    return said, " ".join([*filter(None, labels), *without])
 
 
 def _either(line: Line, attribute: Attribute | None) -> Sequence[str | None]:
@@ -218,6 +230,16 @@ def _check_order(read: Sequence[_Read]) -> None:
                     " hiding wins in any order. What no line allows is hidden anyway: remove the line, or put"
                     " it first if it is to win.",
                 )
+
+
+def _check_scope(line: int, scope: Scope) -> None:
+    """Raises Refused where a last line that blocks everything would mean more than what no rule grants."""
+    if scope is not Scope.GROUP:
+        raise Refused(
+            "usbguard_line",
+            f"Line {line}: it blocks the rest, and here the rest is for the wider scope to decide. Remove the"
+            " line, or hide what this scope may not have by a rule that names it.",
+        )
 
 
 def _may_meet(one: UsbMatch, other: UsbMatch) -> bool:

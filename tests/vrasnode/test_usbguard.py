@@ -258,6 +258,12 @@ def test_rules_are_read_for_the_scope_that_asks() -> None:
     assert [one.scope for one in rules_in("allow\nallow id 0930:*", scope=CLIENT)] == [CLIENT, CLIENT]
 
 
+@pytest.mark.parametrize("scope", [CLIENT, USER])
+def test_a_narrower_scope_cannot_block_all_that_it_does_not_name(scope: Scope) -> None:
+    with pytest.raises(Refused, match=r"^Line 3: .*wider scope"):
+        rules_in("allow id 0930:6545\n\nblock", scope=scope)
+
+
 REFUSED: list[tuple[str, int, str]] = [
     ("permit id 0930:6545", 1, "allow, block or reject"),
     ("match id 0930:6545", 1, "allow, block or reject"),
@@ -316,7 +322,15 @@ def test_conditions_that_cannot_be_said_are_ignored_when_that_is_wished() -> Non
 
     found = rules_in(text, ignoring={"name", "hash", "parent-hash", "with-connect-type", "serial"})
 
-    assert found == [rule(PASS, 1, bus=Bus.USB, device_id="0930:6545", serial="A")]
+    note = "[usbguard: no name, hash, parent-hash, with-connect-type]"
+    assert found == [rule(PASS, 1, bus=Bus.USB, device_id="0930:6545", serial="A", note=note)]
+    assert rules_in('allow 0930:* hash "a" label "B"', ignoring={"hash"})[0].note == "B [usbguard: no hash]"
+
+
+@pytest.mark.parametrize("target", ["allow", "block"])
+def test_a_rule_of_which_nothing_would_be_left_is_not_made_one_for_every_device(target: str) -> None:
+    with pytest.raises(Refused, match=r"^Line 1: without 'name'"):
+        rules_in(f'{target} id *:* name "Stick" hash "a" label "B"', ignoring={"name", "hash"})
 
 
 def test_what_was_ignored_is_named_with_its_line() -> None:
