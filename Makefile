@@ -2,6 +2,7 @@
 SHELL := /bin/bash
 PYTHON := .venv/bin/python
 STAMP := .venv/.ready
+PARALLEL := -n auto --dist loadfile
 
 .PHONY: setup demo test test-fast soak lint types bench docs service-vm lock clean
 
@@ -14,11 +15,11 @@ $(STAMP): requirements/dev.lock requirements/uv.lock pyproject.toml vrasnode/pyp
 demo: $(STAMP)  ## the main job on real parts; ARGS="--once --json"
 	$(PYTHON) manage.py demo $(ARGS)
 
-test: $(STAMP)  ## everything
-	$(PYTHON) -m pytest -m "not soak" $(ARGS)
+test: $(STAMP)  ## everything, on as many processors as there are
+	$(PYTHON) -m pytest -m "not soak" $(PARALLEL) $(ARGS)
 
 test-fast: $(STAMP)  ## without machines, daemons of the lab and browser
-	$(PYTHON) -m pytest -m "not slow and not soak" $(ARGS)
+	$(PYTHON) -m pytest -m "not slow and not soak" $(PARALLEL) $(ARGS)
 
 soak: $(STAMP)  ## long fault injection; its output is kept in docs/soak.txt
 	set -o pipefail; $(PYTHON) -m pytest -m soak -q -rA --show-capture=no --durations=0 $(ARGS) | tee docs/soak.txt
