@@ -5,32 +5,27 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 
 from config.demo.pcs import LabPc
-from tests.lab.libvirtd import LIMIT_S, talking_disk
+from tests.lab.libvirtd import LIMIT_S
+from tests.vrasnode.waiting import waiting_vm
 from vrasnode.domainxml import (
-    Accelerator,
     ClientVm,
     Device,
-    Firmware,
     Kind,
-    Mark,
     Optical,
-    UsbPassed,
     UsbStorage,
     client_vm_xml,
     device_xml,
 )
-from vrasnode.errors import HostBroken, Refused, Unreachable
-from vrasnode.hypervisor import Hypervisor, MachineState, blames_device, make_overlay
+from vrasnode.errors import HostBroken, Unreachable
+from vrasnode.hypervisor import Hypervisor, MachineState
 
 pytestmark = pytest.mark.slow
 
 WAIT_S = 20.0
-NOWHERE = "0000:7f:1f.7"
 
 
 @pytest.fixture
@@ -55,28 +50,10 @@ def hypervisor(libvirtd: str) -> Iterator[Hypervisor]:
 @pytest.fixture
 def vm(hypervisor: Hypervisor, tmp_path: Path) -> Iterator[ClientVm]:
     """A client VM that runs and waits."""
-    vm = small_vm(tmp_path)
+    vm = waiting_vm(tmp_path)
     hypervisor.start(client_vm_xml(vm))
     yield vm
     hypervisor.destroy(vm.name)
-
-
-def small_vm(directory: Path) -> ClientVm:
-    base = directory / "v1.raw"
-    base.write_bytes(talking_disk("v1 runs"))
-    make_overlay(base, directory / "overlay.qcow2")
-    uuid = uuid4()
-    return ClientVm(
-        name=f"devices-{uuid}",
-        uuid=uuid,
-        memory_bytes=64 << 20,
-        vcpus=1,
-        accelerator=Accelerator.TCG,
-        firmware=Firmware.BIOS,
-        disk=directory / "overlay.qcow2",
-        console_log=directory / "console.log",
-        mark=Mark(manifest="11" * 32, serial=1),
-    )
 
 
 def _qemu(uri: str, vm: ClientVm, command: str) -> str:
@@ -131,7 +108,7 @@ def test_an_optical_drive_comes_and_goes(
 def test_a_drive_that_was_there_at_the_start_goes_like_any_other(
     hypervisor: Hypervisor, node: str, tmp_path: Path
 ) -> None:
-    vm = replace(small_vm(tmp_path), opticals=(Optical(node),))
+    vm = replace(waiting_vm(tmp_path), opticals=(Optical(node),))
     hypervisor.start(client_vm_xml(vm))
     assert [one.kind for one in hypervisor.attached(vm.name)] == [Kind.OPTICAL]
 
@@ -146,7 +123,7 @@ def test_a_drive_that_was_there_at_the_start_goes_like_any_other(
 def test_a_drive_that_is_gone_does_not_keep_a_machine_from_starting(
     hypervisor: Hypervisor, tmp_path: Path
 ) -> None:
-    vm = replace(small_vm(tmp_path), opticals=(Optical("sr77"),))
+    vm = replace(waiting_vm(tmp_path), opticals=(Optical("sr77"),))
 
     hypervisor.start(client_vm_xml(vm))
 
@@ -217,7 +194,7 @@ def test_a_new_agent_sees_what_another_attached(
 
 
 def test_what_hangs_there_is_known_after_libvirtd_was_away(lab_pc: LabPc, node: str, tmp_path: Path) -> None:
-    hypervisor, vm, (stick, _) = Hypervisor(lab_pc.uri), small_vm(tmp_path), _devices(node)
+    hypervisor, vm, (stick, _) = Hypervisor(lab_pc.uri), waiting_vm(tmp_path), _devices(node)
     hypervisor.start(client_vm_xml(vm))
     hypervisor.attach(vm.name, device_xml(stick))
 
@@ -337,80 +314,3 @@ def test_a_stick_that_went_in_the_meantime_is_a_fault_of_the_host(
     assert broken.value.code == "attach_failed"
     assert "/dev/sdq" in broken.value.words
     assert hypervisor.attached(vm.name) == []
-
-
-def test_a_usb_device_that_is_not_there_cannot_be_passed_through(
-    hypervisor: Hypervisor, vm: ClientVm
-) -> None:
-    with pytest.raises(HostBroken) as broken:
-        hypervisor.attach(vm.name, device_xml(UsbPassed("0930", "6545", bus=250, device=1, port="250-1")))
-
-    assert broken.value.code == "pass_through_failed"
-    assert hypervisor.attached(vm.name) == []
-
-
-def test_a_machine_whose_device_cannot_be_had_says_so_and_starts_without_it(
-    hypervisor: Hypervisor, tmp_path: Path
-) -> None:
-    vm = small_vm(tmp_path)
-
-    with pytest.raises(HostBroken) as broken:
-        hypervisor.start(client_vm_xml(replace(vm, passed=(NOWHERE,))))
-    assert broken.value.code == "pass_through_failed"
-    assert hypervisor.state(vm.name) is not MachineState.RUNNING
-
-    hypervisor.start(client_vm_xml(vm))
-
-    assert hypervisor.state(vm.name) is MachineState.RUNNING
-    hypervisor.destroy(vm.name)
-
-
-def test_a_missing_disk_is_not_blamed_on_a_device(hypervisor: Hypervisor, tmp_path: Path) -> None:
-    vm = small_vm(tmp_path)
-    vm.disk.unlink()
-
-    with pytest.raises(HostBroken) as broken:
-        hypervisor.start(client_vm_xml(vm))
-
-    assert broken.value.code == "machine_start_failed"
-
-
-@pytest.mark.parametrize(
-    "words",
-    [
-        "Requested operation is not valid: PCI device 0000:03:00.0 is in use by driver QEMU, domain other",
-        "Device 0000:03:00.0 not found: could not access /sys/bus/pci/devices/0000:03:00.0/config",
-        "internal error: Unable to reset PCI device 0000:03:00.0: no FLR, PM reset or bus reset available",
-        "internal error: Non-endpoint PCI devices cannot be assigned to guests",
-        "internal error: Did not find USB device 0930:6545 bus:1 device:5",
-        "internal error: process exited: vfio 0000:03:00.0: group 12 is not viable",
-        "cannot limit locked memory of process 4711 to 9663676416: Operation not permitted",
-    ],
-)
-def test_what_libvirt_and_qemu_say_of_a_device_is_understood(words: str) -> None:
-    assert blames_device(words)
-
-
-@pytest.mark.parametrize(
-    "words",
-    [
-        "Cannot access storage file '/var/lib/vrasnode/desktop/v1.qcow2': No such file or directory",
-        "internal error: No more available PCI slots",
-        "Cannot get interface MTU on 'br-lan': No such device",
-        "Network not found: no network with matching name 'openvras-internal'",
-        "internal error: process exited while connecting to monitor: cannot set up guest memory",
-    ],
-)
-def test_no_device_is_blamed_for_what_it_did_not_do(words: str) -> None:
-    assert not blames_device(words)
-
-
-def test_a_device_that_its_driver_has_is_not_given_back(hypervisor: Hypervisor) -> None:
-    assert not hypervisor.give_back(NOWHERE)
-
-
-def test_no_device_is_attached_under_a_wrong_name() -> None:
-    with pytest.raises(Refused) as refused:
-        device_xml(UsbStorage("1-2", "sdb/../sda"))
-
-    assert refused.value.code == "bad_device"

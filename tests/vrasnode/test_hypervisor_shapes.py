@@ -11,17 +11,17 @@ from uuid import uuid4
 import pytest
 
 from tests.lab.libvirtd import comes, talking_disk
+from tests.vrasnode.waiting import waiting_vm
 from vrasnode import host
 from vrasnode.domainxml import (
     Accelerator,
     ClientVm,
-    Firmware,
     Mark,
     ServiceVm,
     client_vm_xml,
     service_vm_xml,
 )
-from vrasnode.hypervisor import Hypervisor, make_overlay
+from vrasnode.hypervisor import Hypervisor
 
 pytestmark = pytest.mark.slow
 
@@ -50,20 +50,7 @@ def start(hypervisor: Hypervisor) -> Iterator[Start]:
 
 @pytest.fixture
 def client(tmp_path: Path) -> ClientVm:
-    (tmp_path / "v1.raw").write_bytes(talking_disk("v1 runs"))
-    make_overlay(tmp_path / "v1.raw", tmp_path / "overlay.qcow2")
-    uuid = uuid4()
-    return ClientVm(
-        name=f"shape-{uuid}",
-        uuid=uuid,
-        memory_bytes=64 << 20,
-        vcpus=2,
-        accelerator=Accelerator.TCG,
-        firmware=Firmware.BIOS,
-        disk=tmp_path / "overlay.qcow2",
-        console_log=tmp_path / "console.log",
-        mark=Mark(manifest="11" * 32, serial=1),
-    )
+    return replace(waiting_vm(tmp_path), vcpus=2)
 
 
 @pytest.fixture

@@ -6,20 +6,16 @@ from collections.abc import Iterator
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 
 from config.demo.pcs import LabPc
-from tests.lab.libvirtd import talking_disk
+from tests.vrasnode.waiting import waiting_vm
 from vrasnode.domainxml import (
     INTERNAL,
     INTERNAL_BRIDGE,
     LOCAL_NAME,
-    Accelerator,
     ClientVm,
-    Firmware,
-    Mark,
     Neighbour,
     Nic,
     client_vm_xml,
@@ -27,7 +23,7 @@ from vrasnode.domainxml import (
     network_xml,
 )
 from vrasnode.errors import HostBroken
-from vrasnode.hypervisor import Hypervisor, make_overlay
+from vrasnode.hypervisor import Hypervisor
 
 pytestmark = pytest.mark.slow
 
@@ -49,20 +45,7 @@ def hypervisor(lab_pc: LabPc) -> Iterator[Hypervisor]:
 @pytest.fixture
 def vm(hypervisor: Hypervisor, tmp_path: Path) -> ClientVm:
     """A client VM with a card on the internal network."""
-    (tmp_path / "v1.raw").write_bytes(talking_disk("v1 runs"))
-    make_overlay(tmp_path / "v1.raw", tmp_path / "overlay.qcow2")
-    return ClientVm(
-        name="client-vm",
-        uuid=uuid4(),
-        memory_bytes=64 << 20,
-        vcpus=1,
-        accelerator=Accelerator.TCG,
-        firmware=Firmware.BIOS,
-        disk=tmp_path / "overlay.qcow2",
-        console_log=tmp_path / "console.log",
-        mark=Mark(manifest="11" * 32, serial=1),
-        internal=Nic(INTERNAL, CLIENT.mac),
-    )
+    return replace(waiting_vm(tmp_path), internal=Nic(INTERNAL, CLIENT.mac))
 
 
 def _inside(pc: LabPc, *command: str) -> subprocess.CompletedProcess[str]:

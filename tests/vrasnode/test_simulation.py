@@ -14,7 +14,7 @@ from vrasnode.domainxml import (
     Mark,
     UsbPassed,
     client_vm_xml,
-    usb_hostdev_xml,
+    device_xml,
 )
 from vrasnode.errors import HostBroken, Refused, Unreachable
 from vrasnode.hypervisor import MachineState
@@ -258,15 +258,15 @@ def test_a_device_hangs_on_a_simulated_machine_until_it_is_taken_off_or_the_mach
 ) -> None:
     machines = machines_in(tmp_path, clock)
     with pytest.raises(Unreachable) as off:
-        machines.attach(NAME, usb_hostdev_xml(STICK))
+        machines.attach(NAME, device_xml(STICK))
     machines.start(xml())
 
-    machines.attach(NAME, usb_hostdev_xml(STICK))
-    machines.attach(NAME, usb_hostdev_xml(STICK))
+    machines.attach(NAME, device_xml(STICK))
+    machines.attach(NAME, device_xml(STICK))
     hanging = machines_in(tmp_path, clock).attached(NAME)
     machines.detach(NAME, STICK.handle.alias, wait_s=1.0)
     taken = machines.attached(NAME)
-    machines.attach(NAME, usb_hostdev_xml(STICK))
+    machines.attach(NAME, device_xml(STICK))
     machines.destroy(NAME)
 
     assert off.value.code == "machine_off"

@@ -21,9 +21,6 @@ from vrasnode.domainxml.devices import (
     UsbStorage,
     device_xml,
     handle_of,
-    optical_xml,
-    usb_hostdev_xml,
-    usb_storage_xml,
 )
 from vrasnode.domainxml.networks import (
     INTERNAL,
@@ -65,9 +62,6 @@ __all__ = [
     "mac_of",
     "mark_of",
     "network_xml",
-    "optical_xml",
     "seal_of",
     "service_vm_xml",
-    "usb_hostdev_xml",
-    "usb_storage_xml",
 ]

@@ -115,18 +115,6 @@ def device_xml(device: Device) -> str:
     return to_text(device_element(device))
 
 
-def usb_hostdev_xml(device: UsbPassed) -> str:
-    return device_xml(device)
-
-
-def usb_storage_xml(device: UsbStorage) -> str:
-    return device_xml(device)
-
-
-def optical_xml(device: Optical) -> str:
-    return device_xml(device)
-
-
 def device_element(device: Device) -> Element:
     """Raises Refused(bad_device)."""
     match device:
