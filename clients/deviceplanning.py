@@ -22,7 +22,7 @@ Device = wire.PciDevice | wire.UsbDevice | wire.OpticalDrive
 
 # What a PC says of a device that it could not pass through, or not without losing the machine.
 WITHHELD = ("pass_through_failed", "pass_through_unhealthy")
-MAX_PREVIEWED = 500  # PCs; the rest is counted
+MAX_PREVIEWED = 300  # PCs; the rest is counted
 
 
 @dataclass(frozen=True)

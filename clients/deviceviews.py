@@ -12,6 +12,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import Model
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
@@ -21,7 +22,7 @@ from clients.deviceforms import ImportForm, RuleForm, SaveForm, SettingsForm
 from clients.devicepolicing import Draft, Owner
 from clients.errors import Refusal
 from clients.models import Client, DeviceRule, Group
-from clients.pages import staff
+from clients.pages import page_of, staff
 from vrasnode.devicepolicy import Remark
 from vrasnode.errors import Refused
 from vrasnode.wire import codec
@@ -117,7 +118,10 @@ class Desk:
         return names[self.scope] % {"name": str(self.owner)}
 
     def home(self) -> HttpResponse:
-        return redirect("clients:policy", *self.args)
+        """Back to the rules, to the page of them that one came from."""
+        address = reverse("clients:policy", args=self.args)
+        page = self.request.POST.get("page", "")
+        return redirect(f"{address}?page={page}" if page.isdecimal() else address)
 
 
 @require_GET
@@ -129,7 +133,7 @@ def policy(request: HttpRequest, scope: str, pk: str) -> HttpResponse:
     row = devicepolicing.stored(desk.owner)
     remarks = devicepolicing.check(draft, now=timezone.now())
     context = desk.context() | {
-        "rows": _rows(draft, row.rules.all() if row else [], remarks, desk.scope),
+        "page": page_of(request, _rows(draft, row.rules.all() if row else [], remarks, desk.scope)),
         "row": row,
         "remarks": remarks,
         "dirty": dirty,

@@ -2,7 +2,7 @@
 
 import functools
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any, Concatenate, ParamSpec
 
@@ -41,7 +41,7 @@ def staff(view: View[P]) -> View[P]:
     return guarded
 
 
-def page_of(request: HttpRequest, rows: QuerySet[Any]) -> Page[Any]:
+def page_of(request: HttpRequest, rows: QuerySet[Any] | Sequence[Any]) -> Page[Any]:
     """The page that `?page=` asks for; the nearest one when it asks for nonsense."""
     return Paginator(rows, PAGE_ROWS).get_page(request.GET.get("page"))
 

@@ -47,7 +47,7 @@ def notes(owner: Any) -> list[str]:
 
 def keep(owner: Any, *names: str, now: datetime) -> None:
     rules = [
-        Rule(id=0, scope=Scope.GROUP, verdict=Verdict.PASS, bus=Bus.USB, port=f"1-{place}", note=note)
+        Rule(id=0, scope=Scope.GROUP, verdict=Verdict.PASS, bus=Bus.USB, port=f"{place}-1", note=note)
         for place, note in enumerate(names, 1)
     ]
     devicepolicing.save(owner, Draft(rules=rules), revision=None, reason="", now=now)
@@ -83,6 +83,19 @@ def test_rules_move_up_and_down_and_away(browser: Browser, sales: Group, now: da
     browser.post(address("policy-preview", sales), {"revision": 1})
 
     assert notes(sales) == ["c", "a"]
+
+
+def test_many_rules_are_shown_by_pages_and_one_stays_on_the_page(
+    browser: Browser, sales: Group, now: datetime
+) -> None:
+    keep(sales, *(str(number) for number in range(1, 121)), now=now)
+
+    second = browser.get(f"{address('policy', sales)}?page=2").content.decode()
+    assert 'id="rule-51"' in second
+    assert 'id="rule-50"' not in second
+
+    answer = browser.post(address("policy-change", sales), {"act": "delete 60", "page": "2"})
+    assert answer["Location"] == f"{address('policy', sales)}?page=2"
 
 
 def test_a_draft_is_thrown_away(browser: Browser, sales: Group, now: datetime) -> None:
