@@ -1,0 +1,39 @@
+"""Two who are at one device policy, or one PC's reports, at the same moment."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+import pytest
+
+from clients import devicepolicing
+from clients.devicepolicing import Draft
+from clients.errors import Refusal
+from clients.models import DeviceRule, Event, Group
+from tests.clients.test_devicepolicing import event, rule
+from tests.imaging.test_races import at_once
+from tests.pcs import FakePc
+from vrasnode.wire.devices import DevicesReport
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def test_of_four_administrators_who_save_at_once_three_are_told(sales: Group, now: datetime) -> None:
+    def saving(note: str) -> Callable[[], object]:
+        draft = Draft(rules=[rule(note=note)])
+        return lambda: devicepolicing.save(sales, draft, revision=0, reason="", now=now)
+
+    raised = at_once(*(saving(note) for note in "abcd"))
+
+    assert sum(error is None for error in raised) == 1
+    assert {error.code for error in raised if isinstance(error, Refusal)} == {"policy_changed"}
+    assert DeviceRule.objects.count() == 1
+    assert Event.objects.filter(verb="group.policy_changed").count() == 1
+
+
+def test_a_report_that_comes_twice_at_once_is_recorded_once(pc: FakePc, now: datetime) -> None:
+    report = DevicesReport(policy="", events=[event(number) for number in range(1, 6)])
+
+    raised = at_once(*(lambda: devicepolicing.hear(pc.client, report, now=now) for _ in range(3)))
+
+    assert raised == [None, None, None]
+    assert Event.objects.filter(verb="device.attached").count() == 5
