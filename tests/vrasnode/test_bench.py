@@ -104,6 +104,7 @@ def test_a_pc_that_only_emulates_is_refused_before_anything_is_measured(
     ("cpuinfo", "clocks", "maker", "signature", "expected"),
     [
         ("model name\t: QEMU TCG CPU version 2.5+\nflags\t\t: fpu hypervisor", "tsc", "QEMU", None, "tcg"),
+        ("model name\t: QEMU TCG CPU version 2.5+\nflags\t\t: fpu hypervisor", "tsc", "Other", None, "tcg"),
         (FLAGS, "tsc", "QEMU", "TCGTCGTCGTCG", "tcg"),
         (FLAGS, "tsc", "QEMU", None, "tcg"),
         (FLAGS, "kvm-clock tsc", "QEMU", None, "kvm"),

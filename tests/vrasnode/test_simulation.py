@@ -241,7 +241,7 @@ def test_a_woken_agent_does_not_wait_for_its_tick() -> None:
     class Sleeping(Counting):
         def step(self) -> bool:
             super().step()
-            threading.Timer(0.0, wake.set).start()
+            threading.Timer(0.02, wake.set).start()  # when the turn is long over
             return False
 
     part = Sleeping("pc-1", crank, after=5)
