@@ -52,7 +52,7 @@ class Machines(Protocol):
     """The hypervisor, as far as the devices of one machine need it."""
 
     def state(self, name: str) -> MachineState: ...
-    def definition(self, name: str) -> str | None: ...
+    def edited(self, name: str) -> bool: ...
     def attached(self, name: str) -> Sequence[Attached]: ...
     def attach(self, name: str, device_xml: str) -> None: ...
     def detach(self, name: str, alias: str, *, wait_s: float) -> None: ...
@@ -114,7 +114,7 @@ class Devices:
         self._plan = Plan(devices=())
         self._replan_at: datetime | None = None
         self._attached: Sequence[Attached] = ()
-        self._definition: str | None = None  # as it was when the machine was first seen running
+        self._edit_told = False
         self._told: list[DeviceState] | None = None
         self._not_before: dict[str, float] = {}
         self._usb_at = self._full_at = clock()
@@ -198,7 +198,7 @@ class Devices:
 
     def _grants(self) -> Grants:
         """For a start: what is there at this moment, not when it was last looked at."""
-        self._definition = None
+        self._edit_told = False
         self._read_policy()
         before, self._facts = self._facts, self._pc.devices()
         self._took(before)
@@ -214,7 +214,7 @@ class Devices:
         if not running or self._facts is None:
             self._after_the_end()
             return
-        self._compare_definition()
+        self._tell_of_edits()
         self._attached = self._machines.attached(NAME)
         wanted = wanted_of(self._plan, self._facts)
         for one in self._attached:
@@ -234,13 +234,12 @@ class Devices:
                 log.info("gave %s back to its driver", one.key)
         self._attached = ()
 
-    def _compare_definition(self) -> None:
+    def _tell_of_edits(self) -> None:
         """The next start defines the machine anew; that someone changed it meanwhile is said."""
-        definition = self._machines.definition(NAME)
-        if self._definition is not None and definition != self._definition:
+        if not self._edit_told and self._machines.edited(NAME):
             words = f"Someone changed the definition of {NAME}. Its next start is by ours again."
             self._ledger.tell(DeviceHappening.FAILED, None, key=NAME, code="definition_changed", words=words)
-        self._definition = definition
+            self._edit_told = True
 
     def _attach(self, alias: str, want: Wanted) -> None:
         if self._clock() < self._not_before.get(alias, float("-inf")):

@@ -81,15 +81,15 @@ class Machines:
         self.plugged: dict[str, Attached] = {}
         self.refuses: VrasError | None = None
         self.holds = False
-        self.defined = "<domain/>"
+        self.is_edited = False
         self.given_back: list[str] = []
 
     def state(self, name: str) -> MachineState:
         assert name == NAME
         return self.now
 
-    def definition(self, name: str) -> str | None:
-        return self.defined
+    def edited(self, name: str) -> bool:
+        return self.is_edited
 
     def attached(self, name: str) -> list[Attached]:
         return list(self.plugged.values())
@@ -298,12 +298,12 @@ def test_what_someone_else_attached_is_taken_off_and_said(pc: Pc) -> None:
 
 def test_a_definition_that_someone_changed_is_said_once_and_a_start_is_no_change(pc: Pc) -> None:
     pc.steps()
-    pc.machines.defined = "<domain><vcpu>64</vcpu></domain>"
+    pc.machines.is_edited = True
     pc.steps(3, seconds=FULL_LOOK_S)
     assert pc.events() == [(DeviceHappening.FAILED, NAME, "definition_changed")]
 
     pc.devices.passing.for_start()
-    pc.machines.defined = "<domain><vcpu>1</vcpu></domain>"
+    pc.machines.is_edited = False
     pc.steps(3, seconds=FULL_LOOK_S)
     assert len(pc.events()) == 1
 
