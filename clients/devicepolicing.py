@@ -317,10 +317,10 @@ def hear(client: Client, report: wire.DevicesReport, *, now: datetime) -> None:
         DeviceRecord.objects.get_or_create(client=client)
         record = DeviceRecord.objects.select_for_update().get(client=client)
         _record_events(client, record, report.events[:MAX_EVENTS])
-        record.report = _kept(record, report)
+        _take_states(record, report)
         record.reported_at = now
         record.save(update_fields=["report", "reported_at", "event_number", "failures"])
-    nudge.pages(f"client.{client.pk}")
+    nudge.pages(f"client.{client.pk}", "clients")
 
 
 def _record_events(client: Client, record: DeviceRecord, events: Iterable[wire.DeviceEvent]) -> None:
@@ -339,12 +339,14 @@ def _brief_event(event: wire.DeviceEvent) -> dict[str, Any]:
     return {name: value for name, value in plain.items() if name != "happening" and value not in ("", None)}
 
 
-def _kept(record: DeviceRecord, report: wire.DevicesReport) -> dict[str, Any]:
+def _take_states(record: DeviceRecord, report: wire.DevicesReport) -> None:
+    """How the devices stand now. What is present, or not to be, has not failed any more."""
     if report.devices is None:  # only events
-        kept: dict[str, Any] = record.report
-    else:
-        kept = msgspec.to_builtins(wire.DevicesReport(policy=report.policy[:64], devices=report.devices))
-    return kept
+        return
+    record.report = msgspec.to_builtins(wire.DevicesReport(policy=report.policy[:64], devices=report.devices))
+    for state in report.devices:
+        if state.present or state.fate is not wire.Fate.PASSED:
+            record.failures.pop(f"{state.bus} {state.key}", None)
 
 
 def exported(draft: Draft) -> str:

@@ -60,6 +60,11 @@ class ClientQuerySet(models.QuerySet["Client"]):
     def approved(self) -> "ClientQuerySet":
         return self.filter(state=Client.State.APPROVED)
 
+    def failing(self) -> "ClientQuerySet":
+        """Approved PCs that could not do with a device what policy says."""
+        told = DeviceRecord.objects.exclude(failures={})
+        return self.approved().filter(pk__in=told.values("client"))
+
     def pending(self) -> "ClientQuerySet":
         return self.filter(state=Client.State.PENDING)
 

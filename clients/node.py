@@ -24,9 +24,7 @@ from vrasnode.wire import clients as wire
 from vrasnode.wire import codec
 
 MAX_BODY = 64 << 10
-MAX_FACTS = (
-    512 << 10
-)  # a PC tells of each of its devices: some 300 bytes for each, most have fewer than a hundred
+MAX_FACTS = 512 << 10  # some 300 bytes a device; most PCs have fewer than a hundred
 JSON = "application/json"
 
 

@@ -62,6 +62,8 @@ def _pcs(request: HttpRequest) -> QuerySet[Client]:
     state, group, words = (request.GET.get(name, "") for name in ("state", "group", "q"))
     if state == "silent":
         rows = rows.filter(pk__in=silent(request, now=timezone.now()))
+    elif state == "failing":
+        rows = rows.failing()
     elif state in Client.State.values:
         rows = rows.filter(state=state)
     elif state != "all":

@@ -33,6 +33,7 @@ def home(request: HttpRequest) -> HttpResponse:
         "pending": Client.objects.pending().count(),
         "silent": len(silent(request, now=timezone.now())),
         "failed": failed.count(),
+        "failing": Client.objects.all().failing().count(),
         "running": running.count(),
         "checked": ImageVersion.objects.filter(state=ImageVersion.State.SEALED).count(),
         "keys": PublisherKey.objects.filter(state=PublisherKey.State.PENDING).count(),

@@ -136,7 +136,19 @@ def _devices(sales: Group, *, now: datetime) -> None:
             code="pass_through_failed",
         ),
     ]
-    devicepolicing.hear(client, DevicesReport(policy="", devices=states), now=now)
+    failed = DeviceEvent(
+        number=9,
+        at=now,
+        happening=DeviceHappening.FAILED,
+        bus=Bus.PCI,
+        key="0000:03:00.0",
+        device_id="",
+        serial=None,
+        name="Graphics card",
+        code="pass_through_failed",
+    )
+    with acting(Actor(name="pc-sales-04", kind="pc", origin="node 192.0.2.24")):
+        devicepolicing.hear(client, DevicesReport(policy="", devices=states, events=[failed]), now=now)
 
 
 def _rule(verdict: Verdict, **says: Any) -> Rule:

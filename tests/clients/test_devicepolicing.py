@@ -349,6 +349,22 @@ def test_a_stick_that_could_not_be_attached_is_shown_as_failed_until_it_could(
     assert not deviceplanning.why(Client.objects.get(), "usb", "1-1", now=now).standing.failed
 
 
+def test_a_failure_is_over_when_the_device_is_there_or_not_to_be_there(pc: FakePc) -> None:
+    failed = DevicesReport(policy="", events=[event(1, DeviceHappening.FAILED)])
+    pc.post("/node/v1/reports/devices", failed)
+    assert list(Client.objects.all().failing()) == [pc.client]
+    state = DeviceState(bus=Bus.USB, key="1-1", name="", fate=Fate.PASSED, code="rule")
+
+    pc.post("/node/v1/reports/devices", DevicesReport(policy="r", devices=[state]))
+    assert list(Client.objects.all().failing()) == [pc.client]
+
+    for over in (replace(state, present=True), replace(state, fate=Fate.HIDDEN)):
+        pc.post("/node/v1/reports/devices", DevicesReport(policy="r", devices=[over]))
+        assert list(Client.objects.all().failing()) == []
+        number = 2 if over.present else 3
+        pc.post("/node/v1/reports/devices", replace(failed, events=[event(number, DeviceHappening.FAILED)]))
+
+
 def test_a_device_that_a_start_had_to_do_without_is_shown_as_failed(
     pc: FakePc, described: Client, sales: Group, now: datetime
 ) -> None:
