@@ -7,6 +7,7 @@ import pytest
 from tests.vrasnode.office import CLIENT_ID, Office, Published, raw
 from tests.vrasnode.test_imaging import Pc
 from vrasnode import checking
+from vrasnode.chunks import framemap
 from vrasnode.identity import Identity
 from vrasnode.server import Server
 from vrasnode.simulation.images import EmptySlots, FetchingAlone
@@ -101,3 +102,16 @@ def test_wrong_bytes_are_refused_though_none_are_kept(
     assert pc.told[-1].stage is DeliveryStage.FAILED
     assert pc.slots.boot.next is None
     assert pc.watched[-1] == (1, DeliveryStage.FAILED)
+
+
+def test_the_bytes_of_another_chunk_are_wrong_bytes(pc: BareBonesPc, office: Office, old: Published) -> None:
+    header = old.manifest.header
+    frames = framemap.decode(old.frames, chunks=len(old.manifest), chunk_bytes=header.chunk_bytes)
+    places = [frames.place(index) for index in range(len(frames))]
+    places[0], places[1] = places[1], places[0]
+    office.content[f"/f/{old.digest}"] = framemap.encode(framemap.build(places))
+    office.assign(old, serial=1)
+
+    pc.work()
+
+    assert (pc.told[-1].stage, pc.told[-1].code) == (DeliveryStage.FAILED, "wrong_bytes")
