@@ -28,7 +28,7 @@ from vrasnode.identity import Identity, Token, read_certificate, read_enrolment
 from vrasnode.server import Server
 from vrasnode.simulation import pc, settings
 from vrasnode.slots import Version, read_boot
-from vrasnode.wire.clients import EnrolRequest
+from vrasnode.wire.clients import EnrolRequest, HostFacts
 from vrasnode.world import World
 
 EXIT_BUG, EXIT_REFUSED, EXIT_UNREACHABLE, EXIT_BROKEN, EXIT_PENDING = 1, 3, 4, 5, 6
@@ -123,9 +123,15 @@ def _ask_to_join(identity: Identity, state: State, options: argparse.Namespace) 
         name=name,
         csr=identity.certificate_request(),
         hpke_key=identity.hpke_key,
-        facts=host.facts(state.root, accelerator=host.probe_accelerator()),
+        facts=_facts(state, options.hypervisor),
     )
     identity.take(Server(options.server, identity=identity).enrol(request))
+
+
+def _facts(state: State, uri: str) -> HostFacts:
+    if settings.is_simulated(uri):
+        return pc.facts(state, settings=settings.parse(uri))
+    return host.facts(state.root, accelerator=host.probe_accelerator())
 
 
 def _world(state: State, uri: str) -> World:
@@ -284,7 +290,7 @@ def _parser() -> argparse.ArgumentParser:
 
     for command in (joining, running, showing):
         command.add_argument("--state", type=Path, required=True, metavar="DIR", help="the state directory")
-    for command in (running, showing):
+    for command in (joining, running, showing):
         command.add_argument(
             "--hypervisor",
             default=HYPERVISOR,

@@ -7,11 +7,12 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import urllib3
 
 from tests.lab.server import Server
 from tests.vrasctl.conftest import Administrator, administrator_of, boot_sector
@@ -19,6 +20,7 @@ from tests.vrasctl.conftest import Administrator, administrator_of, boot_sector
 pytestmark = pytest.mark.slow
 
 PCS = 50
+STICK_PORT = "1-3.1"  # of the simulated desktop's USB stick
 ENDS = {"booted", "failed", "superseded"}
 
 
@@ -74,6 +76,26 @@ class Trial:
         path = f"/api/v1/deliveries/?distribution={distribution}&limit=500"
         found: list[dict[str, Any]] = self.server.rest("GET", path, token=token)["results"]
         return found
+
+    def allow(self, rules: list[dict[str, str]]) -> None:
+        """Replaces the group's device policy."""
+        headers = {"Authorization": f"Bearer {self.server.new_token()}", "If-Match": "*"}
+        url = f"{self.server.url}/api/v1/groups/{self.group}/device-policy/"
+        answer = urllib3.request("PUT", url, json={"rules": rules}, headers=headers, timeout=30)
+        assert answer.status == 200, answer.data
+
+    def has_stick(self, name: str) -> bool:
+        """Whether the PC told that its stick is in the client VM."""
+        pc = self.administrator.json("pc", "show", name)["id"]
+        path = f"/api/v1/clients/{pc}/devices/"
+        found = self.server.rest("GET", path, token=self.server.new_token())["devices"]
+        return any(one["key"] == STICK_PORT and one["present"] for one in found)
+
+    def wait(self, what: str, so: Callable[[], bool], *, within_s: float = 60) -> None:
+        deadline = time.monotonic() + within_s
+        while not so():
+            assert time.monotonic() < deadline, f"{what}: not within {within_s} s"
+            time.sleep(0.1)
 
     def await_members(self, process: "subprocess.Popen[str]", count: int, *, within_s: float = 60) -> None:
         """Returns when so many PCs of the group have told that they are there."""
@@ -165,11 +187,8 @@ def test_one_simulated_pc_is_killed_and_its_machine_runs_on(
     server: Server, tmp_path: Path, ending: list["subprocess.Popen[str]"]
 ) -> None:
     trial = Trial(server, tmp_path, group="single")
-    state = ["--state", str(tmp_path / "pc")]
-    enrolling = ["--server", server.url, "--token-file", str(trial.tokens(1)), "--name", "single-1"]
-    vrasnode("enroll", *enrolling, *state)
-    simulated = ["--hypervisor", "sim:?boot_s=1&model=desktop", *state]
-    running = [sys.executable, "-m", "vrasnode", "run", *simulated]
+    simulated, running = joined(trial, "single-1")
+    assert trial.administrator.json("pc", "show", "single-1")["facts"]["simulated"] is True
     ending.append(subprocess.Popen(running, text=True))
     trial.await_members(ending[-1], 1)
     assert [one["state"] for one in trial.settle("distribute", "single@1")] == ["booted"]
@@ -178,13 +197,40 @@ def test_one_simulated_pc_is_killed_and_its_machine_runs_on(
     ending[-1].wait()
     alone = json.loads(vrasnode("status", "--json", *simulated))
     ending.append(subprocess.Popen(running, text=True))
-    pc = trial.administrator.json("pc", "show", "single-1")
 
     assert alone["agent"] == "stopped"
     assert alone["desktop"]["state"] == "running"
     assert alone["desktop"]["manifest"] == alone["current"]["manifest"]
-    assert pc["facts"]["simulated"] is True
     assert [one["state"] for one in trial.settle("distribute", "single@2")] == ["booted"]
+
+
+def test_a_simulated_pc_shows_what_a_device_policy_does(
+    server: Server, tmp_path: Path, ending: list["subprocess.Popen[str]"]
+) -> None:
+    trial = Trial(server, tmp_path, group="masked")
+    _, running = joined(trial, "masked-1")
+    ending.append(subprocess.Popen(running, text=True))
+    trial.await_members(ending[-1], 1)
+    trial.settle("distribute", "masked@1")
+    assert not trial.has_stick("masked-1")
+
+    trial.allow([{"verdict": "pass", "bus": "usb", "device_id": "0951:1666"}])
+    trial.wait("the stick in the client VM", lambda: trial.has_stick("masked-1"))
+    plugged = tmp_path / "pc" / "simulated" / "usb.json"
+    plugged.write_text("[]")
+    trial.wait("the stick pulled", lambda: not trial.has_stick("masked-1"))
+    plugged.unlink()
+    trial.wait("the stick plugged in again", lambda: trial.has_stick("masked-1"))
+    trial.allow([])
+    trial.wait("the stick taken away", lambda: not trial.has_stick("masked-1"))
+
+
+def joined(trial: Trial, name: str) -> tuple[list[str], list[str]]:
+    """Makes one simulated PC a member: what names it on a command line, and what runs it."""
+    simulated = ["--hypervisor", "sim:?boot_s=1&model=desktop", "--state", str(trial.directory / "pc")]
+    token = str(trial.tokens(1))
+    vrasnode("enroll", "--server", trial.server.url, "--token-file", token, "--name", name, *simulated)
+    return simulated, [sys.executable, "-m", "vrasnode", "run", *simulated]
 
 
 def vrasnode(*arguments: str) -> str:

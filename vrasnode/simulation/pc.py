@@ -36,6 +36,11 @@ def machines(state: State, *, settings: Settings) -> SimulatedMachines:
     return SimulatedMachines(kept / "machines.json", name=_name(state), settings=settings)
 
 
+def facts(state: State, *, settings: Settings) -> HostFacts:
+    """What the simulated PC says of itself, with what it had plugged in when it was made."""
+    return hardware.facts_of(_name(state), model=settings.model, seed=settings.seed)
+
+
 def world(
     state: State,
     *,
@@ -47,12 +52,12 @@ def world(
     seconds and never goes back. Raises HostBroken."""
     name, began = _name(state), clock()
     kept = settings.images is Images.REAL
-    facts = hardware.facts_of(name, model=settings.model, seed=settings.seed)
-    bench = SimulatedBench(facts, state.root / "simulated" / "usb.json")
+    told = facts(state, settings=settings)
+    bench = SimulatedBench(told, state.root / "simulated" / "usb.json")
     return World(
         machines=machines(state, settings=settings),
         make_overlay=_make_overlay,
-        facts=lambda: replace(facts, devices=bench.devices()),
+        facts=lambda: replace(told, devices=bench.devices()),
         accelerator=Accelerator.KVM,
         boot_id=str(UUID(int=Random(f"{name}/{began}").getrandbits(128), version=4)),  # noqa: S311
         uptime_s=lambda: int(clock() - began),
