@@ -285,7 +285,7 @@ def _assignment(distribution: Distribution, client: Client, serial: int, now: da
         number=version.number or 0,
         manifest=version.manifest,
         apply=Apply(distribution.apply),
-        health=Health(within_s=image.health_within_s, command=image.health_command),
+        health=Health(within_s=image.health_within_s, command=image.health_command, agent=image.health_agent),
         expires=now + settings.ASSIGNMENT_LIFE,
         machine=Machine(image.machine),
     )

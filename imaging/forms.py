@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from clients.forms import NamedForm
 from clients.models import Group
 from imaging.distributing import Terms
-from imaging.models import MACHINES, Distribution, ImageVersion, MasterImage, Subscription
+from imaging.models import MACHINES, NO_AGENT, Distribution, ImageVersion, MasterImage, Subscription
 from vrasnode.wire.imaging import Apply, Machine
 
 MIB = 1 << 20
@@ -52,7 +52,13 @@ class ImageForm(NamedForm):
 
     class Meta:
         model = MasterImage
-        fields = ["name", "machine", "keep_versions", "health_within_s", "health_command"]
+        fields = ["name", "machine", "keep_versions", "health_within_s", "health_agent", "health_command"]
+
+    def clean(self) -> dict[str, Any]:
+        wish = super().clean() or self.cleaned_data
+        if wish.get("health_command") and not wish.get("health_agent"):
+            self.add_error("health_command", NO_AGENT)
+        return wish
 
 
 class UploadForm(forms.Form):

@@ -17,6 +17,7 @@ MACHINES = [
     (Machine.CLIENT_VM.value, _("client VM")),
     (Machine.VIRTUAL_SERVER.value, _("virtual server")),
 ]
+NO_AGENT = _("A guest without an agent runs no command.")
 
 
 class MasterImage(models.Model):
@@ -43,6 +44,11 @@ class MasterImage(models.Model):
         default=list,
         blank=True,
         help_text=_("Run in the guest; ends with 0 when it is well."),
+    )
+    health_agent = models.BooleanField(
+        _("guest has an agent"),
+        default=True,
+        help_text=_("Without one, a machine that still runs after these seconds counts as healthy."),
     )
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
 

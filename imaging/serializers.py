@@ -6,7 +6,15 @@ from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
 from clients.models import Group
-from imaging.models import MACHINES, Delivery, Distribution, ImageVersion, MasterImage, Subscription
+from imaging.models import (
+    MACHINES,
+    NO_AGENT,
+    Delivery,
+    Distribution,
+    ImageVersion,
+    MasterImage,
+    Subscription,
+)
 from vrasnode.wire.imaging import Apply, Machine
 
 APPLY = list(Distribution._meta.get_field("apply").choices or [])
@@ -53,6 +61,7 @@ class MasterImageSerializer(serializers.ModelSerializer[MasterImage]):
             "machine",
             "keep_versions",
             "health_within_s",
+            "health_agent",
             "health_command",
             "created_at",
             "latest",
@@ -64,6 +73,12 @@ class MasterImageSerializer(serializers.ModelSerializer[MasterImage]):
                 _("An image stays for the machine that it was made for. Make another image.")
             )
         return machine
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        now = {"health_agent": True, "health_command": []} if self.instance is None else vars(self.instance)
+        if not {**now, **attrs}["health_agent"] and {**now, **attrs}["health_command"]:
+            raise serializers.ValidationError({"health_command": NO_AGENT})
+        return attrs
 
 
 class NoteSerializer(serializers.Serializer[Any]):

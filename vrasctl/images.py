@@ -30,6 +30,7 @@ _IMAGE_ALONE = [
     ("newest version", "latest.number"),
     ("versions kept", "keep_versions"),
     ("healthy within (s)", "health_within_s"),
+    ("guest agent", "health_agent"),
     ("health command", "health_command"),
     ("created", "created_at"),
 ]
@@ -166,6 +167,7 @@ def show(session: Session, name: str) -> None:
 @click.argument("name")
 @click.option("--health-command", metavar="COMMAND", help="Run in the guest; ends with 0 when it is well.")
 @click.option("--health-within", type=click.IntRange(1), metavar="S", help="Seconds to become healthy.")
+@click.option("--no-agent", is_flag=True, help="Its guests have no agent: what still runs then is healthy.")
 @click.option("--keep", type=click.IntRange(0), metavar="N", help="Versions to keep; 0 keeps all.")
 @for_machine
 @common
@@ -175,6 +177,7 @@ def create(
     *,
     health_command: str | None,
     health_within: int | None,
+    no_agent: bool,
     keep: int | None,
     machine: str | None,
 ) -> None:
@@ -186,6 +189,8 @@ def create(
         wish["health_command"] = shlex.split(health_command)
     if health_within is not None:
         wish["health_within_s"] = health_within
+    if no_agent:
+        wish["health_agent"] = False
     if keep is not None:
         wish["keep_versions"] = keep
     if machine is not None:

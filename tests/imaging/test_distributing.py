@@ -15,7 +15,7 @@ from imaging.distributing import Terms
 from imaging.models import Delivery, Distribution, MasterImage, Subscription
 from tests.images import publish
 from tests.pcs import FakePc
-from vrasnode.wire.imaging import Assignment, DeliveryReport, DeliveryStage, ImagingSlice
+from vrasnode.wire.imaging import Assignment, DeliveryReport, DeliveryStage, Health, ImagingSlice
 from vrasnode.wire.signatures import Role
 
 Enrol = Callable[..., FakePc]
@@ -55,6 +55,20 @@ def test_each_pc_is_told_its_own_signed_assignment(
     assert assignment.client_id == str(pc.client.pk)
     assert (assignment.manifest, assignment.number) == (version.manifest, 1)
     assert piece.fetch is not None
+
+
+def test_a_pc_is_told_that_a_guest_has_no_agent(
+    pc: FakePc, desktop: MasterImage, sales: Group, now: datetime
+) -> None:
+    desktop.health_agent, desktop.health_within_s, desktop.health_command = False, 7, []
+    desktop.save()
+    version = publish(desktop, "a", now=now)
+
+    distributing.start(version, sales, now=now)
+
+    assignment, _piece = told(pc.client, now)
+    assert assignment is not None
+    assert assignment.health == Health(within_s=7, agent=False)
 
 
 def test_a_delivery_goes_from_waiting_to_booted_and_the_distribution_ends(

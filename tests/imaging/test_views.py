@@ -178,7 +178,10 @@ def test_automatic_distribution_is_chosen_changed_and_ended(
 
 
 def test_a_health_command_is_written_as_on_a_command_line(browser: Browser) -> None:
-    wish = {"name": "lab", "keep_versions": 3, "health_within_s": 60, "health_command": "test -f '/etc/a b'"}
+    wish = {
+        **{"name": "lab", "keep_versions": 3, "health_within_s": 60, "health_agent": "on"},
+        "health_command": "test -f '/etc/a b'",
+    }
 
     browser.post(reverse("imaging:images"), wish)
     image = MasterImage.objects.get()
@@ -195,6 +198,16 @@ def test_a_health_command_is_written_as_on_a_command_line(browser: Browser) -> N
     )
     image.refresh_from_db()
     assert (image.name, image.keep_versions) == ("lab", 7)
+
+
+def test_a_guest_without_an_agent_has_no_health_command(browser: Browser) -> None:
+    wish = {"name": "lab", "keep_versions": 3, "health_within_s": 60}
+
+    answer = browser.post(reverse("imaging:images"), {**wish, "health_command": "true"})
+    assert "A guest without an agent runs no command." in answer.content.decode()
+    browser.post(reverse("imaging:images"), wish)
+
+    assert MasterImage.objects.get().health_agent is False
 
 
 def test_a_versions_failure_is_shown_beside_it(browser: Browser, desktop: MasterImage) -> None:
