@@ -24,6 +24,7 @@ from clients.errors import Refusal
 from clients.models import Client, DeviceRule, Group
 from clients.pages import page_of, staff
 from vrasnode.devicepolicy import Remark
+from vrasnode.devicepolicy.starting import desktop_rules
 from vrasnode.errors import Refused
 from vrasnode.wire import codec
 from vrasnode.wire import devices as wire
@@ -197,6 +198,8 @@ def change(request: HttpRequest, scope: str, pk: str) -> HttpResponse:
             desk.keep(draft)
     elif act == "import":
         _import(desk, draft)
+    elif act == "begin" and not draft.rules:
+        desk.keep(msgspec.structs.replace(draft, rules=desktop_rules()))
     elif place.isdecimal() and 1 <= int(place) <= len(draft.rules):
         desk.keep(msgspec.structs.replace(draft, rules=_moved(draft.rules, act, int(place) - 1)))
     return desk.home()

@@ -241,3 +241,14 @@ def test_nobody_changes_rules_in_the_operators_door(browser: Browser, sales: Gro
     page = reverse("admin:clients_devicepolicy_change", args=[policy.pk])
     assert browser.get(page).status_code == 200
     assert browser.post(page, {"usb_mode": "controller"}).status_code == 403
+
+
+def test_an_empty_policy_can_begin_with_what_a_desktop_needs_and_is_saved_when_seen(
+    browser: Browser, sales: Group, described: Client
+) -> None:
+    page = change(browser, sales, "begin")
+    assert "not saved" in page.lower() or "preview" in page.lower()
+    assert devicepolicing.draft_of(sales)[0].rules == []
+
+    again = change(browser, sales, "begin")  # pressed twice
+    assert again.count('name="act" value="delete ') == 4
