@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.lab.libvirtd import comes
 from vrasnode.servicevm.guest import machine
 from vrasnode.servicevm.guest.answering import Ops, Refusal
 from vrasnode.servicevm.guest.fileserver import FileServer, interface_of
@@ -23,52 +24,62 @@ signal.pause()
 """
 
 
-@pytest.fixture
-def said(tmp_path: Path) -> Path:
-    fifo = tmp_path / "said"
-    os.mkfifo(fifo)
-    return fifo
+class Said:
+    """What each start wrote, line by line. Open at both ends, so that it does not end with a writer."""
+
+    def __init__(self, fifo: Path) -> None:
+        self.fifo = fifo
+        self._file = os.fdopen(os.open(fifo, os.O_RDWR), "rb", buffering=0)
+
+    def line(self) -> str:
+        return self._file.readline().decode()
+
+    def close(self) -> None:
+        self._file.close()
 
 
 @pytest.fixture
-def fileserver(tmp_path: Path, said: Path) -> Iterator[FileServer]:
-    command = [sys.executable, "-c", SMBD, "{run}/smb.conf", str(said)]
+def said(tmp_path: Path) -> Iterator[Said]:
+    os.mkfifo(tmp_path / "said")
+    said = Said(tmp_path / "said")
+    yield said
+    said.close()
+
+
+@pytest.fixture
+def fileserver(tmp_path: Path, said: Said) -> Iterator[FileServer]:
+    command = [sys.executable, "-c", SMBD, "{run}/smb.conf", str(said.fifo)]
     server = FileServer(tmp_path / "samba", command=command, pause=lambda _s: None)
     yield server
     server.stop()
 
 
-def line_of(fifo: Path) -> str:
-    with fifo.open() as file:
-        return file.readline()
-
-
-def test_a_file_server_that_dies_is_started_again(fileserver: FileServer, said: Path) -> None:
+def test_a_file_server_that_dies_is_started_again(fileserver: FileServer, said: Said) -> None:
     fileserver.start()
-    first = line_of(said)
-    pid = fileserver.pid
-    assert pid is not None
+    first = said.line()
+    assert comes(lambda: fileserver.pid is not None)  # it may write before its start has returned here
+    pid = fileserver.pid or 0
 
     os.kill(pid, signal.SIGKILL)
 
-    assert first == line_of(said) == "interfaces = lo\n"  # nobody outside, until told
-    assert fileserver.pid not in (pid, None)
+    assert first == said.line() == "interfaces = lo\n"  # nobody outside, until told
+    assert comes(lambda: fileserver.pid not in (pid, None))
 
 
-def test_it_serves_on_the_card_that_the_control_base_names(fileserver: FileServer, said: Path) -> None:
+def test_it_serves_on_the_card_that_the_control_base_names(fileserver: FileServer, said: Said) -> None:
     fileserver.start()
-    line_of(said)
+    said.line()
 
     fileserver.listen(["eth1"])
 
-    assert line_of(said) == "interfaces = lo eth1\n"
+    assert said.line() == "interfaces = lo eth1\n"
 
 
 def test_a_configuration_shares_nothing_and_demands_encryption(
-    fileserver: FileServer, said: Path, tmp_path: Path
+    fileserver: FileServer, said: Said, tmp_path: Path
 ) -> None:
     fileserver.start()
-    line_of(said)
+    said.line()
 
     text = (tmp_path / "samba/smb.conf").read_text()
 
