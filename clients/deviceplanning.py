@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from urllib.parse import urlencode
 
 from django.utils.translation import gettext_lazy as _
@@ -12,9 +11,10 @@ from clients import devicepolicing
 from clients.devicepolicing import Draft, Owner
 from clients.errors import Refusal
 from clients.models import Client, DeviceRule
-from vrasnode import deviceplan, words
+from vrasnode import deviceplan, preflight, words
 from vrasnode.deviceplan import Plan, Planned
 from vrasnode.devicepolicy import Remark
+from vrasnode.preflight import Finding
 from vrasnode.wire import devices as wire
 from vrasnode.wire.clients import HostFacts
 
@@ -169,9 +169,12 @@ def effective(client: Client, *, now: datetime) -> wire.DevicePolicy:
     return devicepolicing.policy_of(client, now=now)
 
 
-def findings(client: Client, *, now: datetime) -> list[Any]:
+def findings(client: Client, *, now: datetime) -> list[Finding]:
     """What the PC's board, firmware and control base lack for what its policy wants."""
-    return []
+    facts = client.host_facts()
+    if facts is None:
+        return []
+    return preflight.examine(facts, policy=effective(client, now=now), now=now)
 
 
 def preview(owner: Owner, draft: Draft, *, now: datetime) -> Preview:

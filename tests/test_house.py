@@ -20,8 +20,8 @@ from tests.lab.server import ROOT
 LOCKS = sorted((ROOT / "requirements").glob("*.lock"))
 PURE = {
     *("wire", "chunks", "domainxml", "errors", "grants", "shape", "wanted"),
-    *("devicepolicy", "deviceplan", "usbguard", "usbguardlines"),
-    *("words", "pagewords", "policywords"),
+    *("devicepolicy", "deviceplan", "usbguard", "usbguardlines", "preflight"),
+    *("words", "pagewords", "policywords", "preflightwords"),
 }
 ONE_WORLD = {
     "libvirt": {f"vrasnode/{name}.py" for name in ("libvirtd", "hypervisor", "networks", "guestagent")},

@@ -17,7 +17,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from vrasnode import __version__, cli_bench, cli_plan, cli_simulate, cli_stop, disk, host, statelock, world
+from vrasnode import (
+    __version__,
+    cli_bench,
+    cli_plan,
+    cli_preflight,
+    cli_simulate,
+    cli_stop,
+    disk,
+    host,
+    statelock,
+    world,
+)
 from vrasnode.building import STATE_MODE, Options, State, build
 from vrasnode.contact import CERTIFICATE_S
 from vrasnode.desktop import NAME
@@ -285,6 +296,7 @@ def _parser() -> argparse.ArgumentParser:
 
     cli_bench.add_to(commands)
     cli_plan.add_to(commands)
+    cli_preflight.add_to(commands)
     cli_simulate.add_to(commands)
     cli_stop.add_to(commands)
 

@@ -9,14 +9,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from vrasnode import disk, host, hostdevices, usbguard
+from vrasnode import host, hostdevices
 from vrasnode.building import State
+from vrasnode.cli_given import read_facts, read_policy, told_policy
 from vrasnode.deviceplan import Plan, Planned, findings, make_plan
 from vrasnode.devicepolicy import check_rules, lint
 from vrasnode.errors import Refused
-from vrasnode.slices import Slices
-from vrasnode.wire import codec
-from vrasnode.wire.clients import HostFacts
 from vrasnode.wire.devices import DeviceFacts, DevicePolicy
 from vrasnode.words import LANGUAGES, say
 
@@ -38,9 +36,10 @@ def add_to(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Prints the plan. Raises Refused for a policy or facts that cannot be."""
-    policy = read_policy(options.policy) if options.policy else _told(State(options.state))
+    told = read_policy(options.policy) if options.policy else told_policy(State(options.state))
+    policy = told or DevicePolicy(rules=[])  # before the server said anything, nothing is granted
     check_rules(policy.rules)
-    facts, iommu = _read_facts(options.facts) if options.facts else _facts(options.state)
+    facts, iommu = _described(options.facts) if options.facts else _facts(options.state)
     now = datetime.now(UTC)
     plan = make_plan(facts, policy, now=now, iommu=iommu)
     remarks = [*lint(policy.rules, now=now), *findings(plan, facts, policy)]
@@ -61,38 +60,17 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def read_policy(path: Path) -> DevicePolicy:
-    """The policy in a file. Raises Refused(no_policy_file), and what reading either language raises."""
-    text = _read(path, "no_policy_file")
-    if text.lstrip().startswith("{"):
-        return codec.decode(text.encode(), DevicePolicy)
-    return DevicePolicy(rules=usbguard.rules_in(text))
-
-
-def _told(state: State) -> DevicePolicy:
-    """What the server last said; before it said anything, nothing is granted."""
-    found = Slices(state.slices).get("devices") if state.slices.is_dir() else None
-    return codec.decode(found, DevicePolicy) if found is not None else DevicePolicy(rules=[])
-
-
 def _facts(state: Path) -> tuple[DeviceFacts, bool]:
     return hostdevices.devices(state_dir=state), host.platform(state).iommu is not None
 
 
-def _read_facts(path: Path) -> tuple[DeviceFacts, bool]:
-    facts = codec.decode(_read(path, "no_facts_file").encode(), HostFacts)
+def _described(path: Path) -> tuple[DeviceFacts, bool]:
+    facts = read_facts(path)
     if facts.devices is None:
         raise Refused(
             "no_facts_file", f"{path} tells no devices: make it on a PC with this version or later."
         )
     return facts.devices, facts.platform is not None and facts.platform.iommu is not None
-
-
-def _read(path: Path, code: str) -> str:
-    data = disk.read_file(path)
-    if data is None:
-        raise Refused(code, f"There is no file {path}.")
-    return data.decode(errors="replace")
 
 
 def _as_json(plan: Plan, remarks: list[dict[str, Any]], language: str) -> str:

@@ -1,5 +1,5 @@
-"""Codes of plan, policy and events as sentences in Japanese and English: the same words on the PC and in the
-portal. Pure.
+"""Codes of plan, policy, preflight and events as sentences in Japanese and English: the same words on the PC
+and in the portal. Pure.
 
 A sentence may name details: `{rule}`. A detail called `reason_code` is itself a code, and is said as
 `{reason}`. Texts of the portal's pages are gettext's, not ours.
@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from vrasnode.pagewords import TABLE as _PAGE
 from vrasnode.policywords import TABLE as _POLICY
+from vrasnode.preflightwords import TABLE as _PREFLIGHT
 
 LANGUAGES = ("en", "ja")
 FALLBACK = "en"
@@ -16,7 +17,7 @@ NOTHING: Mapping[str, str] = {}
 
 Table = Mapping[str, Mapping[str, str]]  # code -> language -> sentence
 
-_TABLES: tuple[Table, ...] = (_POLICY, _PAGE)
+_TABLES: tuple[Table, ...] = (_POLICY, _PAGE, _PREFLIGHT)
 
 
 def say(code: str, language: str, details: Mapping[str, str] = NOTHING) -> str:
