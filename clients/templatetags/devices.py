@@ -18,6 +18,7 @@ from clients.templatetags.portal import icon
 from vrasnode import words
 from vrasnode.deviceplan import Planned
 from vrasnode.devicepolicy import Remark
+from vrasnode.preflight import Severity
 from vrasnode.wire import devices as wire
 
 register = template.Library()
@@ -55,9 +56,9 @@ PCI_CLASSES = {
     "0d": _("wireless"),
 }
 SEVERITIES = {
-    "blocker": (_("blocker"), "x-octagon", "danger"),
-    "warning": (_("warning"), "exclamation-triangle", "warning"),
-    "note": (_("note"), "info-circle", "quiet"),
+    Severity.BLOCKER: ("x-octagon", "danger"),
+    Severity.WARNING: ("exclamation-triangle", "warning"),
+    Severity.NOTE: ("info-circle", "quiet"),
 }
 
 
@@ -167,7 +168,9 @@ def hardware_card(client: Client, now: datetime) -> dict[str, Any]:
         remedy = words.say(code, language(), finding.details)
         findings.append(
             {
-                "sign": _sign(*SEVERITIES[finding.severity]),
+                "sign": _sign(
+                    words.say(f"severity.{finding.severity}", language()), *SEVERITIES[finding.severity]
+                ),
                 "words": words.say(finding.code, language(), finding.details),
                 "remedy": "" if remedy == code else remedy,
             }

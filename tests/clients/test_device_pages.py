@@ -7,11 +7,14 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client as Browser
 from django.urls import reverse
+from django.utils.html import escape
+from msgspec.structs import replace
 
 from clients import devicepolicing, signing
 from clients.devicepolicing import Draft
 from clients.models import Client, Event, Group
 from tests.pcs import FakePc, facts_with_devices
+from vrasnode import words
 from vrasnode.wire import clients as registry
 from vrasnode.wire.devices import Bus, DevicesReport, DeviceState, Fate, Rule, Scope, UsbMode, Verdict
 
@@ -125,10 +128,10 @@ def test_an_administrator_who_was_slower_is_told_on_the_page_and_saves_nothing(
 
 def test_a_rule_that_cannot_be_is_refused_in_the_form_in_words(browser: Browser, sales: Group) -> None:
     wish = {"verdict": "read_only", "bus": "pci", "device_class": "03"}
-    for language, words in (("en", "Only USB storage"), ("ja", "読取り専用にできるのは")):
+    for language, said in (("en", "Only USB storage"), ("ja", "読取り専用にできるのは")):
         browser.cookies["django_language"] = language
         page = browser.post(address("policy-rule", sales, 0), wish).content.decode()
-        assert words in page
+        assert said in page
 
 
 def test_rules_that_never_decide_are_pointed_out_where_they_stand(
@@ -197,6 +200,23 @@ def test_a_failed_pass_through_is_an_alert_on_the_pcs_page(
     page = browser.get(reverse("clients:pc", args=[described.pk])).content.decode()
 
     assert "Graphics card could not be passed through" in page
+
+
+def test_what_a_pcs_hardware_lacks_is_said_with_what_to_do(
+    browser: Browser, pc: FakePc, described: Client
+) -> None:
+    facts = facts_with_devices()
+    assert facts.platform is not None
+    bare = replace(facts, platform=replace(facts.platform, iommu=None, encrypted_state=False))
+    pc.post("/node/v1/reports/clients", registry.FactsReport(facts=bare))
+
+    for language in ("en", "ja"):
+        browser.cookies["django_language"] = language
+        page = browser.get(reverse("clients:pc", args=[described.pk])).content.decode()
+        for code in ("state_not_encrypted", "state_not_encrypted.remedy"):
+            assert escape(words.say(code, language)) in page
+    found = browser.get(f"/api/v1/clients/{described.pk}/devices/").json()["findings"]
+    assert "state_not_encrypted" in {one["code"] for one in found if one["severity"] == "blocker"}
 
 
 def test_who_has_a_pc_is_said_on_its_page(browser: Browser, described: Client) -> None:
