@@ -17,6 +17,7 @@ from vrasnode.hypervisor import Answer, Hypervisor, MachineState, make_overlay
 from vrasnode.imaging import Imaging
 from vrasnode.screen import Screen
 from vrasnode.slots import Slots
+from vrasnode.uevents import Watch
 from vrasnode.wire.clients import HostFacts
 from vrasnode.wire.devices import DeviceFacts, UsbDevice
 
@@ -85,7 +86,7 @@ def pc(root: Path, *, images: Path, desktop: Path, hypervisor_uri: str) -> World
         threads=len(os.sched_getaffinity(0)),
         bench=HostBench(root),
         has_iommu=host.platform(root).iommu is not None,
-        watch=lambda _changed: None,  # polling finds it as well
+        watch=lambda changed: Watch(changed).start(),  # ends with the process
         show=Screen().show,
     )
 
