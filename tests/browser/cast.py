@@ -115,11 +115,13 @@ def _devices(sales: Group, *, now: datetime) -> None:
     with acting(ADMIN):
         devicepolicing.save(sales, Draft(rules=rules), revision=0, reason="", now=now)
         user = get_user_model()._default_manager.create_user("sato", first_name="Aoi", last_name="Sato")
+        facts = pcs.facts_with_devices()
+        assert facts.platform is not None
         for name in ("pc-sales-01", "pc-sales-04", "pc-sales-05"):
-            client = Client.objects.get(name=name)
-            enrolling.describe(
-                client, msgspec.structs.replace(pcs.facts_with_devices(), simulated=name[-1] == "5")
-            )
+            bare = name == "pc-sales-04"
+            platform = msgspec.structs.replace(facts.platform, encrypted_state=not bare, swap=bare)
+            told = msgspec.structs.replace(facts, platform=platform, simulated=name == "pc-sales-05")
+            enrolling.describe(Client.objects.get(name=name), told)
         client = Client.objects.get(name="pc-sales-04")
         enrolling.assign(client, user)
         draft = Draft(rules=[_rule(Verdict.HIDE, bus=Bus.USB, port="1-4", note="Front panel")])
