@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -93,3 +94,17 @@ def test_an_answer_to_a_host_that_is_gone_is_dropped_at_once(tmp_path: Path) -> 
         assert LinePort(writing, writing).send(b"answer") is False
     finally:
         os.close(writing)
+
+
+def test_a_flood_without_an_end_takes_no_memory(ends: Ends, monkeypatch: pytest.MonkeyPatch) -> None:
+    guest, _host = ends
+    pieces = itertools.chain([b"before\n"], itertools.repeat(b"x" * port.READ_BYTES, 200), [b"\nafter\n"])
+    monkeypatch.setattr(guest, "_read", lambda: next(pieces))
+
+    tracemalloc.start()
+    found = list(itertools.islice(guest.lines(), 2))
+    _now, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert found == [b"before", b"after"]
+    assert most < 4 * port.MAX_LINE_BYTES
