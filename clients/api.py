@@ -10,12 +10,13 @@ from drf_spectacular.utils import extend_schema
 from rest_framework import mixins, status, viewsets
 from rest_framework.decorators import action
 from rest_framework.exceptions import AuthenticationFailed
-from rest_framework.permissions import AllowAny, IsAuthenticated
+from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 
-from clients import auditing, endorsing, enrolling, grouping, tokens
+from clients import auditing, endorsing, enrolling, grouping, roles, tokens
+from clients.backends import refusal_of
 from clients.errors import Refusal
 from clients.models import ApiToken, Client, EnrolmentToken, Event, Group, PublisherKey
 from clients.serializers import (
@@ -29,6 +30,7 @@ from clients.serializers import (
     ReasonSerializer,
     RegroupSerializer,
 )
+from clients.tokens import HasRole
 
 
 class GroupViewSet(viewsets.ModelViewSet[Group]):
@@ -132,7 +134,7 @@ class ApiTokenViewSet(
     """One's own keys to REST."""
 
     serializer_class = ApiTokenSerializer
-    permission_classes = [IsAuthenticated]
+    permission_classes = [HasRole]
     queryset = ApiToken.objects.none()
 
     def get_queryset(self) -> QuerySet[ApiToken]:
@@ -165,10 +167,14 @@ class ApiTokenViewSet(
             username=wish.validated_data["username"],
             password=wish.validated_data["password"],
         )
+        if user is None and (refusal := refusal_of(request._request)):
+            raise refusal
         if user is None:
             raise AuthenticationFailed(
                 _("Name and password do not fit, or too many tries. Wait five minutes.")
             )
+        if not roles.may_look(user):
+            raise Refusal("no_role", _("This account has no role here. Ask your IT department."), status=403)
         with auditing.acting(auditing.Actor(name=user.get_username(), kind="user", origin="rest login")):
             row, text = tokens.make(
                 user, name=wish.validated_data["name"], scope=wish.validated_data["scope"], now=timezone.now()

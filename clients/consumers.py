@@ -7,7 +7,7 @@ from asgiref.sync import sync_to_async
 from channels.generic.websocket import AsyncJsonWebsocketConsumer, AsyncWebsocketConsumer
 from django.utils import timezone
 
-from clients import identity, node, nudge
+from clients import identity, node, nudge, roles
 from clients.errors import Refusal
 
 TOPIC = re.compile(r"[a-z]+(\.[0-9a-f-]{1,36})?")
@@ -49,7 +49,7 @@ class PageConsumer(AsyncJsonWebsocketConsumer):  # type: ignore[misc]
     async def connect(self) -> None:
         user = self.scope["user"]
         asked = re.findall(r"topic=([^&]+)", self.scope["query_string"].decode("latin-1"))
-        if not (user.is_authenticated and user.is_staff) or not all(
+        if not await sync_to_async(roles.may_look)(user) or not all(
             TOPIC.fullmatch(topic) for topic in asked
         ):
             await self.close()

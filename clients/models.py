@@ -368,6 +368,20 @@ class PublisherKey(Stateful):
         return f"{self.name} {self.fingerprint}"
 
 
+class DirectoryUser(models.Model):
+    """An account whose person is the company directory's: the same row through every change of name."""
+
+    user = models.OneToOneField(
+        settings.AUTH_USER_MODEL, primary_key=True, on_delete=models.CASCADE, related_name="directory_user"
+    )
+    guid = models.UUIDField(unique=True, editable=False)  # objectGUID
+    # No longer administrator there, still here: there is no other one.
+    kept_administrator = models.BooleanField(default=False, editable=False)
+
+    def __str__(self) -> str:
+        return str(self.user)
+
+
 class Event(models.Model):
     """One line of the audit log. Appended, never changed."""
 

@@ -15,7 +15,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.cache import patch_cache_control, patch_vary_headers
 from django.utils.translation import gettext as _
 
-from clients import presence
+from clients import presence, roles
 from clients.models import Client
 from clients.presence import Presence
 
@@ -26,11 +26,11 @@ View = Callable[Concatenate[HttpRequest, P], HttpResponse]
 
 
 def staff(view: View[P]) -> View[P]:
-    """A page for administrators; others get a 403 that says whom to ask. Never cached."""
+    """A page for administrators, and to be read by those who may look; others get a 403. Never cached."""
 
     @functools.wraps(view)
     def guarded(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
-        if not (request.user.is_authenticated and request.user.is_staff):
+        if not roles.may(request.user, request.method):
             raise PermissionDenied
         response = view(request, *args, **kwargs)
         patch_cache_control(response, private=True, no_store=True)

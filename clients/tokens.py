@@ -12,7 +12,7 @@ from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
 
-from clients import auditing, credentials
+from clients import auditing, credentials, roles
 from clients.models import ApiToken
 
 USED_GRAIN = timedelta(minutes=1)
@@ -64,11 +64,18 @@ class BearerAuthentication(BaseAuthentication):
         return "Bearer"
 
 
-class IsStaffWithScope(BasePermission):
-    """Administrators only; a token that may only read changes nothing."""
+class HasRole(BasePermission):
+    """Those who may look at things."""
 
     def has_permission(self, request: Request, view: Any) -> bool:
-        if not (request.user and request.user.is_authenticated and request.user.is_staff):
+        return bool(request.user) and roles.may_look(request.user)
+
+
+class IsStaffWithScope(BasePermission):
+    """Administrators, and for reading those who may look; a token that may only read changes nothing."""
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        if not (request.user and roles.may(request.user, request.method)):
             return False
         token = request.auth
         return request.method in SAFE_METHODS or not isinstance(token, ApiToken) or token.scope == "write"

@@ -12,6 +12,9 @@ from urllib.parse import unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
+from clients.directorysettings import DirectorySettings
+from clients.rolenames import Role
+
 VARIABLES = {
     "OPENVRAS_ENV": "`development` (default) or `production`",
     "OPENVRAS_SECRET_KEY": "Django's secret key; production: required",
@@ -24,6 +27,15 @@ VARIABLES = {
     "OPENVRAS_STORE": "directory of the chunk store; default `store` in the data directory",
     "OPENVRAS_IDENTITY": "how PCs prove who they are: `signature` (development) or `mtls` (production)",
     "OPENVRAS_FRONT_SECRET_FILE": "file with the secret by which nginx proves itself; needed for `mtls`",
+    "OPENVRAS_DIRECTORY_URL": "the company's Active Directory, `ldaps://host`; unset: local accounts only",
+    "OPENVRAS_DIRECTORY_CA": "file with the authority that vouches for the directory's certificate",
+    "OPENVRAS_DIRECTORY_BIND_DN": "the server's own account there, which may read",
+    "OPENVRAS_DIRECTORY_BIND_PASSWORD_FILE": "file with that account's password",
+    "OPENVRAS_DIRECTORY_BASE": "DN below which people are looked for",
+    **{
+        f"OPENVRAS_DIRECTORY_ROLE_{role.name}": f"DN of the group whose members are {role.value}"
+        for role in Role
+    },
     "OPENVRAS_NAME": "name of the installation, shown to people and pinned by PCs; default `OpenVRAS`",
     "OPENVRAS_HEARTBEAT_S": "seconds between a PC's heartbeats; default 30",
     "OPENVRAS_POLL_S": "seconds between a PC's looks when no socket nudges it; default 60",
@@ -110,7 +122,28 @@ class Environment:
             "CONN_MAX_AGE": 60,
         }
 
-    def _require(self, *names: str) -> None:
+    def directory(self) -> DirectorySettings | None:
+        """The company's directory; None when none is named."""
+        prefix = "OPENVRAS_DIRECTORY_"
+        given = [name for name in self.values if name.startswith(prefix)]
+        if not given:
+            return None
+        needed = ("URL", "CA", "BIND_DN", "BIND_PASSWORD_FILE", "BASE", "ROLE_ADMINISTRATOR")
+        self._require(*(prefix + name for name in needed), who="A directory")
+        url = urlsplit(self.text(prefix + "URL"))
+        if url.scheme != "ldaps" or not url.hostname:
+            raise ImproperlyConfigured(f"{prefix}URL must look like ldaps://dc1.example.co.jp: nothing else.")
+        roles = {role.value: self.text(f"{prefix}ROLE_{role.name}") for role in Role}
+        return DirectorySettings(
+            url=self.text(prefix + "URL"),
+            authority=Path(self.text(prefix + "CA")).resolve(),
+            bind_dn=self.text(prefix + "BIND_DN"),
+            bind_password=self.secret(prefix + "BIND_PASSWORD_FILE"),
+            base=self.text(prefix + "BASE"),
+            roles={role: group for role, group in roles.items() if group},
+        )
+
+    def _require(self, *names: str, who: str = "Production") -> None:
         if missing := [name for name in names if name not in self.values]:
             told = "\n".join(f"  {name}: {VARIABLES[name]}" for name in missing)
-            raise ImproperlyConfigured(f"Production needs these environment variables:\n{told}")
+            raise ImproperlyConfigured(f"{who} needs these environment variables:\n{told}")

@@ -39,6 +39,7 @@ IDENTITY = ENV.text("OPENVRAS_IDENTITY", "signature")
 FRONT_SECRET = ENV.secret("OPENVRAS_FRONT_SECRET_FILE")
 HEARTBEAT_S = ENV.number("OPENVRAS_HEARTBEAT_S", 30)
 POLL_S = ENV.number("OPENVRAS_POLL_S", 60)
+DIRECTORY = ENV.directory()
 CERTIFICATE_LIFE = timedelta(days=30)
 API_TOKEN_LIFE = timedelta(days=90)
 ENROLMENT_TOKEN_LIFE = timedelta(hours=24)
@@ -78,6 +79,7 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    "clients.rights.RightsMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
@@ -102,7 +104,11 @@ TEMPLATES = [
     },
 ]
 
-AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
+AUTHENTICATION_BACKENDS = [
+    "axes.backends.AxesStandaloneBackend",
+    "django.contrib.auth.backends.ModelBackend",  # first: local accounts need no directory
+    "clients.backends.DirectoryBackend",
+]
 PASSWORD_HASHERS = [
     "django.contrib.auth.hashers.Argon2PasswordHasher",
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",

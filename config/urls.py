@@ -8,6 +8,7 @@ from django.views.i18n import set_language
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
 from clients import urls as clients
+from clients.forms import LoginForm
 from config import views
 from imaging import urls as imaging
 
@@ -15,7 +16,9 @@ urlpatterns = [
     path("", views.home, name="home"),
     path(
         "login/",
-        LoginView.as_view(template_name="login.html", redirect_authenticated_user=True),
+        LoginView.as_view(
+            template_name="login.html", authentication_form=LoginForm, redirect_authenticated_user=True
+        ),
         name="login",
     ),
     path("logout/", LogoutView.as_view(), name="logout"),

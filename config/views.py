@@ -10,8 +10,8 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
-from clients import quickstore
-from clients.models import Client, Group, PublisherKey
+from clients import quickstore, roles
+from clients.models import Client, DirectoryUser, Group, PublisherKey
 from clients.pages import silent, staff
 from imaging.models import Delivery, Distribution, ImageVersion
 
@@ -19,7 +19,9 @@ from imaging.models import Delivery, Distribution, ImageVersion
 def installation(request: HttpRequest) -> dict[str, Any]:
     """Context of every page. A page fetched by htmx comes without the frame around it."""
     base = "partial.html" if request.headers.get("HX-Request") else "base.html"
-    return {"installation_name": settings.INSTALLATION_NAME, "base": base}
+    user = getattr(request, "user", None)  # none where the answer was made before the login was read
+    may_look = user is not None and roles.may_look(user)
+    return {"installation_name": settings.INSTALLATION_NAME, "base": base, "may_look": may_look}
 
 
 @require_GET
@@ -43,6 +45,8 @@ def home(request: HttpRequest) -> HttpResponse:
         "has_pc": Client.objects.exists(),
         "has_version": ImageVersion.objects.ready().exists(),
         "has_distribution": Distribution.objects.exists(),
+        "local_only": settings.DIRECTORY is None,
+        "kept": DirectoryUser.objects.filter(kept_administrator=True).select_related("user"),
         "server": f"{request.scheme}://{request.get_host()}",
     }
     return render(request, "home.html", context)

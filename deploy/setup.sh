@@ -18,6 +18,15 @@ forbid_daemons() {
     chmod 755 /usr/sbin/policy-rc.d
 }
 
+# What is not running now is not started at the next start of this machine either.
+mask() {
+    local unit
+    mkdir -p /etc/systemd/system
+    for unit in "$@"; do
+        ln -sfn /dev/null "/etc/systemd/system/$unit.service"
+    done
+}
+
 # Runs a command and shows what it said only when it did not succeed.
 quietly() {
     local log
@@ -44,8 +53,11 @@ Run this as root, or first: apt-get install --no-install-recommends ${missing[*]
     forbid_daemons
     # Its daemon would block whatever is plugged in after the next start of this machine.
     if [[ " ${missing[*]} " == *" usbguard "* ]]; then
-        mkdir -p /etc/systemd/system
-        ln -sfn /dev/null /etc/systemd/system/usbguard.service
+        mask usbguard
+    fi
+    # Samba's would serve files of this machine from then on.
+    if [[ " ${missing[*]} " == *" samba "* ]]; then
+        mask smbd nmbd samba-ad-dc
     fi
     apt update
     apt install -y --no-install-recommends "${missing[@]}"

@@ -14,7 +14,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 
-from clients import auditing, problems, tokens
+from clients import auditing, problems, roles, tokens
 from clients.auditing import Actor
 from clients.errors import Refusal
 from clients.models import ApiToken, Client
@@ -104,7 +104,7 @@ async def upload(scope: Scope, receive: Receive, send: Send) -> None:
 
 def _publisher(authorization: str) -> ApiToken:
     token = tokens.bearer(authorization.removeprefix("Bearer ").strip(), now=timezone.now())
-    if token is None or token.scope != ApiToken.Scope.WRITE or not token.user.is_staff:
+    if token is None or token.scope != ApiToken.Scope.WRITE or not roles.may_change(token.user):
         raise Refusal("not_authenticated", _("Log in with a token that may write."), status=401)
     return token
 

@@ -23,6 +23,7 @@ pytest_plugins = [
     "tests.lab.server",
     "tests.lab.office",
     "tests.lab.postgres",
+    "tests.lab.directory",
 ]
 
 # No assertion is timed: an example is slow when the machine is busy, and still right.

@@ -42,6 +42,7 @@ SIGNS = {
 KINDS = {"device": _("device")}  # of what an event may be about and no row is
 
 ACTS = {
+    "admitted": _("came from the directory for the first time"),
     "approved": _("approved"),
     "assigned": _("given to a user"),
     "attached": _("given to the client VM"),
@@ -64,7 +65,9 @@ ACTS = {
     "regrouped": _("moved to another group"),
     "renewed": _("certificate renewed"),
     "retired": _("retired"),
+    "renamed": _("renamed"),
     "revoked": _("revoked"),
+    "roles": _("other roles"),
     "running": _("started again"),
     "sealed": _("sealed"),
     "staged": _("staged"),

@@ -1,0 +1,35 @@
+"""The door behind the login: who has no role gets in nowhere, whatever a page forgets to ask."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+
+from clients import roles
+
+# What everybody may do who is logged in, and what asks for itself: REST, the PCs' doors.
+OPEN = {"login", "logout", "set_language", "healthz", "admin:login", "admin:logout"}
+ASK_THEMSELVES = ("/api/v1/", "/node/v1/")
+
+
+class RightsMiddleware:
+    """Raises PermissionDenied (403, a page that says whom to ask) before the view is called."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        return self.get_response(request)
+
+    def process_view(
+        self, request: HttpRequest, view: object, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> HttpResponse | None:
+        if not request.user.is_authenticated or request.path_info.startswith(ASK_THEMSELVES):
+            return None
+        place = request.resolver_match
+        if place is not None and place.view_name in OPEN:
+            return None
+        if not roles.may(request.user, request.method):
+            raise PermissionDenied
+        return None

@@ -1,0 +1,209 @@
+"""A company's directory for the tests: a real domain controller with a cast, and what happens to its people.
+
+- alice: in east, in sales, in employees: nested three deep; bob: in no group of ours
+- carol: administrator by a nested group, and employee; dave: approver; erin: auditor; frank: help desk;
+  grace: image maker
+- heidi: employee, and in 400 groups more; ivan: employee through two groups that contain each other
+"""
+
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import ldap
+import pytest
+from ldap.ldapobject import LDAPObject
+
+from clients.directorysettings import DirectorySettings
+from clients.rolenames import Role
+from config.demo.lan import Lan
+from config.demo.processes import run
+from tests.lab.authority import Authority
+from tests.lab.domaincontroller import (
+    ADMINISTRATOR,
+    ADMINISTRATOR_PASSWORD,
+    BASE,
+    REALM,
+    DomainController,
+    recipe,
+)
+from vrasnode.servicevm.build import cache as cache_of
+
+OFFICE = f"OU=Office,{BASE}"
+SERVICE = "svc-openvras"  # the account with which the server looks
+GROUPS = {
+    "vras-administrators": ["headquarters"],
+    "headquarters": ["carol"],
+    "vras-image-makers": ["grace"],
+    "vras-approvers": ["dave"],
+    "vras-auditors": ["erin"],
+    "vras-help-desk": ["frank"],
+    "vras-employees": ["sales", "carol", "heidi", "ring"],
+    "sales": ["east"],
+    "east": ["alice"],
+    "ring": ["rung"],
+    "rung": ["ring", "ivan"],
+}
+PEOPLE = ["alice", "bob", "carol", "dave", "erin", "frank", "grace", "heidi", "ivan", SERVICE]
+ENABLED, DISABLED = b"512", b"514"  # userAccountControl: a normal account, and one that is disabled
+
+
+class Directory:
+    """The directory as its administrators see it. Names are sAMAccountNames."""
+
+    def __init__(self, controller: DomainController) -> None:
+        self.controller = controller
+        self.url = controller.url
+        self.base = OFFICE
+        self.authority = controller.authority.file
+
+    def settings(self, **changed: Any) -> DirectorySettings:
+        """What the server is told of it."""
+        place = DirectorySettings(
+            url=self.url,
+            authority=self.authority,
+            bind_dn=self.dn(SERVICE),
+            bind_password=self.password_of(SERVICE),
+            base=self.base,
+            roles={role.value: self.dn(f"vras-{role.value}s".replace("desks", "desk")) for role in Role},
+        )
+        return replace(place, **changed)
+
+    @staticmethod
+    def password_of(name: str) -> str:
+        return f"Logs-on-as-{name}-1"
+
+    @staticmethod
+    def dn(name: str) -> str:
+        return f"CN={name},{OFFICE}"
+
+    def add_user(self, name: str) -> str:
+        """A new enabled user; returns their objectGUID."""
+        with self._bound() as link:
+            link.add_s(
+                self.dn(name),
+                [
+                    ("objectClass", [b"user"]),
+                    ("sAMAccountName", [name.encode()]),
+                    ("userPrincipalName", [f"{name}@{REALM.lower()}".encode()]),
+                    ("givenName", [name.capitalize().encode()]),
+                    ("mail", [f"{name}@{REALM.lower()}".encode()]),
+                    ("unicodePwd", [f'"{self.password_of(name)}"'.encode("utf-16-le")]),
+                    ("userAccountControl", [ENABLED]),
+                ],
+            )
+        return self.guid(name)
+
+    def add_group(self, name: str) -> None:
+        with self._bound() as link:
+            _add_group(link, name)
+
+    def add_groups_for(self, member: str, count: int) -> None:
+        """So many new groups, each with this member."""
+        with self._bound() as link:
+            for number in range(count):
+                _add_group(link, f"{member}-{number:03}", member)
+
+    def join(self, group: str, member: str) -> None:
+        self._change(group, ldap.MOD_ADD, "member", self.dn(member).encode())
+
+    def leave(self, group: str, member: str) -> None:
+        self._change(group, ldap.MOD_DELETE, "member", self.dn(member).encode())
+
+    def disable(self, name: str) -> None:
+        self._change(name, ldap.MOD_REPLACE, "userAccountControl", DISABLED)
+
+    def enable(self, name: str) -> None:
+        self._change(name, ldap.MOD_REPLACE, "userAccountControl", ENABLED)
+
+    def rename(self, name: str, to: str) -> None:
+        """Another logon name and another DN, as after a wedding: the same person."""
+        with self._bound() as link:
+            link.rename_s(self.dn(name), f"CN={to}")
+            link.modify_s(self.dn(to), [(ldap.MOD_REPLACE, "sAMAccountName", [to.encode()])])
+
+    def remove(self, guid: str) -> None:
+        """Whoever that is by now; nothing when they are gone already."""
+        with self._bound() as link, suppress(ldap.NO_SUCH_OBJECT):
+            link.delete_s(f"<GUID={guid}>")
+
+    def guid(self, name: str) -> str:
+        with self._bound() as link:
+            found = link.search_s(self.dn(name), ldap.SCOPE_BASE, "(objectClass=*)", ["objectGUID"])
+        return str(uuid.UUID(bytes_le=found[0][1]["objectGUID"][0]))
+
+    def _change(self, name: str, kind: int, attribute: str, value: bytes) -> None:
+        with self._bound() as link:
+            link.modify_s(self.dn(name), [(kind, attribute, [value])])
+
+    @contextmanager
+    def _bound(self) -> Iterator[LDAPObject]:
+        link = ldap.initialize(self.url)
+        link.set_option(ldap.OPT_X_TLS_CACERTFILE, str(self.authority))
+        link.set_option(ldap.OPT_X_TLS_REQUIRE_CERT, ldap.OPT_X_TLS_DEMAND)
+        link.set_option(ldap.OPT_X_TLS_NEWCTX, 0)
+        link.set_option(ldap.OPT_REFERRALS, 0)
+        link.simple_bind_s(ADMINISTRATOR, ADMINISTRATOR_PASSWORD)
+        try:
+            yield link
+        finally:
+            link.unbind_s()
+
+
+@pytest.fixture(scope="session")
+def kept_directory(swept: None) -> Path:
+    """The archive of a provisioned controller with the cast: made once, then kept."""
+    cache = cache_of.default_cache()
+    folder = cache / f"directory-{recipe(Path(__file__))}"
+    archive = folder / "controller.tar.gz"
+    with cache_of.only_builder(cache):
+        if not archive.is_file():
+            with tempfile.TemporaryDirectory(prefix="building-", dir=cache) as scratch:
+                made = Path(scratch) / "made"
+                made.mkdir()
+                _make(Path(scratch), made / archive.name)
+                cache_of.publish(made, folder)
+    return archive
+
+
+@pytest.fixture(scope="session")
+def directory(kept_directory: Path) -> Iterator[Directory]:
+    """One controller that tests share; each changes only people that it adds."""
+    with tempfile.TemporaryDirectory(prefix="openvras-dc-") as scratch, Lan() as lan:
+        place = Path(scratch)
+        authority = Authority(place)
+        with DomainController(lan, place / "dc", authority, archive=kept_directory) as controller:
+            yield Directory(controller)
+
+
+def _make(scratch: Path, archive: Path) -> None:
+    with (
+        Lan() as lan,
+        DomainController(lan, scratch / "dc", Authority(scratch), archive=None) as controller,
+    ):
+        _furnish(Directory(controller))
+    run(["tar", "--create", "--gzip", "--xattrs", "--file", str(archive), "-C", str(controller.state), "."])
+
+
+def _furnish(directory: Directory) -> None:
+    with directory._bound() as link:
+        link.add_s(OFFICE, [("objectClass", [b"organizationalUnit"])])
+    for name in PEOPLE:
+        directory.add_user(name)
+    for name in GROUPS:
+        directory.add_group(name)
+    for name, members in GROUPS.items():
+        for member in members:
+            directory.join(name, member)
+    directory.add_groups_for("heidi", 400)
+
+
+def _add_group(link: LDAPObject, name: str, *members: str) -> None:
+    attributes = [("objectClass", [b"group"]), ("sAMAccountName", [name.encode()])]
+    if members:
+        attributes.append(("member", [Directory.dn(member).encode() for member in members]))
+    link.add_s(Directory.dn(name), attributes)
