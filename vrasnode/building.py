@@ -155,6 +155,7 @@ class _Pc:
             report=self._report_devices,
             on_facts=self._facts_changed,
             show=self._world.show,
+            enforce=self._world.enforce,
             has_iommu=self._world.has_iommu,
             boot_id=self._world.boot_id,
             clock=time.monotonic,

@@ -33,6 +33,7 @@ from vrasnode.wire.devices import (
     DevicePolicy,
     DevicesReport,
     DeviceState,
+    Suspend,
     UsbDevice,
 )
 
@@ -69,8 +70,9 @@ class Bench(Protocol):
 class Devices:
     """The part. `clock` counts seconds and never goes back, `now` is the time of day that rules are held
     against; `report` takes what the server should hear, under the name of what it is about; `on_facts` is
-    called when the PC has other devices than before; `show` puts words on its own screen; `has_iommu` says
-    whether devices can be passed through at all."""
+    called when the PC has other devices than before; `show` puts words on its own screen; `enforce` holds the
+    PC awake where policy forbids sleep, and says so where it cannot; `has_iommu` says whether devices can be
+    passed through at all."""
 
     name = "devices"
 
@@ -84,6 +86,7 @@ class Devices:
         report: Callable[[str, DevicesReport], None],
         on_facts: Callable[[], None],
         show: Callable[[str], None],
+        enforce: Callable[[Suspend], None],
         has_iommu: bool,
         boot_id: str,
         clock: Callable[[], float],
@@ -97,6 +100,7 @@ class Devices:
         self._report = report
         self._on_facts = on_facts
         self._show = show
+        self._enforce = enforce
         self._has_iommu = has_iommu
         self._clock = clock
         self._now = now
@@ -146,10 +150,14 @@ class Devices:
         if changed or looked or due or self._not_before:
             self._put_right()
             self._tell()
+        self._enforce(
+            self._policy.suspend
+        )  # last: a PC that cannot be held awake has its devices all the same
         return False
 
     def close(self) -> None:
-        """What hangs on the machine stays there."""
+        """What hangs on the machine stays there; the PC may sleep where nobody watches it."""
+        self._enforce(Suspend.ALLOWED)
 
     def _read_policy(self) -> bool:
         found = self._get_slice("devices")

@@ -1,8 +1,8 @@
 """The kernel's own word that a device came or went: netlink's uevents, which need no udev.
 
 A nudge and nothing more: what is there is read anew (`hostdevices`), so a lost message costs a second and
-never a result. Where the kernel cannot be heard (a container without the right), nothing is raised and looking
-goes on as before.
+never a result. Where the kernel cannot be heard (a container without the right), nothing is raised and
+looking goes on as before.
 """
 
 import errno
@@ -46,7 +46,8 @@ class Watch:
         self._thread: threading.Thread | None = None
 
     def start(self) -> "Watch":
-        """Begins to listen, and returns itself. Where the kernel cannot be heard this is said in the log, and that is all."""
+        """Begins to listen, and returns itself. Where the kernel cannot be heard the log says so, and that is
+        all."""
         try:
             heard = self._open_kernel()
         except OSError as error:

@@ -5,6 +5,7 @@ The agent is put together on a `World`. `pc` is a real one, behind libvirt; a si
 """
 
 import os
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +17,11 @@ from vrasnode.domainxml import Accelerator, Attached, Mark
 from vrasnode.hypervisor import Answer, Hypervisor, MachineState, make_overlay
 from vrasnode.imaging import Imaging
 from vrasnode.screen import Screen
+from vrasnode.sleeping import Sleeping
 from vrasnode.slots import Slots
 from vrasnode.uevents import Watch
 from vrasnode.wire.clients import HostFacts
-from vrasnode.wire.devices import DeviceFacts, UsbDevice
+from vrasnode.wire.devices import DeviceFacts, Suspend, UsbDevice
 
 
 class Machines(Protocol):
@@ -47,7 +49,8 @@ class World:
     """One PC. `facts` is asked again whenever the server is to be told; `direct_io` and `io_uring` are about
     the disk of the client VM, `clones` about that of the images; `threads` is how many may work at once.
     `bench` shows the devices, `watch` begins to call when one comes or goes; `show` puts words on the PC's
-    own screen; `networks`: whether its machines can have one of their own."""
+    own screen; `enforce` holds the PC awake or lets it sleep; `networks`: whether its machines can have
+    one of their own."""
 
     machines: Machines
     make_overlay: Callable[[Path, Path], None]
@@ -62,6 +65,7 @@ class World:
     has_iommu: bool
     watch: Callable[[Callable[[], None]], object]
     show: Callable[[str], None]
+    enforce: Callable[[Suspend], None]
     networks: bool = True
     io_uring: bool = False
     open_slots: Callable[[Path], Slots] = Slots
@@ -88,6 +92,7 @@ def pc(root: Path, *, images: Path, desktop: Path, hypervisor_uri: str) -> World
         has_iommu=host.platform(root).iommu is not None,
         watch=lambda changed: Watch(changed).start(),  # ends with the process
         show=Screen().show,
+        enforce=Sleeping(clock=time.monotonic).enforce,
     )
 
 

@@ -24,6 +24,7 @@ from vrasnode.wire.devices import (
     PciDevice,
     Rule,
     Scope,
+    Suspend,
     UsbDevice,
     Verdict,
 )
@@ -122,6 +123,8 @@ class Pc:
         self.slice: bytes | None = None
         self.told: list[tuple[str, DevicesReport]] = []
         self.shown: list[str] = []
+        self.enforced: list[Suspend] = []
+        self.sleeps_anyway = False
         self.facts_told = 0
         self.seconds = 1000.0
         self.restart()
@@ -136,11 +139,17 @@ class Pc:
             report=lambda about, message: self.told.append((about, message)),
             on_facts=self._on_facts,
             show=self.shown.append,
+            enforce=self._enforce,
             has_iommu=True,
             boot_id="boot-1",
             clock=lambda: self.seconds,
             now=lambda: NOON + timedelta(seconds=self.seconds - 1000),
         )
+
+    def _enforce(self, suspend: Suspend) -> None:
+        self.enforced.append(suspend)
+        if suspend is Suspend.BLOCKED and self.sleeps_anyway:
+            raise HostBroken("no_inhibitor", "Nothing holds it awake.")
 
     def _on_facts(self) -> None:
         self.facts_told += 1
@@ -421,3 +430,33 @@ def test_nothing_new_is_told_when_nothing_is_new(pc: Pc) -> None:
     pc.steps(20, seconds=FULL_LOOK_S)
 
     assert len(pc.told) == told
+
+
+def test_a_pc_is_held_awake_as_its_policy_says_and_until_it_has_one(pc: Pc) -> None:
+    pc.steps(1)
+    assert pc.enforced == [Suspend.BLOCKED]
+
+    pc.slice = codec.encode(DevicePolicy(rules=[], suspend=Suspend.ALLOWED))
+    pc.steps(1)
+    assert pc.enforced[-1] is Suspend.ALLOWED
+
+
+def test_a_pc_that_cannot_be_held_awake_has_its_devices_all_the_same(pc: Pc) -> None:
+    pc.sleeps_anyway = True
+    pc.rules(rule(1, bus=Bus.USB))
+    pc.bench.usb = [STICK]
+
+    for _ in range(3):
+        with pytest.raises(HostBroken, match="no_inhibitor"):
+            pc.devices.step()
+        pc.seconds += 1.5
+
+    assert pc.machines.keys() == ["1-2"]
+
+
+def test_without_an_agent_a_pc_may_sleep(pc: Pc) -> None:
+    pc.steps(1)
+
+    pc.devices.close()
+
+    assert pc.enforced[-1] is Suspend.ALLOWED

@@ -1,4 +1,4 @@
-"""The kernel's word of devices, by the real kernel: it is asked to repeat itself, as by `udevadm trigger`. Needs root."""
+"""The kernel's word of devices, by the real kernel, asked as `udevadm trigger` asks it. As root."""
 
 import socket
 import threading

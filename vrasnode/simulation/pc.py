@@ -68,6 +68,7 @@ def world(
         has_iommu=True,
         watch=lambda _changed: None,
         show=lambda _words: None,
+        enforce=lambda _suspend: None,
         networks=False,
         open_slots=partial(WatchedSlots if kept else EmptySlots, watch=watch),
         imaging=Imaging if kept else FetchingAlone,
