@@ -1,15 +1,17 @@
 """What the PC finds out about itself by trying."""
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.vrasnode import sysfs
+from tests.vrasnode.sysfs.synthetic import Pc, synthetic_desktop
 from vrasnode import host
 from vrasnode.domainxml import Accelerator
 from vrasnode.errors import HostBroken
-from vrasnode.wire.clients import HostFacts
+from vrasnode.wire.clients import HostFacts, Platform
 from vrasnode.wire.codec import decode, encode
 
 HALTS = bytes(0xFFF0) + bytes.fromhex("f4 ebfd").ljust(16, b"\0")
@@ -105,3 +107,127 @@ def test_a_boot_has_a_name_of_its_own() -> None:
     assert len(host.boot_id()) == 36
     assert host.boot_id() == host.boot_id()
     assert host.uptime_s() > 0
+
+
+@pytest.fixture
+def board(tmp_path: Path) -> Callable[[Pc], Platform]:
+    """Reads what a PC's board and firmware offer."""
+
+    def platform(pc: Pc) -> Platform:
+        root = sysfs.make(pc.entries, tmp_path)
+        return host.platform(sysfs.STATE_DIR, sysfs=root / "sys", proc=root / "proc")
+
+    return platform
+
+
+def test_a_board_is_described(board: Callable[[Pc], Platform]) -> None:
+    assert board(synthetic_desktop()) == Platform(
+        model="Example Desktop 1",
+        notebook=False,
+        iommu="vtd",
+        tpm="2.0",
+        secure_boot=True,
+        encrypted_state=True,
+        virtualizes=True,
+        swap=False,
+    )
+
+
+def test_a_board_that_shows_nothing_is_unknown(tmp_path: Path) -> None:
+    found = host.platform(tmp_path, sysfs=tmp_path / "sys", proc=tmp_path / "proc")
+
+    assert found == Platform(secure_boot=False, swap=False)  # no UEFI at all; nothing is swapped on
+
+
+def test_an_installed_machine_is_described_as_its_kernel_shows_it() -> None:
+    plain, installed = sysfs.platform("vtd_machine"), sysfs.platform("vtd_machine_installed")
+
+    assert (plain.iommu, plain.tpm, plain.secure_boot, plain.encrypted_state) == ("vtd", None, False, False)
+    assert installed.encrypted_state is True
+
+
+@pytest.mark.parametrize(
+    ("vendor", "product", "model"),
+    [
+        ("LENOVO", "20XW", "LENOVO 20XW"),
+        ("HP", "HP EliteBook 840", "HP EliteBook 840"),
+        ("To Be Filled By O.E.M.", "System Product Name", ""),
+        ("\x1b[31mEvil", "a" * 10_000, "\ufffd[31mEvil " + "a" * 126),
+    ],
+)
+def test_a_model_is_named_once_and_cleanly(
+    board: Callable[[Pc], Platform], vendor: str, product: str, model: str
+) -> None:
+    pc = Pc()
+    pc.entries |= {"sys/class/dmi/id/sys_vendor": vendor, "sys/class/dmi/id/product_name": product}
+
+    assert board(pc).model == model
+
+
+@pytest.mark.parametrize(
+    ("chassis", "is_one"), [("3", False), ("10", True), ("31", True), ("2", None), ("", None), ("x", None)]
+)
+def test_a_notebook_is_known_by_its_case(
+    board: Callable[[Pc], Platform], chassis: str, is_one: bool | None
+) -> None:
+    assert board(Pc(chassis=chassis)).notebook is is_one
+
+
+@pytest.mark.parametrize(
+    ("unit", "iommu"), [("dmar0", "vtd"), ("ivhd0", "amdvi"), ("", None), ("smmu3", None)]
+)
+def test_an_iommu_is_known_by_its_unit(board: Callable[[Pc], Platform], unit: str, iommu: str | None) -> None:
+    assert board(Pc(iommu=unit)).iommu == iommu
+
+
+@pytest.mark.parametrize(
+    ("version", "told"), [("2", "2.0"), ("1", "1.2"), ("9", None), ("x", None), (None, None)]
+)
+def test_a_tpm_is_told_by_its_version(
+    board: Callable[[Pc], Platform], version: str | None, told: str | None
+) -> None:
+    pc = Pc()
+    pc.tpm(version)
+
+    assert board(pc).tpm == told
+
+
+@pytest.mark.parametrize(
+    ("variable", "on"), [("0600000001", True), ("0600000000", False), ("06000000", None), ("", None)]
+)
+def test_secure_boot_is_what_the_firmwares_variable_says(
+    board: Callable[[Pc], Platform], variable: str, on: bool | None
+) -> None:
+    pc = Pc()
+    path = next(path for path in pc.entries if "SecureBoot" in path)
+    pc.entries[path] = {"hex": variable}
+
+    assert board(pc).secure_boot is on
+
+
+def test_a_state_directory_is_encrypted_only_where_all_that_it_lies_on_is(
+    board: Callable[[Pc], Platform], tmp_path: Path
+) -> None:
+    pc = Pc()
+    sata = pc.pci("0000:00:17.0", "010601", "8086:a352", group=3)
+    disk = pc.disk("sda", f"{sata}/ata1", partitions=3)
+    crypt = pc.stacked("dm-0", f"{disk}/sda1", uuid="CRYPT-LUKS2-0-a", label="a")
+    volume = pc.stacked("dm-1", crypt, label="vg-state")
+    pc.link("sys/devices/virtual/block/dm-1/slaves/sda2", f"{disk}/sda2")  # the volume grew onto a bare disk
+    pc.mount("/", f"{disk}/sda3")
+    pc.mount("/var/lib/vrasnode", volume)
+
+    assert board(pc).encrypted_state is False
+
+    (tmp_path / "sys/devices/virtual/block/dm-1/slaves/sda2").unlink()
+    root = host.platform(sysfs.STATE_DIR, sysfs=tmp_path / "sys", proc=tmp_path / "proc")
+    assert root.encrypted_state is True
+
+
+def test_swapping_to_a_disk_is_told_and_to_memory_is_not(board: Callable[[Pc], Platform]) -> None:
+    pc = Pc()
+    pc.entries["proc/swaps"] = f"{pc.entries['proc/swaps']}/dev/zram0 partition 1 0 100\n"
+    assert board(pc).swap is False
+
+    pc.entries["proc/swaps"] = f"{pc.entries['proc/swaps']}/dev/sda3 partition 1 0 -2\n"
+    assert board(pc).swap is True

@@ -218,10 +218,10 @@ def test_the_gravest_come_first(tower: HostFacts) -> None:
 
 
 def test_a_captured_machine_is_examined_with_what_it_lacks() -> None:
-    plain, plugged = described("vtd_machine"), described("vtd_machine_plugged")
+    plain, installed = described("vtd_machine"), described("vtd_machine_installed")
 
     assert set(found(plain)) == {"state_not_encrypted", "no_tpm", "secure_boot_off"}
-    assert set(found(plugged)) == {"no_tpm", "secure_boot_off"}
+    assert set(found(installed)) == {"no_tpm", "secure_boot_off"}
 
 
 def test_each_finding_has_words_and_a_remedy_in_both_languages() -> None:
