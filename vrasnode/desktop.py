@@ -8,18 +8,18 @@ process, so the next one goes on where this one ended. What is staged, and how, 
 """
 
 import logging
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from vrasnode import checking, disk
-from vrasnode.checking import Verdict
+from vrasnode import disk
 from vrasnode.domainxml import Accelerator, ClientVm, Mark, client_vm_xml
 from vrasnode.errors import HostBroken, Refused, Unreachable, VrasError
 from vrasnode.grants import Grantor, Grants
 from vrasnode.hypervisor import Answer, MachineState
 from vrasnode.shape import Machine
 from vrasnode.slots import Boot, Slots, Version
+from vrasnode.switching import Ending, StagedCheck
 from vrasnode.wire.imaging import Apply, DeliveryReport, DeliveryStage, Health
 
 log = logging.getLogger("vrasnode.desktop")
@@ -32,7 +32,6 @@ ASK_S = 1.0  # between questions to a guest that starts
 ANSWER_S = 10.0  # for one run of the health command
 BETWEEN_STARTS_S = 5.0
 WHEN_HOPELESS_S = 60.0  # between starts of a version that was given up, for want of another
-BITE_S = 0.2
 
 
 class Machines(Protocol):
@@ -84,13 +83,12 @@ class Desktop:
         self._make_overlay = make_overlay
         self._report = report
         self._clock = clock
-        self._threads = threads
         self._start = Start(clock())
-        self._asked_at: float | None = None  # when the guest was asked to shut down
         self._look_at = clock()
         self._running: Mark | None = None
         self._state = MachineState.ABSENT
-        self._check: tuple[Version, Generator[None, None, Verdict]] | None = None
+        self._check = StagedCheck(slots, clock=clock, threads=threads, log=log)
+        self._ending = Ending(machines, NAME, limit_s=SHUT_DOWN_S, clock=clock, log=log)
         self._tidied: Boot | None = None
 
     @property
@@ -110,19 +108,20 @@ class Desktop:
         boot = self._slots.boot
         if boot.current is None and boot.next is None:
             return False
-        if self._check is None and self._clock() < self._look_at and self._tidied is boot:
+        if not self._check.under_way and self._clock() < self._look_at and self._tidied is boot:
             return False
         self._look_at = self._clock() + LOOK_S
         self._tidy(boot)
         self._state = self._machines.state(NAME)
         if self._state in (MachineState.RUNNING, MachineState.PAUSED):
             return self._while_running()
-        self._running = self._asked_at = None
+        self._running = None
+        self._ending.over()
         return self._while_stopped()
 
     def close(self) -> None:
         """The machine runs on."""
-        self._drop_check()
+        self._check.close()
 
     def _while_running(self) -> bool:
         current = self._slots.boot.current
@@ -144,17 +143,9 @@ class Desktop:
         return False
 
     def _end_run(self) -> bool:
-        """Asks the guest to shut down, and switches it off when it does not."""
-        now = self._clock()
-        self._look_at = now + ASK_S
-        if self._asked_at is None:
-            self._asked_at = now
-            log.info("%s is asked to shut down", NAME)
-            self._machines.shut_down(NAME)
-        elif now - self._asked_at >= SHUT_DOWN_S:
-            log.warning("%s did not shut down in %.0f s and is switched off", NAME, SHUT_DOWN_S)
+        self._look_at = self._clock() + ASK_S
+        if self._ending.go_on():
             self.nudge()
-            self._machines.destroy(NAME)
             return True
         return False
 
@@ -232,24 +223,7 @@ class Desktop:
         return True
 
     def _switch(self, staged: Version) -> bool:
-        """Reads the staged image once more, then starts it: what turned bad since is never started."""
-        if self._check is None or self._check[0] is not staged:
-            manifest = self._slots.manifest(staged)
-            if manifest is None:
-                return self._spoiled(staged, 0)
-            image = self._slots.image(staged.slot)
-            self._check = staged, checking.verify(image, manifest, threads=self._threads)
-        until = self._clock() + BITE_S
-        try:
-            while self._clock() < until:
-                next(self._check[1])
-        except HostBroken:  # unreadable is as bad as wrong
-            return self._spoiled(staged, 0)
-        except StopIteration as end:
-            verdict: Verdict = end.value
-            self._check = None
-            if not verdict.sound:
-                return self._spoiled(staged, len(verdict.wrong))
+        if self._check.sound(staged):
             self._take_over(staged)
         return True
 
@@ -261,12 +235,6 @@ class Desktop:
             self._slots.fail(staged.serial, error)
             raise
         self._begin(self._slots.switch())
-
-    def _spoiled(self, staged: Version, chunks: int) -> bool:
-        log.warning("staged %s has turned bad in %d chunks and is made anew", staged.manifest[:12], chunks)
-        self._drop_check()
-        self._slots.spoil(chunks)
-        return True
 
     def _begin(self, current: Version) -> None:
         """Starts the machine on the current version."""
@@ -339,11 +307,6 @@ class Desktop:
                 if path.name not in kept:
                     path.unlink()
         self._tidied = boot
-
-    def _drop_check(self) -> None:
-        if self._check:
-            self._check[1].close()
-            self._check = None
 
     def _tell(
         self,

@@ -11,18 +11,18 @@ one machine is not that of the other. What is staged, and how, is `imaging`'s.
 """
 
 import logging
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 from uuid import UUID
 
-from vrasnode import checking, disk
-from vrasnode.checking import Verdict
+from vrasnode import disk
 from vrasnode.controlchannel import Channel, Pulse
 from vrasnode.domainxml import Accelerator, Mark, Nic, ServiceVm, service_vm_xml
-from vrasnode.errors import HostBroken, Refused, VrasError
+from vrasnode.errors import Refused, VrasError
 from vrasnode.hypervisor import MachineState
 from vrasnode.slots import Slots, Version
+from vrasnode.switching import Ending, StagedCheck
 from vrasnode.wire.codec import Message
 from vrasnode.wire.imaging import Apply, DeliveryReport, DeliveryStage
 
@@ -36,7 +36,6 @@ ASK_S = 0.5  # between looks at one that starts or ends
 HUNG_S = 180.0  # of silence after which a machine that was up is switched off and started again
 FIRST_WAIT_S, LONGEST_WAIT_S = 2.0, 60.0  # between starts: twice as long after each that came to nothing
 CLIENT_WAIT_S = 60.0  # how long a client VM's start is held back for it
-BITE_S = 0.2
 
 
 class Machines(Protocol):
@@ -94,17 +93,16 @@ class VirtualServer:
         self._idle = idle
         self._report = report
         self._clock = clock
-        self._threads = threads
         self._began = self._down_since = clock()
         self._look_at = clock()
         self._running: Mark | None = None
         self._ours = False  # whether this process began the run, so that its length is known
-        self._ended_at: float | None = None  # when the machine was asked to shut down
         self._pulse = Pulse(channel, clock=clock, greet=self._greet)
         self._not_before = clock()
         self._wait_s = FIRST_WAIT_S
         self._trouble = ""  # why the last start failed, in libvirt's words
-        self._check: tuple[Version, Generator[None, None, Verdict]] | None = None
+        self._check = StagedCheck(slots, clock=clock, threads=threads, log=log)
+        self._ending = Ending(machines, NAME, limit_s=SHUT_DOWN_S, clock=clock, log=log)
 
     @property
     def up(self) -> bool:
@@ -136,7 +134,7 @@ class VirtualServer:
         if boot.current is None and boot.next is None:
             self._down_since = self._clock()
             return False
-        if self._check is None and self._clock() < self._look_at:
+        if not self._check.under_way and self._clock() < self._look_at:
             return False
         self._look_at = self._clock() + (LOOK_S if self.up else ASK_S)
         if self._machines.state(NAME) in (MachineState.RUNNING, MachineState.PAUSED):
@@ -146,7 +144,7 @@ class VirtualServer:
 
     def close(self) -> None:
         """The machine runs on."""
-        self._drop_check()
+        self._check.close()
         self._channel.close()
 
     def _while_running(self) -> bool:
@@ -156,7 +154,7 @@ class VirtualServer:
         if current is None or self._running is None or self._running.manifest != current.manifest:
             log.warning("%s runs something that is not this PC's current version", NAME)
             return self._end_run()
-        if self._ended_at is not None:
+        if self._ending.asked:
             return self._end_run()
         self._pulse.feel()
         if self._pulse.up:
@@ -185,30 +183,22 @@ class VirtualServer:
         if self._clock() - max(self._pulse.heard_at, self._began) < limit:
             return False
         log.warning("%s has been silent for %.0f s and is switched off", NAME, limit)
-        self._ended_at = self._clock()
         self.nudge()
-        self._machines.destroy(NAME)
+        self._ending.at_once()
         return True
 
     def _end_run(self) -> bool:
-        """Asks the machine to shut down, and switches it off when it does not."""
-        now = self._clock()
-        self._look_at = now + ASK_S
-        if self._ended_at is None:
-            self._ended_at = now
-            log.info("%s is asked to shut down", NAME)
-            self._machines.shut_down(NAME)
-        elif now - self._ended_at >= SHUT_DOWN_S:
-            log.warning("%s did not shut down in %.0f s and is switched off", NAME, SHUT_DOWN_S)
+        self._look_at = self._clock() + ASK_S
+        if self._ending.go_on():
             self.nudge()
-            self._machines.destroy(NAME)
             return True
         return False
 
     def _forget_run(self) -> None:
-        if self._running is not None and self._ended_at is None:
+        if self._running is not None and not self._ending.asked:
             log.warning("%s has ended by itself", NAME)
-        self._running = self._ended_at = None
+        self._running = None
+        self._ending.over()
         self._pulse.forget()
 
     def _while_stopped(self) -> bool:
@@ -229,31 +219,8 @@ class VirtualServer:
         return True
 
     def _switch(self, staged: Version) -> bool:
-        """Reads the staged image once more, then starts it: what turned bad since is never started."""
-        if self._check is None or self._check[0] is not staged:
-            manifest = self._slots.manifest(staged)
-            if manifest is None:
-                return self._spoiled(staged, 0)
-            image = self._slots.image(staged.slot)
-            self._check = staged, checking.verify(image, manifest, threads=self._threads)
-        until = self._clock() + BITE_S
-        try:
-            while self._clock() < until:
-                next(self._check[1])
-        except HostBroken:  # unreadable is as bad as wrong
-            return self._spoiled(staged, 0)
-        except StopIteration as end:
-            verdict: Verdict = end.value
-            self._check = None
-            if not verdict.sound:
-                return self._spoiled(staged, len(verdict.wrong))
+        if self._check.sound(staged):
             self._begin(self._slots.switch())
-        return True
-
-    def _spoiled(self, staged: Version, chunks: int) -> bool:
-        log.warning("staged %s has turned bad in %d chunks and is made anew", staged.manifest[:12], chunks)
-        self._drop_check()
-        self._slots.spoil(chunks)
         return True
 
     def _begin(self, current: Version) -> None:
@@ -310,11 +277,6 @@ class VirtualServer:
             internal=self._internal,
             direct_io=self._direct_io,
         )
-
-    def _drop_check(self) -> None:
-        if self._check:
-            self._check[1].close()
-            self._check = None
 
     def _tell(
         self,
