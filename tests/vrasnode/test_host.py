@@ -224,6 +224,22 @@ def test_a_state_directory_is_encrypted_only_where_all_that_it_lies_on_is(
     assert root.encrypted_state is True
 
 
+def test_a_state_directory_in_an_image_file_is_as_safe_as_what_the_file_lies_on(
+    board: Callable[[Pc], Platform],
+) -> None:
+    pc = Pc()
+    sata = pc.pci("0000:00:17.0", "010601", "8086:a352", group=3)
+    disk = pc.disk("sda", f"{sata}/ata1")
+    pc.mount("/", f"{disk}/sda1")
+    pc.mount("/data", pc.stacked("dm-0", f"{disk}/sda2", uuid="CRYPT-LUKS2-0-data"))
+    loop = pc.stacked("loop3", f"{disk}/sda1")
+    del pc.entries[f"{loop}/slaves/sda1"]  # a loop device names its file, and stands on nothing else
+    pc.entries[f"{loop}/loop/backing_file"] = "/data/state.img\n"
+    pc.mount("/var/lib/vrasnode", loop)
+
+    assert board(pc).encrypted_state is True
+
+
 def test_swapping_to_a_disk_is_told_and_to_memory_is_not(board: Callable[[Pc], Platform]) -> None:
     pc = Pc()
     pc.entries["proc/swaps"] = f"{pc.entries['proc/swaps']}/dev/zram0 partition 1 0 100\n"

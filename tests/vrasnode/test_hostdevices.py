@@ -197,19 +197,6 @@ def test_an_nvme_disk_with_several_ways_to_it_needs_each(read: Callable[..., Dev
     assert found["0000:04:00.0"] == found["0000:05:00.0"] == [Need.DISK]
 
 
-def test_a_disk_under_a_mounted_image_file_is_needed(read: Callable[..., DeviceFacts]) -> None:
-    pc, disk = bare()
-    pc.mount("/", f"{disk}/sda1")
-    second = pc.pci("0000:04:00.0", "010601", "8086:a352", group=9, driver="ahci")
-    pc.mount("/data", f"{pc.disk('sdb', f'{second}/ata1')}/sdb1", kind="ext4")
-    loop = pc.stacked("loop3", f"{disk}/sda1")
-    del pc.entries[f"{loop}/slaves/sda1"]
-    pc.entries[f"{loop}/loop/backing_file"] = "/data/state.img\n"
-    pc.mount("/var/lib/vrasnode", loop)
-
-    assert needs(read(pc))["0000:04:00.0"] == [Need.DISK]
-
-
 def test_a_card_in_use_is_the_lan_and_a_free_one_is_not() -> None:
     found = needs(sysfs.facts("synthetic_desktop"))
 
