@@ -52,6 +52,8 @@ def options(settings: DirectorySettings) -> dict[int, object]:
         ldap.OPT_REFERRALS: 0,
         ldap.OPT_NETWORK_TIMEOUT: settings.timeout_s,
         ldap.OPT_TIMEOUT: settings.timeout_s,
+        # Without it, libldap 2.5 waits for ever (and busily) for a TLS handshake that does not go on.
+        ldap.OPT_CONNECT_ASYNC: 1,
         ldap.OPT_X_TLS_CACERTFILE: str(settings.authority),
         ldap.OPT_X_TLS_REQUIRE_CERT: ldap.OPT_X_TLS_DEMAND,
         ldap.OPT_X_TLS_NEWCTX: 0,
@@ -101,7 +103,7 @@ def group_sid(link: LDAPObject, dn: str) -> bytes | None:
     """The security id of a group; None when there is no such group, or when it is for mail only."""
     try:
         found = link.search_s(dn, ldap.SCOPE_BASE, "(objectClass=group)", ["objectSid", "groupType"])
-    except ldap.NO_SUCH_OBJECT:
+    except (ldap.NO_SUCH_OBJECT, ldap.INVALID_DN_SYNTAX):
         return None
     if not found or not int(found[0][1]["groupType"][0]) & SECURITY:
         return None

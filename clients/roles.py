@@ -64,6 +64,12 @@ def keep(user: User, wanted: Collection[Role]) -> set[Role]:
     return after
 
 
+def local_administrator() -> bool:
+    """Whether an account of this server itself, with a password of its own, is administrator."""
+    rows = User.objects.filter(is_active=True, is_superuser=True, directory_user=None)
+    return any(row.has_usable_password() for row in rows)
+
+
 def others_administer(user: User) -> bool:
     """Whether somebody else could still log in as administrator."""
     others = User.objects.filter(is_active=True).exclude(pk=user.pk)

@@ -152,7 +152,7 @@ SPECTACULAR_SETTINGS = {
     "DESCRIPTION": "Master images for groups of PCs. Errors are RFC 9457 problem details with a `code`.",
     "VERSION": "1",
     "SERVE_INCLUDE_SCHEMA": False,
-    "SERVE_PERMISSIONS": ["rest_framework.permissions.IsAuthenticated"],
+    "SERVE_PERMISSIONS": ["clients.tokens.HasRole"],
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "SWAGGER_UI_DIST": "SIDECAR",
     "ENUM_NAME_OVERRIDES": {

@@ -124,7 +124,10 @@ class Directory:
         """Another logon name and another DN, as after a wedding: the same person."""
         with self._bound() as link:
             link.rename_s(self.dn(name), f"CN={to}")
-            link.modify_s(self.dn(to), [(ldap.MOD_REPLACE, "sAMAccountName", [to.encode()])])
+            names = {"sAMAccountName": to, "userPrincipalName": f"{to}@{REALM.lower()}"}
+            link.modify_s(
+                self.dn(to), [(ldap.MOD_REPLACE, name, [text.encode()]) for name, text in names.items()]
+            )
 
     def remove(self, guid: str) -> None:
         """Whoever that is by now; nothing when they are gone already."""
