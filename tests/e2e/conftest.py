@@ -1,0 +1,31 @@
+"""One PC with an IOMMU for all tests here: booted once, a member of a server of its own, both machines up."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.lab.outer import image
+from tests.lab.outer.machine import Outer
+from tests.lab.outer.member import PROBE, VIRTUAL_SERVER, Member
+from tests.lab.server import Server
+from vrasnode.servicevm.build.cache import default_cache
+from vrasnode.servicevm.build.image import build_image
+
+BOOT_S = 300.0  # for a virtual server inside an emulated PC
+
+
+@pytest.fixture(scope="session")
+def pc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Member]:
+    """The PC. Each test begins by bringing it under the policy that it wants."""
+    directory = tmp_path_factory.mktemp("pc")
+    outer = Outer(image.build(default_cache()), directory / "outer")
+    service = build_image(default_cache()).disk
+    with Server(directory / "server") as server, outer:
+        member = Member(server, outer, directory)
+        member.enrol()
+        member.publish_probe()
+        member.publish(VIRTUAL_SERVER, service, "--machine", "virtual-server")
+        member.start_agent()
+        under_way = [member.distribute(name) for name in (VIRTUAL_SERVER, PROBE)]
+        member.wait("both machines", lambda: all(map(member.delivered, under_way)), within_s=BOOT_S)
+        yield member
