@@ -3,12 +3,14 @@
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.utils import timezone
+from xdist.scheduler import LoadFileScheduling
 
 from clients import signing
 from clients.models import Group
@@ -29,6 +31,20 @@ pytest_plugins = [
 # No assertion is timed: an example is slow when the machine is busy, and still right.
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
+
+
+class Scheduling(LoadFileScheduling):
+    """With several processors a file at a time, but tests/e2e whole: its files share a PC slow to boot."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        folder, _, _ = nodeid.rpartition("/")
+        return folder if folder == "tests/e2e" else super()._split_scope(nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling | None:
+    """Only for what `make test` asks for."""
+    return Scheduling(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 @pytest.fixture(scope="session")

@@ -112,8 +112,8 @@ def _unpack_kernel(tree: Path, *, cache: Path, say: Callable[[str], None]) -> st
 
 def _install(root: Path) -> None:
     """Debian in a tree, in mounts of its own: whatever happens to the builder, none is left here."""
-    plain = ["--variant=minbase", f"--include={','.join(PACKAGES)}", DISTRIBUTION, root]
-    run("unshare", "--mount", "--propagation", "private", "mmdebstrap", "--quiet", *plain)
+    plain = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(PACKAGES)}", DISTRIBUTION]
+    run("unshare", "--mount", "--propagation", "private", *plain, root)
     for unneeded in NOT_NEEDED:
         shutil.rmtree(root / unneeded, ignore_errors=True)
 

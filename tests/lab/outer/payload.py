@@ -41,8 +41,8 @@ def make(disk: Path, *, scratch: Path) -> None:
     # Compiled here, where it is quick: the emulated processors take half a minute for it.
     run(sys.executable, "-m", "compileall", "-q", "-j", "2", packages)
     used = sum(file.stat().st_size + 4096 for file in scratch.rglob("*") if not file.is_symlink())
-    with disk.open("xb") as file:
-        file.truncate(used + SPARE_BYTES)
+    with disk.open("xb") as empty:
+        empty.truncate(used + SPARE_BYTES)
     run(
         "mke2fs", "-q", "-F", "-t", "ext4", "-O", "^has_journal", "-m", "0", "-N", "8192", "-d", scratch, disk
     )
