@@ -191,18 +191,19 @@ def test_two_people_who_swap_their_names_keep_their_accounts(admin: User) -> Non
     assert DirectoryUser.objects.get(guid=second.guid).user.username == "judy"
 
 
-@pytest.mark.parametrize("other", ["password", "directory", "none", "off"])
+@pytest.mark.parametrize("other", ["password", "directory", "none", "off", "unusable"])
 def test_the_last_administrator_is_never_demoted(other: str) -> None:
     judy = somebody()
     user = let_in(judy, Role.ADMINISTRATOR, Role.EMPLOYEE)
     if other == "directory":
         let_in(somebody("ruth"), Role.ADMINISTRATOR)
     elif other != "none":
-        User.objects.create_superuser("admin", password="a local password", is_active=other != "off")
+        password = None if other == "unusable" else "a local password"
+        User.objects.create_superuser("admin", password=password, is_active=other != "off")
 
     let_in(judy, Role.EMPLOYEE)
 
-    kept = other in ("none", "off")
+    kept = other in ("none", "off", "unusable")
     assert (Role.ADMINISTRATOR in roles.role_of(User.objects.get(pk=user.pk))) == kept
     assert DirectoryUser.objects.get(user=user).kept_administrator == kept
 
