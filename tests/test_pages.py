@@ -86,17 +86,15 @@ def addresses(
         "bus": "usb",
         "port": "1-1",
     }
-    of = {"approve": "pc", "move": "pc", "revoke": "pc", "assign": "pc", "upload": "image", "retire": "retire"}
-    of |= {"retry": "distribution", "cancel": "distribution"}
+    of = dict.fromkeys(("approve", "move", "revoke", "assign"), "pc")
+    of |= {"upload": "image", "retire": "retire", "retry": "distribution", "cancel": "distribution"}
     own = {"group": "group", "scope": "scope", "place": "place", "bus": "bus", "key": "port"}
     found = [reverse("home")]
     for patterns, space in (registry.pages, desktops.pages):
         for pattern in patterns:
             name = str(pattern.name)
             kind = of.get(name) or name.rsplit("-", 1)[0]
-            arguments = {
-                name: keys[own.get(name, kind)] for name in pattern.pattern.converters
-            }
+            arguments = {name: keys[own.get(name, kind)] for name in pattern.pattern.converters}
             found.append(reverse(f"{space}:{name}", kwargs=arguments))
     return found
 

@@ -1,4 +1,4 @@
-"""The rules that a desktop can hardly do without, for who begins with an empty policy. No storage among them."""
+"""The rules that a desktop can hardly do without, for who begins with an empty policy. No storage."""
 
 from vrasnode.wire.devices import Bus, Rule, Scope, Verdict
 
@@ -13,6 +13,8 @@ _WANTED = (
 def desktop_rules() -> list[Rule]:
     """Rules for displays, sound, keyboards, mice and headsets, not saved yet (id 0)."""
     return [
-        Rule(id=0, scope=Scope.GROUP, verdict=Verdict.PASS, bus=bus, device_class=kind, interfaces=list(shown))
-        for bus, kind, shown in _WANTED
+        Rule(
+            id=0, scope=Scope.GROUP, verdict=Verdict.PASS, bus=bus, device_class=kind, interfaces=list(faces)
+        )
+        for bus, kind, faces in _WANTED
     ]
