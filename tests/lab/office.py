@@ -155,15 +155,21 @@ def count_wrong(path: Path, listed: manifest.Manifest) -> int:
 
 
 @pytest.fixture(scope="session")
-def boot_images() -> BootImages:
-    """The demo's bootable images, from the cache where it has them."""
-    return bootimage.build_images(bootimage.default_cache())
-
-
-@pytest.fixture(scope="session")
 def walk(tmp_path_factory: pytest.TempPathFactory, boot_images: BootImages) -> Iterator[Walk]:
     """One office with one PC, shared by the walks; each begins by bringing the PC where it wants it."""
-    data = tmp_path_factory.mktemp("office")
+    with _opened(tmp_path_factory.mktemp("office"), boot_images) as walk:
+        yield walk
+
+
+@pytest.fixture
+def own_walk(tmp_path: Path, boot_images: BootImages) -> Iterator[Walk]:
+    """An office of one test's own, for what cannot be taken back."""
+    with _opened(tmp_path / "office", boot_images) as walk:
+        yield walk
+
+
+@contextmanager
+def _opened(data: Path, boot_images: BootImages) -> Iterator[Walk]:
     with Office(data, port=0, count=1, cache=bootimage.default_cache(), say=print) as office:
         office.furnish()
         yield Walk(office, boot_images)

@@ -148,7 +148,8 @@ def test_a_flipped_bit_in_the_store_is_never_booted_and_said(walk: Walk) -> None
     assert walk.runs("v2")
 
 
-def test_a_revoked_pc_is_refused_but_its_desktop_runs_on(walk: Walk) -> None:
+def test_a_revoked_pc_is_refused_but_its_desktop_runs_on(own_walk: Walk) -> None:
+    walk = own_walk
     walk.bring_to("v1")
     walk.office.ctl("pc", "revoke", walk.pc.name, "--reason", "test of the refusal")
 
