@@ -4,11 +4,14 @@ What the client VM has is told by a guest of our own, which reads the devices' r
 """
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
-from tests.lab.outer.machine import NIC_MAC, NVME_SERIAL, NVME_WORDS
-from tests.lab.outer.member import CLIENT_VM, VIRTUAL_SERVER, Member
+from tests.lab.outer import linuxguest
+from tests.lab.outer.machine import NIC_MAC, NVME_SERIAL, NVME_WORDS, STICK_WORDS
+from tests.lab.outer.member import CLIENT_VM, PROBE, VIRTUAL_SERVER, Member
+from vrasnode.servicevm.build.cache import default_cache
 
 pytestmark = pytest.mark.slow
 
@@ -115,3 +118,23 @@ def test_what_is_no_longer_granted_is_gone_at_the_next_start_and_back_with_its_d
     devices = pc.devices()
     assert {devices[address]["fate"] for address in (NIC, NVME)} == {"hidden"}
     pc.wait("the server's knowing", lambda: not any(pc.devices()[one]["present"] for one in DRIVERS))
+
+
+@pytest.mark.soak
+def test_a_linux_client_vm_drives_the_devices_with_its_own_drivers(granted: Member, tmp_path: Path) -> None:
+    disk = tmp_path / "linux.raw"
+    linuxguest.make_disk(disk, cache=default_cache(), scratch=tmp_path)
+    granted.publish("linux", disk, "--no-agent", "--health-within", "5")
+    under_way = granted.distribute("linux")
+    try:
+        granted.wait("Linux", lambda: linuxguest.READY in granted.console(), within_s=600)
+        said = granted.console().splitlines()
+        granted.wait("the server's knowing", lambda: granted.delivered(under_way))
+    finally:
+        back = granted.distribute(PROBE)
+        granted.wait("the probe guest's return", lambda: granted.delivered(back), within_s=300)
+
+    assert f"nic e1000e {NIC_MAC}" in said
+    assert f"nvme {NVME_SERIAL} {NVME_WORDS.decode()}" in said
+    assert {"usb 0627:0001", "usb 46f4:0001"} <= set(said)
+    assert f"stick {STICK_WORDS.decode()}" in said

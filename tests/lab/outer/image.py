@@ -87,7 +87,7 @@ def _build(folder: Path, *, cache: Path, say: Callable[[str], None]) -> None:
     with tempfile.TemporaryDirectory(prefix="building-outer-", dir=cache) as scratch:
         done, root, kernel = (Path(scratch) / name for name in ("done", "root", "kernel"))
         done.mkdir()
-        version = _unpack_kernel(kernel, cache=cache, say=say)
+        version = unpack_kernel(kernel, cache=cache, say=say)
         say("emulated PC: installing Debian")
         _install(root)
         _add_modules(root, kernel, version)
@@ -98,7 +98,7 @@ def _build(folder: Path, *, cache: Path, say: Callable[[str], None]) -> None:
         publish(done, folder)
 
 
-def _unpack_kernel(tree: Path, *, cache: Path, say: Callable[[str], None]) -> str:
+def unpack_kernel(tree: Path, *, cache: Path, say: Callable[[str], None]) -> str:
     """Unpacks the newest kernel, the one without a signature; returns its version."""
     packages = cache / "packages"
     newest = debianpackages.fetch([KERNEL], into=packages, say=say)[KERNEL].package.depends

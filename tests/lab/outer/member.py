@@ -78,7 +78,7 @@ class Member:
 
     def start_agent(self) -> None:
         """Starts `vrasnode run`, as the PC's init would."""
-        shape = ["--lan-bridge", "lan0", "--memory-mib", "64"]
+        shape = ["--lan-bridge", "lan0", "--memory-mib", "160"]
         self._agent = self.outer.spawn(AGENT_LOG, "vrasnode", "run", "--state", STATE, *shape)
 
     def kill_agent(self) -> None:
@@ -160,8 +160,11 @@ class Member:
 
     def seen(self) -> list[str]:
         """What the probe guest said since it was started last."""
-        said = self.outer.ask(["cat", f"{STATE}/desktop/console.log"]).output
-        return said.rpartition("probe begins\n")[2].splitlines()
+        return self.console().rpartition("probe begins\n")[2].splitlines()
+
+    def console(self) -> str:
+        """What the client VM wrote to its serial line since it was started last."""
+        return self.outer.ask(["cat", f"{STATE}/desktop/console.log"]).output.replace("\r\n", "\n")
 
     def last_scan(self) -> int:
         """The number of the guest's last look at all that it can find; -1 before the first."""
@@ -169,7 +172,8 @@ class Member:
 
     def usb_count(self) -> int:
         """How many USB devices hang on the guest's controllers now, as it sees it."""
-        lines = [line.split() for line in self.seen() if line.startswith("xhci ")]
+        whole = self.seen()[:-1]  # the last line may be half written
+        lines = [line.split() for line in whole if line.startswith("xhci ")]
         return sum(int(bits, 16).bit_count() for bits in {words[1]: words[3] for words in lines}.values())
 
     def look_again(self) -> int:

@@ -43,7 +43,7 @@ def _in_load_order(kernel_tree: Path, wanted: Iterable[str]) -> Iterator[Path]:
         given.add(name)
         depends = re.search(rb"\0depends=([^\0]+)\0", files[name].read_bytes())
         for other in depends[1].decode().split(",") if depends else ():
-            yield from give(other)
+            yield from give(other.replace("-", "_"))
         yield files[name]
 
     for name in wanted:
