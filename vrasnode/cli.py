@@ -253,7 +253,7 @@ def _log_to_stderr(pc: str) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(_Line(pc))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
-    logging.getLogger("websockets").setLevel(logging.ERROR)
+    logging.getLogger("websockets").setLevel(logging.CRITICAL)  # what ends a socket, `contact` knows
     logging.getLogger("urllib3").setLevel(logging.ERROR)
 
 

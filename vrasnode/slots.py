@@ -130,14 +130,15 @@ class Slots:
         )
 
     def keep(self, assignment: Assignment) -> None:
-        """The accepted assignment names the version that is current: that one stays, overlay and all."""
+        """The accepted assignment names the version that is current: that one stays, overlay and all. If it
+        never became healthy, it is tried anew."""
         current = self.boot.current
         if current is None or current.manifest != assignment.manifest:
             raise ValueError("not the current version")
         kept = replace(
             current, serial=assignment.serial, apply=assignment.apply, health=assignment.health, told=False
         )
-        self._point(replace(self.boot, current=kept, next=None))
+        self._point(replace(self.boot, current=kept, next=None, starts=0))
 
     def open(self) -> Slot:
         """Takes the free slot to be written: nothing points at it any more, and what it held is its `.part`.

@@ -134,8 +134,8 @@ class Pc:
             raise self.overlay_fails
         overlay.write_text(base.name)
 
-    def stage(self, version: Published, data: bytes, *, serial: int, apply: Apply = Apply.NEXT_START) -> Path:
-        assignment = Assignment(
+    def assignment(self, version: Published, *, serial: int, apply: Apply = Apply.NEXT_START) -> Assignment:
+        return Assignment(
             client_id=CLIENT_ID,
             serial=serial,
             image=IMAGE,
@@ -145,6 +145,9 @@ class Pc:
             health=self.health,
             expires=datetime.now(UTC) + timedelta(days=1),
         )
+
+    def stage(self, version: Published, data: bytes, *, serial: int, apply: Apply = Apply.NEXT_START) -> Path:
+        assignment = self.assignment(version, serial=serial, apply=apply)
         self.slots.accept(assignment)
         slot = self.slots.open()
         self.slots.part(slot).write_bytes(data)
@@ -570,3 +573,20 @@ def test_a_guest_without_an_agent_that_ends_at_once_is_given_up(pc: Pc, old: Pub
     pc.steps(60)
 
     assert [(report.stage, report.code) for report in pc.told] == [(DeliveryStage.FAILED, "ended_early")]
+
+
+def test_a_version_that_was_given_up_and_is_sent_again_is_tried_again_before_it_is_told(
+    pc: Pc, old: Published
+) -> None:
+    pc.machines.guest[old.digest] = "mute"
+    pc.stage(old, old.data, serial=1)
+    pc.steps(200)
+    assert [report.serial for report in pc.told] == [1]
+
+    pc.machines.guest.clear()
+    again = pc.assignment(old, serial=2)
+    pc.slots.accept(again)
+    pc.slots.keep(again)
+    pc.steps(60)
+
+    assert [(report.serial, report.stage) for report in pc.told[1:]] == [(2, DeliveryStage.BOOTED)]
