@@ -33,6 +33,17 @@ hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
 
 
+# What takes minutes begins first, so that no processor waits for the other at the end.
+LONGEST = (
+    *("tests/e2e/", "tests/walks/", "tests/benchmarks/", "tests/test_postgresql.py"),
+    *("tests/vrasnode/test_desktop_machines.py", "tests/vrasnode/test_virtualserver_machines.py"),
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: not item.nodeid.startswith(LONGEST))
+
+
 class Scheduling(LoadFileScheduling):
     """With several processors a file at a time, but tests/e2e whole: its files share a PC slow to boot."""
 
