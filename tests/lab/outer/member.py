@@ -121,6 +121,8 @@ class Member:
 
     def restart_client_vm(self) -> None:
         """The user shuts it down; the agent starts it again."""
+        # A power button pressed while the firmware still works is heard by nobody.
+        self.wait("a guest that listens", lambda: self.last_scan() >= 0)
         before = self.process(CLIENT_VM)
         self.outer.run("virsh", "shutdown", CLIENT_VM)
         self.wait("the client VM's next start", lambda: self.process(CLIENT_VM) not in ("", before))
