@@ -19,7 +19,7 @@ from tests.lab.server import ROOT
 
 LOCKS = sorted((ROOT / "requirements").glob("*.lock"))
 PURE = {
-    *("wire", "chunks", "domainxml", "errors", "grants", "shape", "wanted"),
+    *("wire", "chunks", "sealing", "domainxml", "errors", "grants", "shape", "wanted"),
     *("devicepolicy", "deviceplan", "usbguard", "usbguardlines", "preflight"),
     *("words", "pagewords", "policywords", "preflightwords"),
 }

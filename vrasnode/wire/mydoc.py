@@ -1,0 +1,182 @@
+"""Messages about user data: which volumes a PC holds, when they are open, who may read what in them.
+
+A key never lies in a slice, for slices are kept on the PC's disk: it is asked for when a volume is opened,
+and sealed to a key that the PC makes for that one answer (`sealing`).
+"""
+
+from datetime import datetime
+from enum import StrEnum
+
+from vrasnode.wire.codec import Message
+
+MAX_ANSWER_BYTES = 1 << 20  # of one answer to a question, sealed
+MAX_PIECE_BYTES = 512 << 10  # of a file, in one answer
+MAX_ENTRIES = 1000  # of a folder, in one answer
+
+
+class Custodian(Message, frozen=True):
+    """Who holds one half of what recovers volumes. Two are needed, always both, in this order."""
+
+    fingerprint: str
+    public_key: bytes  # X25519, raw
+
+
+class Access(StrEnum):
+    READ = "read"
+    WRITE = "write"  # and read
+
+
+class Grant(Message, frozen=True):
+    """Somebody else than the owner may read, or change, a folder and all below it."""
+
+    path: bytes  # from the volume's root, no slash at either end; empty: everything
+    person: str  # objectGUID, or the local account's own UUID
+    access: Access
+
+
+class VolumeWish(Message, frozen=True):
+    """What one user's data on this PC should be. No `session`: locked."""
+
+    volume: str  # UUID
+    owner: str  # objectGUID, or the local account's own UUID
+    owner_name: str  # for people
+    limit_bytes: int  # how far it may grow
+    session: str = ""  # of a logon that was proven: while it is named, the volume may be open
+    nonce: str = ""  # that the logon carried: the PC opens only for one that it gave out itself
+    grants: list[Grant] = []
+    grants_revision: int = 0
+
+
+class MydocSlice(Message, frozen=True):
+    """What My Doc Manager says. `controllers` are `host:port` of the company's LDAPS, believed by `authority`
+    (PEM): while the server is silent, one that answers proves the company's LAN."""
+
+    volumes: list[VolumeWish]
+    custodians: list[Custodian] = []
+    controllers: list[str] = []
+    authority: str = ""
+    logon_url: str = ""  # where the client VM's logon script proves its user
+    asked: int = 0  # grows when there are questions
+
+
+class KeyRequest(Message, frozen=True):
+    """POST /node/v1/mydoc/key. `reply_key` (X25519, raw) is made for this one answer."""
+
+    volume: str
+    session: str
+    reply_key: bytes
+
+
+class KeyAnswer(Message, frozen=True):
+    """The server's half of the LAN key (32 bytes), sealed to `reply_key`."""
+
+    sealed: bytes
+
+
+class RecoveryDeposit(Message, frozen=True):
+    """POST /node/v1/mydoc/recovery, before a new volume is used: the recovery key, wrapped for both
+    custodians, the second inside the first."""
+
+    volume: str
+    session: str
+    luks_uuid: str
+    custodians: list[str]  # fingerprints, outer first
+    wrapped: bytes
+
+
+class VolumeState(StrEnum):
+    ABSENT = "absent"  # not made yet
+    LOCKED = "locked"
+    OPENING = "opening"
+    OPEN = "open"
+    LOCKING = "locking"
+    BROKEN = "broken"  # see code and words; nothing is ever formatted over
+
+
+class LockProof(Message, frozen=True):
+    """How a lock went: that a read failed afterwards, and what had to be done for it."""
+
+    reason: str  # code: "server_said", "left_the_lan", "server_silent", "machine_off", "by_hand" …
+    seconds: float
+    read_failed: bool
+    daemon_gone: bool
+    guest_answered: bool  # False: the machine was ended for it
+
+
+class VolumeReport(Message, frozen=True):
+    """How one volume stands."""
+
+    volume: str
+    state: VolumeState
+    session: str = ""
+    code: str = ""
+    words: str = ""
+    used_bytes: int = 0
+    size_bytes: int = 0
+    since: datetime | None = None
+    proof: LockProof | None = None  # of the last lock
+    grants_revision: int = 0  # applied, and read back
+    grants_failed: str = ""  # why the newest are not applied
+
+
+class MydocReport(Message, frozen=True):
+    """POST /node/v1/reports/mydoc"""
+
+    volumes: list[VolumeReport]
+
+
+class Act(StrEnum):
+    """What can be asked of an open volume."""
+
+    LIST = "list"
+    SEARCH = "search"
+    READ = "read"
+
+
+class Question(Message, frozen=True):
+    """Somebody at the portal wants to see something of an open volume, now."""
+
+    id: str
+    volume: str
+    act: Act
+    path: bytes = b""
+    words: str = ""  # search: part of a name, in any case
+    after: bytes = b""  # list, search: names after this one
+    offset: int = 0  # read: bytes
+    length: int = 0  # read: bytes; list, search: entries
+    person: str = ""  # whose rights hold (objectGUID); empty: an administrator's
+    reply_key: bytes = b""  # X25519, raw: the answer is sealed to it
+
+
+class Questions(Message, frozen=True):
+    """GET /node/v1/mydoc/questions: each is given out once."""
+
+    questions: list[Question]
+
+
+class EntryKind(StrEnum):
+    FOLDER = "folder"
+    FILE = "file"
+    LINK = "link"  # shown, never followed
+    OTHER = "other"
+
+
+class Entry(Message, frozen=True):
+    """A name in a folder, as its bytes."""
+
+    name: bytes  # list: one name; search: the path from the root
+    kind: EntryKind
+    size_bytes: int = 0
+    changed: datetime | None = None
+    target: bytes = b""  # of a link
+
+
+class Answer(Message, frozen=True):
+    """POST /node/v1/mydoc/answers/<id>, sealed to the question's reply key. A refusal has a code."""
+
+    code: str = ""
+    words: str = ""
+    entries: list[Entry] = []
+    more: bool = False
+    data: bytes = b""
+    size_bytes: int = 0  # read: of the whole file
