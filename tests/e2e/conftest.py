@@ -14,7 +14,8 @@ from vrasnode.servicevm.build.image import build_image
 BOOT_S = 300.0  # for a virtual server inside an emulated PC
 
 
-@pytest.fixture(scope="session")
+# Not for the session: an emulated PC turns more than half a processor even when nobody asks anything of it.
+@pytest.fixture(scope="package")
 def pc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Member]:
     """The PC. Each test begins by bringing it under the policy that it wants."""
     directory = tmp_path_factory.mktemp("pc")
