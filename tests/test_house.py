@@ -21,6 +21,7 @@ LOCKS = sorted((ROOT / "requirements").glob("*.lock"))
 PURE = {
     *("wire", "chunks", "sealing", "domainxml", "errors", "grants", "shape", "wanted"),
     *("devicepolicy", "deviceplan", "usbguard", "usbguardlines", "preflight"),
+    *("cutoff", "volumenames"),
     *("words", "pagewords", "policywords", "preflightwords"),
 }
 ONE_WORLD = {

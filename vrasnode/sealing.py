@@ -57,5 +57,15 @@ def recovery_purpose(volume: str) -> str:
     return f"recovery {volume}"
 
 
+def half_purpose(volume: str, session: str) -> str:
+    """The context under which the server's half of a volume's key travels, for one logon."""
+    return f"half {volume} {session}"
+
+
+def answer_purpose(question: str) -> str:
+    """The context under which the answer to one question travels."""
+    return f"answer {question}"
+
+
 def _info(purpose: str) -> bytes:
     return f"openvras {purpose} v1".encode()
