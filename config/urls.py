@@ -11,6 +11,7 @@ from clients import urls as clients
 from clients.forms import LoginForm
 from config import views
 from imaging import urls as imaging
+from mydoc import urls as mydoc
 
 urlpatterns = [
     path("", views.home, name="home"),
@@ -27,8 +28,8 @@ urlpatterns = [
     path("healthz", login_not_required(views.healthz), name="healthz"),
     path("i18n/setlang/", login_not_required(set_language), name="set_language"),
     path("admin/", admin.site.urls),
-    path("api/v1/", include([*clients.router.urls, *imaging.router.urls])),
+    path("api/v1/", include([*clients.router.urls, *imaging.router.urls, *mydoc.router.urls])),
     path("api/schema/", login_not_required(SpectacularAPIView.as_view()), name="schema"),
     path("api/docs/", login_not_required(SpectacularSwaggerView.as_view()), name="api-docs"),
-    path("node/v1/", include([*clients.node_patterns, *imaging.node_patterns])),
+    path("node/v1/", include([*clients.node_patterns, *imaging.node_patterns, *mydoc.node_patterns])),
 ]

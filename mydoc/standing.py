@@ -1,0 +1,133 @@
+"""How a volume stands, for people: what its PC told last, and whether that PC is there. Changes nothing."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from django.db.models import Prefetch, QuerySet
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.translation import gettext_lazy as _
+
+from clients.models import Client
+from clients.presence import Presence
+from mydoc import bytepaths
+from mydoc.models import Opening, Volume
+from vrasnode.wire import mydoc as wire
+
+STATES = {
+    "open": _("unlocked"),
+    "opening": _("being unlocked"),
+    "locking": _("being locked"),
+    "locked": _("locked"),
+    "broken": _("damaged"),
+    "absent": _("not made yet"),
+    "off": _("PC off"),
+}
+REASONS = {
+    "server_said": _("the server said so"),
+    "left_the_lan": _("the PC left the company's network"),
+    "server_silent": _("the server was silent for too long"),
+    "machine_off": _("the PC was shut down"),
+    "by_hand": _("an administrator locked it"),
+    "logged_off": _("the user logged off"),
+}
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One volume as a page shows it. `since` and `why` are of the state."""
+
+    volume: Volume
+    heard: Presence | None
+    state: str
+    told: wire.VolumeReport | None
+    since: datetime | None = None
+    why: str = ""
+
+    @property
+    def words(self) -> Any:
+        return STATES[self.state]
+
+    @property
+    def open(self) -> bool:
+        return self.state == "open"
+
+    @property
+    def used_bytes(self) -> int:
+        return self.told.used_bytes if self.told else 0
+
+    @property
+    def proof(self) -> wire.LockProof | None:
+        return self.told.proof if self.told else None
+
+
+def rows() -> QuerySet[Volume]:
+    """Volumes with what `of` needs of each, in as many questions for all as for one."""
+    current = Prefetch("openings", Opening.objects.current(), to_attr="current_openings")
+    return Volume.objects.select_related("owner", "client").prefetch_related(current)
+
+
+def told(volume: Volume) -> wire.VolumeReport | None:
+    """What the PC said last; None when it said nothing that we can read."""
+    try:
+        return msgspec.convert(volume.told, wire.VolumeReport)
+    except msgspec.ValidationError:  # of another version of the product, or nothing
+        return None
+
+
+def is_open(volume: Volume) -> bool:
+    """Whether it may be looked into: somebody is logged on there, and the PC says that it is open."""
+    report = told(volume)
+    return report is not None and report.state is wire.VolumeState.OPEN and _may_be_open(volume)
+
+
+def of(volume: Volume, heard: Presence | None) -> Standing:
+    """How this volume stands, seen from here."""
+    report = told(volume)
+    if heard is None or not heard.present or volume.client.state != Client.State.APPROVED:
+        return Standing(volume, heard, "off", report, since=heard.seen if heard else None)
+    if report is None:
+        return Standing(volume, heard, "absent", report)
+    state = report.state.value
+    if state == "open" and not _may_be_open(volume):
+        state = "locking"
+    return Standing(volume, heard, state, report, since=report.since, why=_why(report))
+
+
+def of_each(volumes: list[Volume], heard: Mapping[Any, Presence]) -> list[Standing]:
+    """The same for many."""
+    return [of(volume, heard.get(volume.client_id)) for volume in volumes]
+
+
+def off_words(client: Client, heard: Presence) -> Any:
+    """That a PC is off, and since when."""
+    if heard.seen is None:
+        return _("%(pc)s was never heard yet.") % {"pc": client}
+    when = date_format(timezone.localtime(heard.seen), "SHORT_DATETIME_FORMAT")
+    return _("%(pc)s is off, or not on the network, since %(when)s. Try again when it is on.") % {
+        "pc": client,
+        "when": when,
+    }
+
+
+def reason_words(code: str) -> str:
+    """Why a volume was locked, in words."""
+    return str(REASONS.get(code) or bytepaths.readable(code, 60))
+
+
+def _why(report: wire.VolumeReport) -> str:
+    if report.state is wire.VolumeState.BROKEN:
+        return bytepaths.readable(report.words or report.code, 300)
+    if report.state is wire.VolumeState.LOCKED and report.proof:
+        return reason_words(report.proof.reason)
+    return ""
+
+
+def _may_be_open(volume: Volume) -> bool:
+    current = getattr(volume, "current_openings", None)
+    if current is None:
+        current = volume.openings.filter(state=Opening.State.OPEN)[:1]
+    return any(opening.state == Opening.State.OPEN for opening in current)

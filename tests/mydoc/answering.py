@@ -1,0 +1,131 @@
+"""A PC with an open volume that answers what it is asked, at the server's real doors.
+
+It stands for the agent and the virtual server: its files are a dictionary, or made up on the way.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Any
+
+import msgspec
+from django.utils import translation
+
+from clients import presence
+from mydoc.models import Opening, Volume
+from tests.pcs import FakePc
+from vrasnode import sealing
+from vrasnode.wire import clients as registry
+from vrasnode.wire import codec
+from vrasnode.wire import mydoc as wire
+
+CHANGED = datetime(2026, 11, 2, 9, 30, tzinfo=UTC)
+Files = Mapping[bytes, bytes | wire.Entry]
+
+
+def beat(pc: FakePc, *, now: datetime) -> None:
+    """The PC is there."""
+    heartbeat = registry.Heartbeat(
+        agent_version="0.1.0", boot_id="1", uptime_s=60, desktop="running", version=None
+    )
+    presence.hear(pc.client.pk, heartbeat, now=now)
+
+
+def make_volume(pc: FakePc, owner: Any, *, now: datetime, opened: bool = True, **told: Any) -> Volume:
+    """One user's data on this PC, and what the PC told of it."""
+    volume = Volume.objects.create(owner=owner, client=pc.client, limit_bytes=100 << 30)
+    tell(volume, now=now, state=wire.VolumeState.OPEN if opened else wire.VolumeState.LOCKED, **told)
+    if opened:
+        Opening.objects.create(
+            volume=volume, state=Opening.State.OPEN, nonce=str(volume.pk), asked_at=now, opened_at=now
+        )
+    return volume
+
+
+def tell(volume: Volume, *, now: datetime, **says: Any) -> None:
+    """What the PC says of the volume from now on."""
+    report = wire.VolumeReport(
+        **{
+            "volume": str(volume.pk),
+            "state": wire.VolumeState.OPEN,
+            "since": now,
+            "used_bytes": 3 << 30,
+            "size_bytes": 8 << 30,
+            **says,
+        }
+    )
+    volume.told, volume.told_at = msgspec.to_builtins(report), now
+    volume.save(update_fields=["told", "told_at"])
+
+
+@dataclass
+class AnsweringPc:
+    """`files` are paths and what lies there; `readers` says which person may read what, as a kernel does."""
+
+    pc: FakePc
+    files: Files = field(default_factory=dict)
+    readers: dict[str, list[bytes]] = field(default_factory=dict)
+    asked: list[wire.Question] = field(default_factory=list)
+    answer: Callable[[wire.Question], wire.Answer] | None = None
+    answers: bool = True
+
+    def look(self) -> None:
+        """Fetches the questions and answers each, as a nudge makes an agent do."""
+        with translation.override(translation.get_language()):
+            fetched = self.pc.get("/node/v1/mydoc/questions")
+            for question in codec.decode(fetched.content, wire.Questions).questions:
+                self.asked.append(question)
+                if self.answers:
+                    self.post(question, (self.answer or self.says)(question))
+
+    def post(self, question: wire.Question, answer: wire.Answer) -> Any:
+        sealed = sealing.seal(
+            codec.encode(answer), question.reply_key, purpose=sealing.answer_purpose(question.id)
+        )
+        return self.pc.post(f"/node/v1/mydoc/answers/{question.id}", sealed)
+
+    def says(self, question: wire.Question) -> wire.Answer:
+        if question.person and not self._may(question.person, question.path):
+            return wire.Answer(code="not_permitted", words="EACCES")
+        match question.act:
+            case wire.Act.LIST:
+                return self._page(question, self._below(question.path))
+            case wire.Act.SEARCH:
+                return self._page(question, self._matching(question))
+        data = self.files.get(question.path)
+        if not isinstance(data, bytes):
+            return wire.Answer(code="not_found", words="ENOENT")
+        end = question.offset + question.length
+        return wire.Answer(data=data[question.offset : end], size_bytes=len(data))
+
+    def _may(self, person: str, path: bytes) -> bool:
+        return any(path == root or path.startswith(root + b"/") for root in self.readers.get(person, []))
+
+    def _below(self, folder: bytes) -> Iterator[wire.Entry]:
+        start = folder + b"/" if folder else b""
+        parts = [path[len(start) :].partition(b"/") for path in self.files if path.startswith(start)]
+        for name, below in sorted({(name, bool(slash)) for name, slash, _rest in parts}):
+            folder_here = wire.Entry(name=name, kind=wire.EntryKind.FOLDER)
+            yield folder_here if below else self._entry(start + name, name)
+
+    def _matching(self, question: wire.Question) -> Iterator[wire.Entry]:
+        for path in sorted(self.files):
+            if question.words.lower() in path.rpartition(b"/")[2].decode(errors="replace").lower():
+                yield self._entry(path, path)
+
+    def _entry(self, path: bytes, name: bytes) -> wire.Entry:
+        lies = self.files[path]
+        if isinstance(lies, wire.Entry):
+            return msgspec.structs.replace(lies, name=name)
+        return wire.Entry(name=name, kind=wire.EntryKind.FILE, size_bytes=len(lies), changed=CHANGED)
+
+    @staticmethod
+    def _page(question: wire.Question, entries: Iterator[wire.Entry]) -> wire.Answer:
+        later = (entry for entry in entries if entry.name > question.after)
+        page = list(islice(later, question.length + 1))
+        return wire.Answer(entries=page[: question.length], more=len(page) > question.length)
+
+
+def link(target: bytes) -> wire.Entry:
+    return wire.Entry(name=b"", kind=wire.EntryKind.LINK, target=target, changed=CHANGED)
