@@ -18,7 +18,7 @@ from xml.etree import ElementTree
 import libvirt
 
 from vrasnode import networks
-from vrasnode.domainxml import Attached, Mark, attached_of, is_favoured, mark_of, seal_of
+from vrasnode.domainxml import Attached, Mark, attached_of, card_with_link, is_favoured, mark_of, seal_of
 from vrasnode.errors import HostBroken, Unreachable
 from vrasnode.guestagent import AgentRefused, Answer, GuestAgents, answer_of
 from vrasnode.libvirtd import Libvirtd, find_machine
@@ -175,6 +175,20 @@ class Hypervisor:
         if any(device.alias == alias for device in self.attached(name)):
             words = f"The guest of {name} did not let go of {alias} within {wait_s:.0f} s."
             raise Unreachable("device_held", words)
+
+    def set_link(self, name: str, mac: str, *, up: bool) -> None:
+        """Plugs the cable of a running machine's network card in, or pulls it: the guest sees it at once, and
+        what is on its way is lost. It lasts until the machine ends. Twice is once.
+
+        Raises Unreachable(machine_off), and HostBroken: no_such_card, link_failed.
+        """
+        words = f"The cable of {mac} of machine {name} cannot be {'plugged in' if up else 'pulled'}"
+        with self._libvirtd.session("link_failed", words) as libvirtd:
+            machine = _running(libvirtd, name)
+            card = card_with_link(machine.XMLDesc(), mac, up=up)
+            if card is None:
+                raise HostBroken("no_such_card", f"Machine {name} has no network card {mac}.")
+            machine.updateDeviceFlags(card, libvirt.VIR_DOMAIN_AFFECT_LIVE)
 
     def give_back(self, address: str) -> bool:
         """Gives a PCI function that no machine has back to its driver; whether libvirt had not done so.

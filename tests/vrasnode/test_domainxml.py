@@ -25,9 +25,13 @@ from vrasnode.domainxml import (
     Profile,
     ServiceVm,
     attached_of,
+    card_with_link,
     client_vm_xml,
     mark_of,
     service_vm_xml,
+    volume_disk_xml,
+    volume_handle,
+    volume_serial,
 )
 from vrasnode.errors import Refused
 from vrasnode.wire.devices import Suspend
@@ -260,6 +264,58 @@ def test_secure_boot_needs_firmware_that_knows_it() -> None:
         client_vm_xml(replace(SALES_PC, secure_boot=True))
 
     assert refused.value.code == "bad_machine"
+
+
+VOLUME = "0c11d2e3-44f5-4a6b-8c7d-9e0f1a2b3c4d"
+VOLUME_DISK = volume_disk_xml(
+    serial=volume_serial(VOLUME), socket=Path("/run/vrasnode/volumes/a/nbd"), export=VOLUME
+)
+
+
+def test_a_volume_is_a_disk_that_a_storage_daemon_serves() -> None:
+    assert (GOLDEN / "volume_disk.xml").read_text() == VOLUME_DISK
+    assert volume_serial(VOLUME) == "0c11d2e344f54a6b8c7d"
+
+
+def test_a_virtual_server_with_a_volume_fits_libvirts_schema_and_names_it(tmp_path: Path) -> None:
+    machine = _tree(service_vm_xml(VIRTUAL_SERVER))
+    devices = machine.find("devices")
+    assert devices is not None
+    devices.append(_tree(VOLUME_DISK))
+    (tmp_path / "machine.xml").write_text(ElementTree.tostring(machine, encoding="unicode"))
+
+    check = subprocess.run(
+        ["virt-xml-validate", tmp_path / "machine.xml", "domain"], capture_output=True, text=True, check=False
+    )
+
+    assert check.returncode == 0, check.stderr
+    (volume,) = attached_of((tmp_path / "machine.xml").read_text())
+    assert volume.handle == volume_handle("0c11d2e344f54a6b8c7d")
+    assert volume.alias == volume.handle.alias == "ua-volume-0c11d2e344f54a6b8c7d"
+
+
+@pytest.mark.parametrize(
+    "serial", ["", "0c11d2e344f54a6b8c7", "0C11D2E344F54A6B8C7D", "../../../../etc/pass"]
+)
+def test_what_names_no_volume_is_no_disk(serial: str) -> None:
+    with pytest.raises(Refused) as refused:
+        volume_disk_xml(serial=serial, socket=Path("/run/nbd"), export=VOLUME)
+
+    assert refused.value.code == "bad_device"
+
+
+def test_a_cable_is_pulled_from_the_card_that_is_meant() -> None:
+    running = service_vm_xml(VIRTUAL_SERVER)
+
+    pulled = card_with_link(running, "B2:1A:2B:3C:4D:61", up=False)
+    mended = card_with_link(running.replace("<rom", "<link state='down'/><rom"), "b2:1a:2b:3c:4d:61", up=True)
+
+    assert pulled is not None
+    assert mended is not None
+    assert _tree(pulled).find("source[@network='openvras-internal']") is not None
+    assert [link.get("state") for link in _tree(pulled).findall("link")] == ["down"]
+    assert [link.get("state") for link in _tree(mended).findall("link")] == ["up"]
+    assert card_with_link(running, "02:00:00:00:00:01", up=False) is None
 
 
 def test_a_socket_that_no_kernel_can_name_is_refused() -> None:

@@ -5,9 +5,9 @@ functions read like the XML that they make (https://libvirt.org/formatdomain.htm
 tree is built, never pasted together, so no name or path can break out of its element. What a running machine
 *is* (manifest and serial) is written into its metadata, so an agent that comes back can ask libvirt for it.
 
-`client` and `service` are the two machines, `devices` what can be plugged into them, `networks` what they are
-plugged into, `reading` the way back. Not here: which device may be had (`deviceplan`), and every act
-(`hypervisor`).
+`client` and `service` are the two machines, `devices` and `volumes` what can be plugged into them, `networks`
+what they are plugged into, `reading` the way back. Not here: which device may be had (`deviceplan`), and all
+that is done (`hypervisor`).
 """
 
 from vrasnode.domainxml.client import ClientVm, Profile, client_vm_xml
@@ -31,8 +31,9 @@ from vrasnode.domainxml.networks import (
     network_xml,
 )
 from vrasnode.domainxml.parts import Accelerator, Firmware, Mark, Nic
-from vrasnode.domainxml.reading import Attached, attached_of, is_favoured, mark_of, seal_of
+from vrasnode.domainxml.reading import Attached, attached_of, card_with_link, is_favoured, mark_of, seal_of
 from vrasnode.domainxml.service import ServiceVm, service_vm_xml
+from vrasnode.domainxml.volumes import volume_disk_xml, volume_handle, volume_serial
 
 __all__ = [
     "INTERNAL",
@@ -55,6 +56,7 @@ __all__ = [
     "UsbPassed",
     "UsbStorage",
     "attached_of",
+    "card_with_link",
     "client_vm_xml",
     "device_xml",
     "handle_of",
@@ -64,4 +66,7 @@ __all__ = [
     "network_xml",
     "seal_of",
     "service_vm_xml",
+    "volume_disk_xml",
+    "volume_handle",
+    "volume_serial",
 ]

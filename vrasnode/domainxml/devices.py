@@ -22,7 +22,7 @@ _PCI = re.compile(r"([0-9a-f]{4}):([0-9a-f]{2}):([01][0-9a-f])\.([0-7])")
 _USB_ID = re.compile(r"[0-9a-f]{4}")
 _USB_PORT = re.compile(r"[1-9][0-9]*-[1-9][0-9]*(\.[1-9][0-9]*)*")
 _NODE = re.compile(r"[a-z][a-z0-9]*")
-_ALIAS = re.compile(r"ua-(pci|usb|storage|optical)-([a-z0-9_-]+?)(?:--([a-z0-9-]+))?")
+_ALIAS = re.compile(r"ua-(pci|usb|storage|optical|volume)-([a-z0-9_-]+?)(?:--([a-z0-9-]+))?")
 
 
 class Kind(StrEnum):
@@ -32,6 +32,7 @@ class Kind(StrEnum):
     USB = "usb"  # one USB device passed through
     STORAGE = "storage"  # a virtual USB stick over a block device of the host
     OPTICAL = "optical"  # a virtual SCSI drive over an optical drive of the host
+    VOLUME = "volume"  # user data: no device of the PC, but plugged in like one (`volumes`)
     OTHER = "other"  # nothing that we attach
 
 

@@ -68,6 +68,20 @@ def attached_of(domain: str) -> list[Attached]:
     return [] if root is None else list(_attached(root))
 
 
+def card_with_link(domain: str, mac: str, *, up: bool) -> str | None:
+    """The XML of the network card with this address, its cable plugged in or not; None: there is none."""
+    root = _read(domain)
+    for card in [] if root is None else root.iterfind("devices/interface"):
+        address = card.find("mac")
+        if address is None or address.get("address", "").lower() != mac.lower():
+            continue
+        for link in card.findall("link"):
+            card.remove(link)
+        card.append(Element("link", {"state": "up" if up else "down"}))
+        return ElementTree.tostring(card, encoding="unicode")
+    return None
+
+
 def _attached(root: Element) -> Iterator[Attached]:
     for device in root.iterfind("devices/*"):
         if not _is_of_the_pc(device):

@@ -35,7 +35,19 @@ PYTHON = Path("usr/lib/python3.11")
 PYTHON_MODULES = (
     *("__future__", "_collections_abc", "_compat_pickle", "_sitebuiltins", "_weakrefset", "abc", "ast"),
     *("base64", "bisect", "codecs", "collections", "concurrent", "contextlib", "copy", "copyreg", "datetime"),
-    *("dis", "encodings", "enum", "fnmatch", "functools", "genericpath", "glob", "hashlib", "heapq", "hmac"),
+    *(
+        "dataclasses",
+        "dis",
+        "encodings",
+        "enum",
+        "fnmatch",
+        "functools",
+        "genericpath",
+        "glob",
+        "hashlib",
+        "heapq",
+        "hmac",
+    ),
     *("importlib", "inspect", "io", "ipaddress", "json", "keyword", "linecache", "locale", "logging"),
     *("ntpath", "opcode", "operator", "os", "pathlib", "pickle", "posixpath", "queue", "random", "re"),
     *("reprlib", "runpy", "secrets", "selectors", "shutil", "signal", "socket", "stat", "string", "struct"),
@@ -59,12 +71,21 @@ PLACES = {
 }
 NOT_RUN = {"grub.cfg", "inittab"}
 TEXTS = {
-    "etc/passwd": "root:*:0:0:root:/root:/bin/false\nnobody:*:65534:65534::/:/bin/false\n",
-    "etc/group": "root:x:0:\nnogroup:x:65534:\n",
+    # The file server's users are added to a copy, which /etc/passwd leads to (files/startup).
+    "etc/openvras/passwd": (
+        "root:*:0:0:root:/root:/bin/false\nowner:*:1000:1000::/:/bin/false\n"
+        "nobody:*:65534:65534::/:/bin/false\n"
+    ),
+    "etc/group": "root:x:0:\nowner:x:1000:\nnogroup:x:65534:\n",
     "etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\n",
     "etc/hosts": "127.0.0.1 localhost\n",
 }
-LINKS = {"etc/resolv.conf": "/run/resolv.conf", "etc/mtab": "/proc/mounts", "sbin/mkfs.ext4": "mke2fs"}
+LINKS = {
+    "etc/passwd": "/run/accounts/passwd",
+    "etc/resolv.conf": "/run/resolv.conf",
+    "etc/mtab": "/proc/mounts",
+    "sbin/mkfs.ext4": "mke2fs",
+}
 VERSION_FILE = "etc/openvras/version"
 PROGRAM = Path(__file__).parents[1] / "guest"
 PROGRAM_PACKAGES = (PROGRAM.parents[1], PROGRAM.parent)  # whose __init__ it needs to be found
