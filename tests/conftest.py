@@ -25,7 +25,7 @@ pytest_plugins = [
     "tests.lab.server",
     "tests.lab.office",
     "tests.lab.postgres",
-    "tests.lab.directory",
+    "tests.lab.company",
 ]
 
 # No assertion is timed: an example is slow when the machine is busy, and still right.

@@ -14,8 +14,8 @@ from django.test import Client as Browser
 
 from clients.models import DirectoryUser
 from clients.roles import Role, role_of
-from tests.lab.authority import Authority
-from tests.lab.directory import Directory
+from config.demo.authority import Authority
+from config.demo.directory import Directory
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db]
 

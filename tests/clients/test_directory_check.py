@@ -14,8 +14,8 @@ import pytest
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 
-from tests.lab.authority import Authority
-from tests.lab.directory import OFFICE, Directory
+from config.demo.authority import Authority
+from config.demo.directory import OFFICE, Directory
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db]
 

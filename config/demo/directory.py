@@ -15,15 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import ldap
-import pytest
 from ldap.ldapobject import LDAPObject
 
 from clients.directorysettings import DirectorySettings
 from clients.rolenames import Role
-from config.demo.lan import Lan
-from config.demo.processes import run
-from tests.lab.authority import Authority
-from tests.lab.domaincontroller import (
+from config.demo.authority import Authority
+from config.demo.domaincontroller import (
     ADMINISTRATOR,
     ADMINISTRATOR_PASSWORD,
     BASE,
@@ -31,6 +28,8 @@ from tests.lab.domaincontroller import (
     DomainController,
     recipe,
 )
+from config.demo.lan import Lan
+from config.demo.processes import run
 from vrasnode.servicevm.build import cache as cache_of
 
 OFFICE = f"OU=Office,{BASE}"
@@ -157,10 +156,8 @@ class Directory:
             link.unbind_s()
 
 
-@pytest.fixture(scope="session")
-def kept_directory(swept: None) -> Path:
+def kept(cache: Path) -> Path:
     """The archive of a provisioned controller with the cast: made once, then kept."""
-    cache = cache_of.default_cache()
     folder = cache / f"directory-{recipe(Path(__file__))}"
     archive = folder / "controller.tar.gz"
     with cache_of.only_builder(cache):
@@ -171,16 +168,6 @@ def kept_directory(swept: None) -> Path:
                 _make(Path(scratch), made / archive.name)
                 cache_of.publish(made, folder)
     return archive
-
-
-@pytest.fixture(scope="session")
-def directory(kept_directory: Path) -> Iterator[Directory]:
-    """One controller that tests share; each changes only people that it adds."""
-    with tempfile.TemporaryDirectory(prefix="openvras-dc-") as scratch, Lan() as lan:
-        place = Path(scratch)
-        authority = Authority(place)
-        with DomainController(lan, place / "dc", authority, archive=kept_directory) as controller:
-            yield Directory(controller)
 
 
 def _make(scratch: Path, archive: Path) -> None:

@@ -12,17 +12,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from config.demo.authority import Authority
 from config.demo.lan import Lan, LanPc
 from config.demo.processes import Child, run, wait_for
-from tests.lab.authority import Authority
-from tests.lab.relay import Relay
+from config.demo.relay import Relay
 from vrasnode.servicevm.build import cache as cache_of
 
 REALM = "CORP.OPENVRAS.TEST"
 HOST = f"dc1.{REALM.lower()}"
 BASE = ",".join(f"DC={part}" for part in REALM.lower().split("."))
 ADMINISTRATOR = f"CN=Administrator,CN=Users,{BASE}"
-ADMINISTRATOR_PASSWORD = "Provisioned-for-one-session-1"
+ADMINISTRATOR_PASSWORD = "Provisioned-for-one-session-1"  # noqa: S105 - of a lab that no network reaches
 LDAPS_PORT = 636
 NEW_S = 300.0  # to provision on a busy machine; about 20 s are usual
 UP_S = 120.0
