@@ -8,22 +8,33 @@ import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 import ldap
 import ldap.filter
 from django.utils.translation import gettext_lazy as _
+from ldap.controls import RequestControl
 from ldap.ldapobject import LDAPObject
 
 from clients.directorysettings import DirectorySettings
 from clients.errors import Refusal
 from clients.rolenames import Role
 
-ATTRIBUTES = ["objectGUID", "sAMAccountName", "givenName", "sn", "mail", "userAccountControl"]
+COMPUTED = "msDS-User-Account-Control-Computed"
+ATTRIBUTES = [
+    *("objectGUID", "sAMAccountName", "givenName", "sn", "mail", "userAccountControl", "accountExpires"),
+    COMPUTED,
+]
 # A user is found by the short name and by name@domain.
 PERSON = (
     "(&(objectCategory=person)(objectClass=user)(|(sAMAccountName=%(user)s)(userPrincipalName=%(user)s)))"
 )
 DISABLED = 0x2  # userAccountControl ADS_UF_ACCOUNTDISABLE (MS-ADTS §2.2.16)
+LOCKED_OUT = 0x10  # ADS_UF_LOCKOUT, only in what the directory computes (MS-ADTS §3.1.1.4.5.17)
+NEVER = (0, (1 << 63) - 1)  # accountExpires (MS-ADA1 §2.1)
+SHOW_DELETED = RequestControl("1.2.840.113556.1.4.417", True, None)  # MS-ADTS §3.1.1.3.4.1.14
+IN_CHAIN = "1.2.840.113556.1.4.1941"  # MS-ADTS §3.1.1.3.4.4.3
+MAX_CHANGES = 900  # a directory gives at most 1000 at once: more, and everything counts as changed
 
 
 class DirectoryFailed(Refusal):
@@ -43,6 +54,26 @@ class Person:
     family_name: str
     mail: str
     enabled: bool
+    locked_out: bool = False
+    expires: datetime | None = None  # the account, not its password
+
+
+@dataclass(frozen=True)
+class Position:
+    """Up to which of its changes a controller has come. Numbers of two controllers have no order."""
+
+    controller: str  # and which life of it: one that is restored from a backup counts anew
+    usn: int
+    base: str  # of the domain
+
+
+@dataclass(frozen=True)
+class Changes:
+    """Who changed, and whether groups did that may make employees. `everything`: too much to tell."""
+
+    people: frozenset[uuid.UUID] = frozenset()
+    groups: bool = False
+    everything: bool = False
 
 
 def options(settings: DirectorySettings) -> dict[int, object]:
@@ -87,6 +118,22 @@ def find_again(link: LDAPObject, settings: DirectorySettings, guid: uuid.UUID) -
     return _only(link.search_s(settings.base, ldap.SCOPE_SUBTREE, f"(objectGUID={escaped})", ATTRIBUTES))
 
 
+def find_by_sid(link: LDAPObject, settings: DirectorySettings, sid: bytes) -> Person | None:
+    """The person with this security id, which a Kerberos ticket names."""
+    escaped = "".join(f"\\{byte:02x}" for byte in sid)
+    words = f"(&(objectCategory=person)(objectClass=user)(objectSid={escaped}))"
+    return _only(link.search_s(settings.base, ldap.SCOPE_SUBTREE, words, ATTRIBUTES))
+
+
+def find_principal(link: LDAPObject, settings: DirectorySettings, name: str, realm: str) -> Person | None:
+    """The one person whom Kerberos may call `name`; None when it could be two."""
+    short, full = (ldap.filter.escape_filter_chars(text) for text in (name, f"{name}@{realm}"))
+    words = (
+        f"(&(objectCategory=person)(objectClass=user)(|(sAMAccountName={short})(userPrincipalName={full})))"
+    )
+    return _only(link.search_s(settings.base, ldap.SCOPE_SUBTREE, words, ATTRIBUTES))
+
+
 def read(link: LDAPObject, dn: str) -> Person | None:
     """The person at this place of the tree."""
     return _only(link.search_s(dn, ldap.SCOPE_BASE, "(objectClass=*)", ATTRIBUTES))
@@ -94,9 +141,14 @@ def read(link: LDAPObject, dn: str) -> Person | None:
 
 def roles_of(link: LDAPObject, settings: DirectorySettings, dn: str) -> set[Role]:
     """The roles that this person's groups mean, nested ones too. A group that is gone gives no role."""
-    found = link.search_s(dn, ldap.SCOPE_BASE, "(objectClass=*)", ["tokenGroups"])
-    sids = set(found[0][1].get("tokenGroups", []))
+    sids = sids_of(link, dn)
     return {Role(role) for role, group in settings.roles.items() if group_sid(link, group) in sids}
+
+
+def sids_of(link: LDAPObject, dn: str) -> set[bytes]:
+    """The security ids of all groups that this person is in."""
+    found = link.search_s(dn, ldap.SCOPE_BASE, "(objectClass=*)", ["tokenGroups"])
+    return {bytes(sid) for sid in found[0][1].get("tokenGroups", [])}
 
 
 def group_sid(link: LDAPObject, dn: str) -> bytes | None:
@@ -108,6 +160,60 @@ def group_sid(link: LDAPObject, dn: str) -> bytes | None:
     if not found or not int(found[0][1]["groupType"][0]) & SECURITY:
         return None
     return bytes(found[0][1]["objectSid"][0])
+
+
+def position(link: LDAPObject) -> Position:
+    """Where the controller that answers stands now."""
+    wanted = ["dsServiceName", "highestCommittedUSN", "defaultNamingContext"]
+    root = link.search_s("", ldap.SCOPE_BASE, "(objectClass=*)", wanted)[0][1]
+    service = root["dsServiceName"][0].decode()
+    found = link.search_s(service, ldap.SCOPE_BASE, "(objectClass=*)", ["invocationId"])
+    life = uuid.UUID(bytes_le=found[0][1]["invocationId"][0])
+    return Position(
+        controller=f"{life} {service}"[:400],
+        usn=int(root["highestCommittedUSN"][0]),
+        base=root["defaultNamingContext"][0].decode(),
+    )
+
+
+def changes(link: LDAPObject, since: Position, *, group: str) -> Changes:
+    """What changed after `since`; `group` is the one whose members, also nested ones, matter.
+
+    Deleted ones are seen where the server's account may see them.
+    """
+    words = f"(&(uSNChanged>={since.usn + 1})(|(objectClass=user)(objectClass=group)))"
+    attributes = ["objectGUID", "objectClass", "isDeleted"]
+    try:
+        found = link.search_ext_s(
+            since.base,
+            ldap.SCOPE_SUBTREE,
+            words,
+            attributes,
+            serverctrls=[SHOW_DELETED],
+            sizelimit=MAX_CHANGES,
+        )
+    except (ldap.SIZELIMIT_EXCEEDED, ldap.ADMINLIMIT_EXCEEDED):
+        return Changes(everything=True)
+    people, groups = set(), False
+    for dn, attributes_of in found:
+        if dn is None:
+            continue  # refers elsewhere
+        if b"group" in attributes_of.get("objectClass", []):
+            groups = groups or "isDeleted" in attributes_of or _leads_to(link, dn, group)
+        elif "objectGUID" in attributes_of:
+            people.add(uuid.UUID(bytes_le=attributes_of["objectGUID"][0]))
+    return Changes(people=frozenset(people), groups=groups)
+
+
+def _leads_to(link: LDAPObject, dn: str, group: str) -> bool:
+    """Whether members of the group `dn` are members of `group`."""
+    if dn.casefold() == group.casefold():
+        return True
+    words = f"(memberOf:{IN_CHAIN}:={ldap.filter.escape_filter_chars(group)})"
+    try:
+        return bool(link.search_s(dn, ldap.SCOPE_BASE, words, ["cn"]))
+    except ldap.NO_SUCH_OBJECT:
+        return True  # gone while we looked
 
 
 SECURITY = 0x80000000  # groupType GROUP_TYPE_SECURITY_ENABLED (MS-ADTS §2.2.12)
@@ -143,4 +249,16 @@ def _only(found: list[tuple[str | None, Mapping[str, list[bytes]]]]) -> Person |
         family_name=text("sn"),
         mail=text("mail"),
         enabled=not int(text("userAccountControl") or "0") & DISABLED,
+        locked_out=bool(int(text(COMPUTED) or "0") & LOCKED_OUT),
+        expires=_time(int(text("accountExpires") or "0")),
     )
+
+
+def _time(filetime: int) -> datetime | None:
+    """A time as the directory counts: 100 ns since 1601."""
+    if filetime in NEVER:
+        return None
+    try:
+        return datetime(1601, 1, 1, tzinfo=UTC) + timedelta(microseconds=filetime // 10)
+    except OverflowError:
+        return None

@@ -9,12 +9,13 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import IntegrityError, transaction
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from clients import auditing, credentials, identity, nudge, signing
 from clients.errors import Refusal
 from clients.models import Client, DeviceRecord, EnrolmentToken, Group
-from clients.signals import client_joined
+from clients.signals import client_joined, client_revoked
 from vrasnode.errors import Refused
 from vrasnode.wire import clients as wire
 from vrasnode.wire import names
@@ -106,6 +107,7 @@ def revoke(client: Client, *, reason: str) -> None:
     """Refuses the PC from its next contact on; the name becomes free."""
     with transaction.atomic():
         client.move(Client.State.REVOKED, reason=reason)
+        client_revoked.send(Client, client=client, now=timezone.now())
         transaction.on_commit(lambda: identity.forget(client))
     nudge.node(client)
     nudge.pages("clients")

@@ -11,7 +11,6 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from hmac import compare_digest
 from urllib.parse import unquote
 
 from cryptography import x509
@@ -22,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 from django.conf import settings
 from django.utils.translation import gettext_lazy as _
 
-from clients import quickstore
+from clients import front, quickstore
 from clients.errors import Refusal
 from clients.models import Client
 from vrasnode.wire import signatures
@@ -104,9 +103,7 @@ def _verify(public_key: bytes, header: str, base: bytes) -> None:
 
 
 def _by_certificate(headers: Mapping[str, str], *, pending: bool) -> uuid.UUID:
-    if not settings.FRONT_SECRET or not compare_digest(
-        headers.get("x-front-secret", ""), settings.FRONT_SECRET
-    ):
+    if not front.vouches(headers):
         raise NotKnown("not_the_front", _("Only the front server may vouch for certificates."))
     if headers["x-client-verify"] != "SUCCESS":
         raise NotKnown("no_certificate", _("This server knows PCs by their TLS certificate."))

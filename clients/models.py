@@ -121,6 +121,10 @@ class Client(Stateful):
     # What the PC itself said it runs: the digest of a manifest.
     running = models.CharField(max_length=64, blank=True, editable=False)
 
+    # Of the request that this row was read for, no columns: the caller's address, and the server's as called.
+    seen_from = ""
+    called_at = ""
+
     objects = ClientQuerySet.as_manager()
 
     class Meta:

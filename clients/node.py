@@ -42,6 +42,8 @@ def node_door(
             try:
                 client_id = identity.who(_seen(request, limit), now=now, pending=pending)
                 client = Client.objects.select_related("group").get(pk=client_id)
+                client.seen_from = request.META.get("REMOTE_ADDR", "")
+                client.called_at = f"{request.scheme}://{request.get_host()}"
                 with auditing.acting(Actor(name=client.name, kind="pc", origin=_origin(request))):
                     return view(request, client, *args, **kwargs)
             except (Refusal, Refused) as refusal:
@@ -114,7 +116,8 @@ async def heartbeat(
 ) -> None:
     """Raw ASGI: no middleware, no session, no database in the steady state."""
     body = await read_body(receive)
-    status, answer = await sync_to_async(_hear, thread_sensitive=False)(seen(scope, body))
+    address = (scope.get("client") or ("",))[0]
+    status, answer = await sync_to_async(_hear, thread_sensitive=False)(seen(scope, body), address)
     kind = JSON if status == 200 else problems.MEDIA_TYPE
     headers = [(b"content-type", kind.encode()), (b"content-length", str(len(answer)).encode())]
     await send({"type": "http.response.start", "status": status, "headers": headers})
@@ -140,12 +143,12 @@ def seen(scope: dict[str, Any], body: bytes) -> NodeRequest:
     return NodeRequest(scope.get("method", "GET"), target.decode("latin-1"), headers, body)
 
 
-def _hear(request: NodeRequest) -> tuple[int, bytes]:
+def _hear(request: NodeRequest, address: str) -> tuple[int, bytes]:
     now = timezone.now()
     try:
         client_id = identity.who(request, now=now)
         beat = codec.decode(request.body, wire.Heartbeat)
-        return 200, codec.encode(presence.hear(client_id, beat, now=now))
+        return 200, codec.encode(presence.hear(client_id, beat, now=now, address=address))
     except (Refusal, Refused) as refusal:
         return problems.status_of(refusal), problems.body(refusal)
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 from django.conf import settings
 
-from clients import nudge, quickstore
+from clients import networks, nudge, quickstore
 from clients.models import Client
 from vrasnode.wire import clients as wire
 
@@ -23,36 +23,42 @@ class Heard(msgspec.Struct, frozen=True):
     version: str | None
     agent_version: str
     virtual_server: str = ""
+    outside: bool = False  # it came from outside the company's networks
 
 
 @dataclass(frozen=True)
 class Presence:
-    """`present` is false after three missed heartbeats."""
+    """`present` is false after three missed heartbeats; `outside`: last heard from outside the company."""
 
     seen: datetime | None
     present: bool
     desktop: str = ""
     version: str | None = None
     virtual_server: str = ""
+    outside: bool = False
 
 
-def hear(client_id: uuid.UUID, beat: wire.Heartbeat, *, now: datetime) -> wire.HeartbeatAnswer:
-    """Notes a heartbeat and says when to call again, and whether to look."""
+def hear(
+    client_id: uuid.UUID, beat: wire.Heartbeat, *, now: datetime, address: str = ""
+) -> wire.HeartbeatAnswer:
+    """Notes a heartbeat and says when to call again, and whether to look: also when the PC came into the
+    company's networks, or left them."""
+    outside = bool(address) and not networks.inside(address)
     heard = Heard(
         at=now.timestamp(),
         desktop=beat.desktop,
         version=beat.version,
         agent_version=beat.agent_version,
         virtual_server=beat.virtual_server,
+        outside=outside,
     )
     store = quickstore.client()
     with store.pipeline(transaction=False) as pipe:
         pipe.hset(HEARD, str(client_id), msgspec.msgpack.encode(heard))
         pipe.get(nudge.look_name(client_id))
         _set, look = pipe.execute()
-    return wire.HeartbeatAnswer(
-        interval_s=settings.HEARTBEAT_S, server_time=now.astimezone(UTC), look=(look or b"0").decode()
-    )
+    word = (look or b"0").decode() + (" outside" if outside else "")
+    return wire.HeartbeatAnswer(interval_s=settings.HEARTBEAT_S, server_time=now.astimezone(UTC), look=word)
 
 
 def of(clients: Iterable[Client], *, now: datetime) -> dict[uuid.UUID, Presence]:
@@ -84,4 +90,4 @@ def _presence(client: Client, raw: bytes | None, *, now: datetime) -> Presence:
     heard = msgspec.msgpack.decode(raw, type=Heard)
     at = datetime.fromtimestamp(heard.at, UTC)
     present = now - at <= timedelta(seconds=3 * settings.HEARTBEAT_S)
-    return Presence(at, present, heard.desktop, heard.version, heard.virtual_server)
+    return Presence(at, present, heard.desktop, heard.version, heard.virtual_server, heard.outside)

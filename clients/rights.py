@@ -8,9 +8,9 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 
 from clients import roles
 
-# What everybody may do who is logged in, and what asks for itself: REST, the PCs' doors.
+# What everybody may do who is logged in, and what asks for itself: REST, the PCs' doors, their logon's.
 OPEN = {"login", "logout", "set_language", "healthz", "admin:login", "admin:logout"}
-ASK_THEMSELVES = ("/api/v1/", "/node/v1/")
+ASK_THEMSELVES = ("/api/v1/", "/node/v1/", "/mydoc/logon")
 
 
 class RightsMiddleware:

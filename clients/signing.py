@@ -1,19 +1,23 @@
 """The installation's private keys: root, role keys and the certificate authority. Nothing else reads them.
 
 Layout of the key directory (0700): `root.key` (meant to be kept offline after set-up), `root.pub`,
-`ca.key`, `ca.pem`, `<role>.key` with `<role>.signed` (the root's statement about it). Keys are PEM PKCS#8.
+`ca.key`, `ca.pem`, `<role>.key` with `<role>.signed` (the root's statement about it), `mydoc.key` (wraps the
+server's halves of volumes' keys). Keys are PEM PKCS#8, but `mydoc.key`: 32 random bytes.
 """
 
 import os
+import secrets
+from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, InvalidTag
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -34,6 +38,8 @@ from vrasnode.wire.signatures import Role, RoleKey, Signed
 CA_LIFE = timedelta(days=3650)
 ROLE_LIFE = timedelta(days=730)
 ONLINE_ROLES = (Role.IMAGE, Role.ASSIGNMENT)
+WRAPPING_KEY = "mydoc.key"
+_VERSION, _IV_BYTES = b"\x01", 12
 
 
 class KeyStore:
@@ -63,7 +69,39 @@ class KeyStore:
                 statement = self.endorse(_raw(key_of_role), role=role, name=f"{name} server", now=now)
                 self._write(f"{role}.signed", codec.encode(statement))
                 made = True
-        return made
+        return self.make_wrapping_key() or made
+
+    def make_wrapping_key(self) -> bool:
+        """Makes the key of `wrap` where there is none; returns whether it did. Whoever is first wins."""
+        final = self.directory / WRAPPING_KEY
+        if final.exists():
+            return False
+        aside = f".{WRAPPING_KEY}.{secrets.token_hex(4)}"
+        self._write(aside, AESGCM.generate_key(bit_length=256))
+        try:
+            with suppress(FileExistsError):
+                final.hardlink_to(self.directory / aside)
+        finally:
+            (self.directory / aside).unlink()
+        self._sync()
+        return True
+
+    def wrap(self, secret: bytes, context: str) -> bytes:
+        """`secret`, for the database: worth nothing without this directory, or under another context."""
+        iv = secrets.token_bytes(_IV_BYTES)
+        return _VERSION + iv + AESGCM(self._read(WRAPPING_KEY)).encrypt(iv, secret, context.encode())
+
+    def unwrap(self, wrapped: bytes, context: str) -> bytes:
+        """What `wrap` was given. Raises Refusal(not_unwrapped)."""
+        iv, sealed = wrapped[1 : 1 + _IV_BYTES], wrapped[1 + _IV_BYTES :]
+        try:
+            return AESGCM(self._read(WRAPPING_KEY)).decrypt(iv, sealed, context.encode())
+        except (InvalidTag, ValueError) as error:
+            raise Refusal(
+                "not_unwrapped",
+                _("mydoc.key in the key directory is not the one of this database. Restore both together."),
+                status=503,
+            ) from error
 
     def endorse(self, public_key: bytes, *, role: Role, name: str, now: datetime) -> Signed:
         """The root's statement that a key may sign for a role. Raises Refusal(root_offline)."""
@@ -154,6 +192,9 @@ class KeyStore:
         finally:
             os.close(handle)
         temporary.rename(self.directory / name)
+        self._sync()
+
+    def _sync(self) -> None:
         folder = os.open(self.directory, os.O_RDONLY)
         try:
             os.fsync(folder)

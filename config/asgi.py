@@ -18,6 +18,7 @@ from channels.routing import URLRouter
 from channels.security.websocket import AllowedHostsOriginValidator
 from django.urls import path
 
+from clients import front
 from clients import node as registry
 from clients.consumers import NodeConsumer, PageConsumer
 from imaging import node as images
@@ -34,6 +35,7 @@ async def application(
     scope: dict[str, Any], receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Awaitable[None]]
 ) -> None:
     """Sends each connection to its door."""
+    scope = front.with_address(scope)
     if scope["type"] == "websocket":
         await sockets(scope, receive, send)
     elif scope["type"] == "http" and scope["path"] == "/node/v1/heartbeat" and scope["method"] == "POST":

@@ -12,7 +12,9 @@ from urllib.parse import unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
+from clients import networks
 from clients.directorysettings import DirectorySettings
+from clients.networks import Network, ranges
 from clients.rolenames import Role
 
 VARIABLES = {
@@ -36,6 +38,10 @@ VARIABLES = {
         f"OPENVRAS_DIRECTORY_ROLE_{role.name}": f"DN of the group whose members are {role.value}"
         for role in Role
     },
+    "OPENVRAS_COMPANY_NETWORKS": "address ranges of the company's LAN, by commas; production: required",
+    "OPENVRAS_KEYTAB_FILE": "keytab of HTTP/host, by which logons of the client VMs are proven (Kerberos)",
+    "OPENVRAS_TLS_CERTIFICATE_FILE": "the front's TLS certificate, to which those logons are bound",
+    "OPENVRAS_VOLUME_LIMIT_GIB": "how far a user's data volume may grow; default 20",
     "OPENVRAS_NAME": "name of the installation, shown to people and pinned by PCs; default `OpenVRAS`",
     "OPENVRAS_HEARTBEAT_S": "seconds between a PC's heartbeats; default 30",
     "OPENVRAS_POLL_S": "seconds between a PC's looks when no socket nudges it; default 60",
@@ -64,7 +70,10 @@ class Environment:
                 "OPENVRAS_REDIS",
                 "OPENVRAS_IDENTITY",
                 "OPENVRAS_FRONT_SECRET_FILE",
+                "OPENVRAS_COMPANY_NETWORKS",
             )
+            if "OPENVRAS_KEYTAB_FILE" in values:
+                environment._require("OPENVRAS_TLS_CERTIFICATE_FILE", who="A keytab in production")
             if values["OPENVRAS_IDENTITY"] != "mtls":
                 raise ImproperlyConfigured(
                     "Production knows PCs by TLS certificates: set OPENVRAS_IDENTITY=mtls."
@@ -74,14 +83,27 @@ class Environment:
     def text(self, name: str, default: str = "") -> str:
         return self.values.get(name, default)
 
-    def number(self, name: str, default: float) -> float:
+    def number(self, name: str, default: float, *, unit: str = "seconds") -> float:
         try:
             number = float(self.text(name, str(default)))
         except ValueError:
             number = -1.0
         if not 0 < number <= 86400:
-            raise ImproperlyConfigured(f"{name} must be a number of seconds above 0 and at most 86400.")
+            raise ImproperlyConfigured(f"{name} must be a number of {unit} above 0 and at most 86400.")
         return number
+
+    def networks(self, name: str) -> list[Network]:
+        """Ranges of addresses; in development, where none are set, private ones."""
+        try:
+            return ranges(self.text(name, networks.PRIVATE))
+        except ValueError as error:
+            raise ImproperlyConfigured(
+                f"{name} must look like 10.20.0.0/16,2001:db8::/32: {error}."
+            ) from error
+
+    def file(self, name: str) -> Path | None:
+        """The file that the variable names, where it is set. It is read when it is needed."""
+        return Path(self.text(name)).resolve() if name in self.values else None
 
     def path(self, name: str, default: Path) -> Path:
         return Path(self.text(name) or default).resolve()

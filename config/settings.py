@@ -6,6 +6,7 @@ from pathlib import Path
 import django_stubs_ext
 from csp.constants import NONE, SELF
 from django.utils.translation import gettext_lazy as _
+from kombu import Queue
 
 from config.env import Environment
 
@@ -40,6 +41,10 @@ FRONT_SECRET = ENV.secret("OPENVRAS_FRONT_SECRET_FILE")
 HEARTBEAT_S = ENV.number("OPENVRAS_HEARTBEAT_S", 30)
 POLL_S = ENV.number("OPENVRAS_POLL_S", 60)
 DIRECTORY = ENV.directory()
+COMPANY_NETWORKS = ENV.networks("OPENVRAS_COMPANY_NETWORKS")
+KEYTAB = ENV.file("OPENVRAS_KEYTAB_FILE")
+TLS_CERTIFICATE = ENV.file("OPENVRAS_TLS_CERTIFICATE_FILE")
+VOLUME_LIMIT_BYTES = int(ENV.number("OPENVRAS_VOLUME_LIMIT_GIB", 20, unit="GiB") * (1 << 30))
 CERTIFICATE_LIFE = timedelta(days=30)
 API_TOKEN_LIFE = timedelta(days=90)
 ENROLMENT_TOKEN_LIFE = timedelta(hours=24)
@@ -47,6 +52,8 @@ DELIVERY_SILENCE = timedelta(minutes=15)
 UPLOAD_SILENCE = timedelta(hours=24)
 PACK_GRACE = timedelta(hours=24)
 ASSIGNMENT_LIFE = timedelta(days=30)
+LOGON_LIFE = timedelta(minutes=5)  # a proven logon whose PC does not ask for the key
+OPEN_SILENCE = timedelta(minutes=20)  # a PC of which nothing is heard has locked by itself long before
 
 INSTALLED_APPS = [
     "config.apps.ConfigConfig",
@@ -161,6 +168,8 @@ SPECTACULAR_SETTINGS = {
         "VersionStateEnum": "imaging.models.ImageVersion.State",
         "DeliveryStateEnum": "imaging.models.Delivery.State",
         "DistributionStateEnum": "imaging.models.Distribution.State",
+        "CustodianStateEnum": "mydoc.models.Custodian.State",
+        "OpeningStateEnum": "mydoc.models.Opening.State",
     },
 }
 
@@ -178,12 +187,18 @@ CELERY_TASK_ACKS_LATE = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 12 * 3600}
+# What must not wait behind images has a queue of its own; a worker that is told no queue takes from both.
+CELERY_TASK_QUEUES = [Queue("celery"), Queue("watch")]
+CELERY_TASK_DEFAULT_QUEUE = "celery"
+CELERY_TASK_ROUTES = {"mydoc.tasks.*": {"queue": "watch"}}
 CELERY_BEAT_SCHEDULE = {
     "seal": {"task": "imaging.tasks.cut_sealed", "schedule": 15.0},
     "pace": {"task": "imaging.tasks.pace", "schedule": 5.0},
     "silence": {"task": "imaging.tasks.sweep_silent", "schedule": 30.0},
     "garbage": {"task": "imaging.tasks.collect_garbage", "schedule": 3600.0},
     "presence": {"task": "clients.tasks.keep_presence", "schedule": 60.0},
+    # Worth nothing later: when the worker is late, one sweep does.
+    "watch": {"task": "mydoc.tasks.watch", "schedule": 10.0, "options": {"expires": 10}},
 }
 
 # Strict from the first page: nothing inline, nothing from elsewhere.

@@ -32,4 +32,5 @@ urlpatterns = [
     path("api/schema/", login_not_required(SpectacularAPIView.as_view()), name="schema"),
     path("api/docs/", login_not_required(SpectacularSwaggerView.as_view()), name="api-docs"),
     path("node/v1/", include([*clients.node_patterns, *imaging.node_patterns, *mydoc.node_patterns])),
+    *mydoc.doors,
 ]

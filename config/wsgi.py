@@ -2,13 +2,13 @@
 
 import os
 from collections.abc import Callable, Iterable
-from hmac import compare_digest
 from typing import Any
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
-from django.conf import settings
 from django.core.wsgi import get_wsgi_application
+
+from clients import front
 
 django = get_wsgi_application()
 
@@ -16,7 +16,6 @@ django = get_wsgi_application()
 def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
     """Django, with the caller's own address where the front server says it: locked-out names and the audit
     log go by it. Nobody else is believed."""
-    told = environ.get("HTTP_X_FRONT_SECRET", "")
-    if settings.FRONT_SECRET and compare_digest(told.encode(), settings.FRONT_SECRET.encode()):
+    if front.vouches({front.SECRET: environ.get("HTTP_X_FRONT_SECRET", "")}):
         environ["REMOTE_ADDR"] = environ.get("HTTP_X_FORWARDED_FOR") or environ.get("REMOTE_ADDR", "")
     return django(environ, start_response)

@@ -1,9 +1,10 @@
 #!/bin/bash
-# Makes the secrets of a new installation, once: deploy/init.sh HOST-NAME[,HOST-NAME…]
+# Makes the secrets of a new installation, once: deploy/init.sh HOST-NAME[,HOST-NAME…] NETWORK[,NETWORK…]
+# The networks are the address ranges of the company's LAN: 10.20.0.0/16,2001:db8::/32
 # Writes .env (read by docker-compose), deploy/secrets/ and deploy/front/front-secret.conf; overwrites nothing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-[ $# = 1 ] || { echo "Usage: deploy/init.sh HOST-NAME[,HOST-NAME…]" >&2; exit 2; }
+[ $# = 2 ] || { echo "Usage: deploy/init.sh HOST-NAME[,HOST-NAME…] NETWORK[,NETWORK…]" >&2; exit 2; }
 umask 077
 mkdir -p deploy/secrets deploy/front
 secret() {
@@ -16,5 +17,5 @@ done
 chown 10001 deploy/secrets/front-secret deploy/secrets/database-password
 [ -e deploy/front/front-secret.conf ] ||
     printf 'map $host $front_secret {\n    default "%s";\n}\n' "$(cat deploy/secrets/front-secret)" > deploy/front/front-secret.conf
-[ -e .env ] || printf 'OPENVRAS_SECRET_KEY=%s\nOPENVRAS_HOSTS=%s\n' "$(secret)" "$1" > .env
+[ -e .env ] || printf 'OPENVRAS_SECRET_KEY=%s\nOPENVRAS_HOSTS=%s\nOPENVRAS_COMPANY_NETWORKS=%s\n' "$(secret)" "$1" "$2" > .env
 echo "Made: .env, deploy/secrets, deploy/front. Next: docs/operating.md"

@@ -1,5 +1,5 @@
 #!/bin/bash
-# What a container of the management server runs: web | sockets | worker | beat | manage ARGUMENTS.
+# What a container of the management server runs: web | sockets | worker | watcher | beat | manage ARGUMENTS.
 set -euo pipefail
 
 # The database is brought up to date by `web` alone; the others wait for it.
@@ -14,16 +14,20 @@ case "${1:-}" in
     web)
         python manage.py migrate --noinput
         exec gunicorn config.wsgi:application --bind 0.0.0.0:8000 --worker-class gthread --workers 2 --threads 16 \
-            --worker-tmp-dir /dev/shm --timeout 120 --forwarded-allow-ips '*'
+            --worker-tmp-dir /dev/shm --timeout 120 --forwarded-allow-ips '*' --limit-request-field_size 98304
         ;;
     sockets)
         await_database
         exec uvicorn config.asgi:application --host 0.0.0.0 --port 8001 --workers 2 --lifespan off \
-            --no-access-log --proxy-headers --forwarded-allow-ips '*'
+            --no-access-log --no-proxy-headers
         ;;
     worker)
         await_database
-        exec celery --app config worker --concurrency 2 --loglevel INFO
+        exec celery --app config worker --queues celery --concurrency 2 --loglevel INFO
+        ;;
+    watcher)
+        await_database
+        exec celery --app config worker --queues watch --concurrency 1 --loglevel INFO
         ;;
     beat)
         await_database
@@ -34,7 +38,7 @@ case "${1:-}" in
         exec python manage.py "$@"
         ;;
     *)
-        echo "Say what to run: web, sockets, worker, beat, or manage with its arguments." >&2
+        echo "Say what to run: web, sockets, worker, watcher, beat, or manage with its arguments." >&2
         exit 2
         ;;
 esac

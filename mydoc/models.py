@@ -5,9 +5,10 @@ database, a recovery key by two custodians.
 """
 
 import uuid
+from datetime import datetime
 
 from django.conf import settings
-from django.db import models
+from django.db import models, transaction
 from django.utils.translation import gettext_lazy as _
 
 from clients.models import Client
@@ -100,6 +101,13 @@ class OpeningQuerySet(models.QuerySet["Opening"]):
         """Those by which a volume is, or is about to be, open."""
         return self.exclude(state=Opening.State.CLOSED)
 
+    def of_session(self, text: str) -> "OpeningQuerySet":
+        """The current one that a PC names; none for what is no name at all."""
+        try:
+            return self.current().filter(pk=uuid.UUID(text))
+        except ValueError:
+            return self.none()
+
 
 class Opening(Stateful):
     """A logon that was proven: while it is not closed, its volume may be open.
@@ -123,6 +131,9 @@ class Opening(Stateful):
     asked_at = models.DateTimeField(_("logged on"))
     opened_at = models.DateTimeField(_("opened"), null=True, editable=False)
     closed_at = models.DateTimeField(_("closed"), null=True, editable=False)
+    # Its owner's account, as the directory told of it last: when that was, and when it expires.
+    checked_at = models.DateTimeField(_("owner checked"), null=True, editable=False)
+    expires_at = models.DateTimeField(null=True, editable=False)
     reason = models.CharField(_("reason"), max_length=40, blank=True, editable=False)  # a code
 
     objects = OpeningQuerySet.as_manager()
@@ -147,6 +158,27 @@ class Opening(Stateful):
 
     def __str__(self) -> str:
         return str(self.volume)
+
+    def end(self, *, reason: str, now: datetime, words: str = "") -> None:
+        """Closes it. `reason` is a code, `words` what somebody gave for it. Raises WrongState."""
+        with transaction.atomic():
+            self.move(Opening.State.CLOSED, reason=words or reason, closed_at=now)
+            Opening.objects.filter(pk=self.pk).update(reason=reason)
+        self.reason = reason
+
+
+class DirectoryWatch(models.Model):
+    """How far the directory's changes were followed; one row."""
+
+    controller = models.CharField(max_length=400, blank=True)  # whose change numbers these are
+    usn = models.BigIntegerField(default=0)  # up to which changes were looked at
+    checked_at = models.DateTimeField(null=True)  # when it answered last
+    begun_at = models.DateTimeField(null=True)  # since when there was no long pause
+    trouble = models.CharField(max_length=40, blank=True)  # a code: why it does not answer
+    trouble_since = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return self.controller
 
 
 class FolderGrant(models.Model):

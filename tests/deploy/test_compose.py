@@ -16,8 +16,11 @@ import yaml
 from config.env import VARIABLES
 from tests.lab.server import ROOT
 
-SERVER_SERVICES = {"web", "sockets", "worker", "beat"}
-REQUIRED = ("OPENVRAS_SECRET_KEY", "OPENVRAS_HOSTS", "OPENVRAS_DATABASE", "OPENVRAS_FRONT_SECRET_FILE")
+SERVER_SERVICES = {"web", "sockets", "worker", "watcher", "beat"}
+REQUIRED = (
+    *("OPENVRAS_SECRET_KEY", "OPENVRAS_HOSTS", "OPENVRAS_DATABASE", "OPENVRAS_FRONT_SECRET_FILE"),
+    "OPENVRAS_COMPANY_NETWORKS",
+)
 
 
 @pytest.fixture
@@ -30,6 +33,7 @@ def compose() -> dict[str, Any]:
 def production(compose: dict[str, Any], tmp_path: Path) -> dict[str, str]:
     """The environment of the web service, with files of this test behind its paths."""
     told = {"OPENVRAS_SECRET_KEY": "of this test", "OPENVRAS_HOSTS": "vras.example,10.0.0.1"}
+    told["OPENVRAS_COMPANY_NETWORKS"] = "10.20.0.0/16,2001:db8::/32"
     (tmp_path / "secret").write_text("secret")
     values = {}
     for name, value in compose["services"]["web"]["environment"].items():
@@ -159,7 +163,7 @@ def test_secrets_are_made_once_and_for_their_owner_alone(tmp_path: Path) -> None
     script.write_text((ROOT / "deploy" / "init.sh").read_text())
 
     def make() -> dict[str, str]:
-        subprocess.run(["bash", str(script), "vras.example"], check=True, capture_output=True)
+        subprocess.run(["bash", str(script), "vras.example", "10.20.0.0/16"], check=True, capture_output=True)
         made = [tmp_path / ".env", *(tmp_path / "deploy").glob("*/*")]
         assert all(path.stat().st_mode & 0o077 == 0 for path in made)
         return {path.name: path.read_text() for path in made}
@@ -168,6 +172,7 @@ def test_secrets_are_made_once_and_for_their_owner_alone(tmp_path: Path) -> None
 
     assert set(first) == {".env", "database-password", "front-secret", "front-secret.conf"}
     assert "OPENVRAS_HOSTS=vras.example" in first[".env"]
+    assert "OPENVRAS_COMPANY_NETWORKS=10.20.0.0/16" in first[".env"]
     assert f'"{first["front-secret"]}"' in first["front-secret.conf"]
     assert len({*first.values()}) == 4
     assert make() == first

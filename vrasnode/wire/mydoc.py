@@ -4,6 +4,7 @@ A key never lies in a slice, for slices are kept on the PC's disk: it is asked f
 and sealed to a key that the PC makes for that one answer (`sealing`).
 """
 
+import uuid
 from datetime import datetime
 from enum import StrEnum
 
@@ -57,6 +58,19 @@ class MydocSlice(Message, frozen=True):
     authority: str = ""
     logon_url: str = ""  # where the client VM's logon script proves its user
     asked: int = 0  # grows when there are questions
+
+
+class Logon(Message, frozen=True):
+    """POST /mydoc/logon, by the client VM's logon script, with `Authorization: Negotiate …`."""
+
+    nonce: str  # 32 hexadecimal digits, from this PC's local page
+    client: uuid.UUID
+
+
+class LogonAnswer(Message, frozen=True):
+    """The volume that opens now."""
+
+    volume: str
 
 
 class KeyRequest(Message, frozen=True):

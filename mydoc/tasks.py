@@ -1,0 +1,28 @@
+"""The clock's doors: one sweep, in a queue of its own. Safe to run twice, at once, or never."""
+
+from contextlib import suppress
+
+from celery import shared_task
+from django.utils import timezone
+from redis.exceptions import LockError
+
+from clients import quickstore
+from clients.auditing import Actor, acting
+from mydoc import watching
+
+WORKER = Actor(name="system", kind="system", origin="worker")
+LIMIT_S = 60
+
+
+@shared_task(soft_time_limit=LIMIT_S, time_limit=LIMIT_S + 10)
+def watch() -> int:
+    """Closes what must not be open any longer; one at a time, for two would ask the directory the same."""
+    lease = quickstore.client().lock("vras:lease:watch", timeout=LIMIT_S + 20)
+    if not lease.acquire(blocking=False):
+        return 0
+    try:
+        with acting(WORKER):
+            return watching.watch(now=timezone.now())
+    finally:
+        with suppress(LockError):  # it took longer than the lease; the rows still hold
+            lease.release()
