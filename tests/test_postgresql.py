@@ -22,6 +22,7 @@ def test_every_verb_holds_on_postgresql(postgres_url: str) -> None:
             "not slow and not soak",
             "tests/clients",
             "tests/imaging",
+            "tests/mydoc",
         ],
         cwd=ROOT,
         env={**os.environ, "OPENVRAS_DATABASE": postgres_url},

@@ -4,11 +4,13 @@ from collections.abc import Callable
 from datetime import datetime
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from django.contrib.auth.models import Group, User
 
 from clients import nudge
 from clients.models import Client
 from clients.rolenames import Role
+from mydoc import recovering
 from mydoc.models import Volume
 from tests.mydoc.answering import AnsweringPc, Files, beat, link, make_volume
 from tests.pcs import FakePc
@@ -46,6 +48,16 @@ def sato(being: Callable[..., User]) -> User:
 def kato(being: Callable[..., User]) -> User:
     """Another employee."""
     return being("kato", Role.EMPLOYEE)
+
+
+@pytest.fixture
+def custodians(db: None) -> tuple[X25519PrivateKey, X25519PrivateKey]:
+    """The private keys of the two who recover volumes, in their order."""
+    keys = X25519PrivateKey.generate(), X25519PrivateKey.generate()
+    for place, key in enumerate(keys, 1):
+        public = key.public_key().public_bytes_raw()
+        recovering.appoint(name=f"custodian {place}", place=place, public_key=public)
+    return keys
 
 
 @pytest.fixture
