@@ -14,6 +14,7 @@ from clients import quickstore, roles
 from clients.models import Client, DirectoryUser, Group, PublisherKey
 from clients.pages import silent, staff
 from imaging.models import Delivery, Distribution, ImageVersion
+from mydoc import watching
 
 
 def installation(request: HttpRequest) -> dict[str, Any]:
@@ -46,6 +47,8 @@ def home(request: HttpRequest) -> HttpResponse:
         "has_version": ImageVersion.objects.ready().exists(),
         "has_distribution": Distribution.objects.exists(),
         "local_only": settings.DIRECTORY is None,
+        "passwords_open": not settings.PRODUCTION,
+        "directory_trouble": watching.trouble(),
         "kept": DirectoryUser.objects.filter(kept_administrator=True).select_related("user"),
         "server": f"{request.scheme}://{request.get_host()}",
     }

@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,8 @@ from vrasnode.servicevm.build import cache as cache_of
 
 OFFICE = f"OU=Office,{BASE}"
 SERVICE = "svc-openvras"  # the account with which the server looks
+WEB = "svc-web"  # the account of the server's name, for which tickets are made out
+WEB_NAME = f"HTTP/vras.{REALM.lower()}"
 GROUPS = {
     "vras-administrators": ["headquarters"],
     "headquarters": ["carol"],
@@ -47,7 +50,8 @@ GROUPS = {
     "ring": ["rung"],
     "rung": ["ring", "ivan"],
 }
-PEOPLE = ["alice", "bob", "carol", "dave", "erin", "frank", "grace", "heidi", "ivan", SERVICE]
+PEOPLE = ["alice", "bob", "carol", "dave", "erin", "frank", "grace", "heidi", "ivan", SERVICE, WEB]
+SECONDS_TO_1970 = 11644473600  # since 1601, as the directory counts
 ENABLED, DISABLED = b"512", b"514"  # userAccountControl: a normal account, and one that is disabled
 
 
@@ -97,6 +101,28 @@ class Directory:
             )
         return self.guid(name)
 
+    def keytab(self, directory: Path) -> Path:
+        """A file with the keys of the server's name."""
+        file = directory / "openvras.keytab"
+        if not file.exists():
+            self.controller.export_keytab(file, f"{WEB_NAME}@{REALM}")
+        return file
+
+    def expire(self, name: str, at: datetime) -> None:
+        """The account ends then."""
+        filetime = (int(at.timestamp()) + SECONDS_TO_1970) * 10**7
+        self._change(name, ldap.MOD_REPLACE, "accountExpires", str(filetime).encode())
+
+    def lock_out(self, name: str) -> None:
+        """Three wrong passwords, where three are one too many."""
+        self._set_of_domain("lockoutThreshold", b"3")
+        try:
+            for _try in range(3):
+                with suppress(ldap.INVALID_CREDENTIALS), self._bound(self.dn(name), "not theirs"):
+                    pass
+        finally:
+            self._set_of_domain("lockoutThreshold", b"0")
+
     def add_group(self, name: str) -> None:
         with self._bound() as link:
             _add_group(link, name)
@@ -142,14 +168,18 @@ class Directory:
         with self._bound() as link:
             link.modify_s(self.dn(name), [(kind, attribute, [value])])
 
+    def _set_of_domain(self, attribute: str, value: bytes) -> None:
+        with self._bound() as link:
+            link.modify_s(BASE, [(ldap.MOD_REPLACE, attribute, [value])])
+
     @contextmanager
-    def _bound(self) -> Iterator[LDAPObject]:
+    def _bound(self, dn: str = ADMINISTRATOR, password: str = ADMINISTRATOR_PASSWORD) -> Iterator[LDAPObject]:
         link = ldap.initialize(self.url)
         link.set_option(ldap.OPT_X_TLS_CACERTFILE, str(self.authority))
         link.set_option(ldap.OPT_X_TLS_REQUIRE_CERT, ldap.OPT_X_TLS_DEMAND)
         link.set_option(ldap.OPT_X_TLS_NEWCTX, 0)
         link.set_option(ldap.OPT_REFERRALS, 0)
-        link.simple_bind_s(ADMINISTRATOR, ADMINISTRATOR_PASSWORD)
+        link.simple_bind_s(dn, password)
         try:
             yield link
         finally:
@@ -190,6 +220,8 @@ def _furnish(directory: Directory) -> None:
         for member in members:
             directory.join(name, member)
     directory.add_groups_for("heidi", 400)
+    directory._change(WEB, ldap.MOD_ADD, "servicePrincipalName", WEB_NAME.encode())
+    directory._change(WEB, ldap.MOD_REPLACE, "msDS-SupportedEncryptionTypes", b"24")  # AES
 
 
 def _add_group(link: LDAPObject, name: str, *members: str) -> None:

@@ -24,6 +24,7 @@ BASE = ",".join(f"DC={part}" for part in REALM.lower().split("."))
 ADMINISTRATOR = f"CN=Administrator,CN=Users,{BASE}"
 ADMINISTRATOR_PASSWORD = "Provisioned-for-one-session-1"  # noqa: S105 - of a lab that no network reaches
 LDAPS_PORT = 636
+KERBEROS_PORT = 88
 NEW_S = 300.0  # to provision on a busy machine; about 20 s are usual
 UP_S = 120.0
 # What the tests ask for. `s3fs` (files) and `winbindd` are for members of the domain: not yet.
@@ -50,6 +51,7 @@ class DomainController:
             undo.callback(self.machine.end_processes)
             wait_for("LDAPS", self._answers, children=[self._samba], timeout_s=UP_S)
             self.relay = undo.enter_context(Relay(self._server, self.machine.address, LDAPS_PORT))
+            self.kdc = undo.enter_context(Relay(self._server, self.machine.address, KERBEROS_PORT))
             self._undo = undo.pop_all()
         return self
 
@@ -62,6 +64,11 @@ class DomainController:
     def url(self) -> str:
         """LDAPS from this process: the relay's address, which the certificate names too."""
         return f"ldaps://127.0.0.1:{self.relay.port}"
+
+    def export_keytab(self, file: Path, principal: str) -> None:
+        """The keys of an account, as a server keeps them to check tickets."""
+        where = ["-s", str(self._config), f"--principal={principal}"]
+        run(["samba-tool", "domain", "exportkeytab", str(file), *where])
 
     @property
     def state(self) -> Path:
