@@ -88,7 +88,9 @@ def kill_slot(path: Path, slot: Slot) -> None:
 def opens(path: Path, key: bytes, slot: Slot | None = None) -> bool:
     """Whether the key opens the volume, by cryptsetup's own judgement; with `slot`, by that slot.
 
-    Raises HostBroken(cryptsetup_failed)."""
+    Raises HostBroken(volume_damaged, cryptsetup_failed)."""
+    if slot is not None and slot not in read_header(path).slots:
+        return False
     one = [] if slot is None else ["--key-slot", str(int(slot))]
     with handed(_passphrase(key)) as handles:
         tried = ["luksOpen", "--test-passphrase", *one, "--key-file", f"/dev/fd/{handles[0]}", str(path)]

@@ -8,9 +8,8 @@ A half is made once. To lose it is to lose the LAN key: then only the custodians
 
 import secrets
 from pathlib import Path
-from uuid import UUID
 
-from vrasnode import disk
+from vrasnode import disk, volumenames
 from vrasnode.errors import HostBroken, Refused
 from vrasnode.sealing import HALF_BYTES
 from vrasnode.tpm import Tpm
@@ -59,11 +58,7 @@ class Halves:
             disk.sync_directory(directory)
 
     def _of(self, volume: str) -> Path:
-        try:
-            known = str(UUID(volume)) == volume
-        except ValueError:
-            known = False
-        if not known:
+        if not volumenames.is_volume(volume):
             raise Refused("bad_volume", f"{volume!r} is not the name of a volume.")
         return self._directory / volume
 

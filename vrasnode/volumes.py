@@ -2,7 +2,7 @@
 
     <volume>/volume.luks   0600: header, then data; sparse, as large as the volume may grow
     <volume>/volume.json   what that file is: its UUID, size, the digest of its header, how it begins
-    sockets/<volume>       where an open one is served, as NBD, export named as the volume
+    open/<serial>          where an open one is served, as NBD, export named as the volume
 
 A copy of the header is not kept. It would hold what the keys in the slots open, so whoever puts an old one
 back has undone the killing of a slot: a lease would open again after its end. What is kept, the first 592
@@ -14,11 +14,11 @@ The digest tells a spoilt slot from a wrong key. It proves nothing against someb
 
 import logging
 import os
+import secrets
 from dataclasses import dataclass
 from pathlib import Path
-from uuid import UUID
 
-from vrasnode import disk, lockproof, luks, storagedaemon
+from vrasnode import disk, lockproof, luks, storagedaemon, volumenames
 from vrasnode.errors import HostBroken, Refused
 from vrasnode.luks import Slot
 from vrasnode.wire import codec
@@ -28,7 +28,6 @@ log = logging.getLogger("vrasnode.volumes")
 
 PASSABLE, PRIVATE = 0o711, 0o700
 BLOCK_BYTES = 4096
-SOCKET_NAME = 20  # hex digits: a socket's path may not be long
 
 
 class Note(Message, frozen=True):
@@ -63,7 +62,7 @@ class Volumes:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        for path in (directory, directory / "sockets"):
+        for path in (directory, directory / "open"):
             disk.make_directory(path, mode=PASSABLE)
 
     def create(self, volume: str, *, lan_key: bytes, recovery_key: bytes, limit_bytes: int) -> str:
@@ -75,9 +74,10 @@ class Volumes:
         if place.file.exists():
             raise Refused("volume_exists", f"There is a volume {volume} already. It is left as it is.")
         disk.make_directory(place.directory, mode=PRIVATE)
-        part = place.file.with_suffix(".part")
+        part = place.file.with_suffix(f".{secrets.token_hex(4)}.part")  # a killed agent's cryptsetup may live
         with disk.told(f"The volume {volume} cannot be made"):
-            part.unlink(missing_ok=True)
+            for left in place.directory.glob("*.part"):
+                left.unlink(missing_ok=True)
             handle = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
             try:
                 os.ftruncate(handle, _file_bytes(limit_bytes))
@@ -204,13 +204,9 @@ class Volumes:
         return luks.opens(place.file, key, slot)
 
     def _place(self, volume: str) -> _Place:
-        try:
-            known = str(UUID(volume)) == volume
-        except ValueError:
-            known = False
-        if not known:
+        if not volumenames.is_volume(volume):
             raise Refused("bad_volume", f"{volume!r} is not the name of a volume.")
-        socket = self._directory / "sockets" / volume.replace("-", "")[:SOCKET_NAME]
+        socket = self._directory / "open" / volumenames.serial_of(volume)  # its path may not be long
         return _Place(volume, directory=self._directory / volume, socket=socket)
 
 
