@@ -82,7 +82,8 @@ def give_key(client: Client, request: KeyRequest, *, now: datetime) -> KeyAnswer
         raise _refused(found.no)
     half = volumekeys.half_of(opening.volume)
     try:
-        sealed = sealing.seal(half, request.reply_key, purpose=f"key {request.volume} {request.session}")
+        purpose = sealing.half_purpose(request.volume, request.session)
+        sealed = sealing.seal(half, request.reply_key, purpose=purpose)
     except ValueError as error:
         raise Refusal("bad_reply_key", _("The reply key is no X25519 public key."), status=400) from error
     _open(opening, found, now=now)

@@ -122,11 +122,14 @@ def _authority(file: Path) -> str:
 
 
 def _close_what_is_locked(volume: Volume, told: VolumeReport, *, now: datetime) -> None:
-    """A report may be older than a new logon: only one about the session that is current closes it."""
+    """A report may be older than a new logon: only one about the session that is current closes it. A PC that
+    refuses a session names it, too."""
     if told.state not in LOCKED:
         return
-    about = told.session or volume.told.get("session", "")
-    for opening in Opening.objects.of_session(about).filter(volume=volume, state=Opening.State.OPEN):
+    about = Opening.objects.of_session(told.session)
+    if not told.session:
+        about = Opening.objects.of_session(volume.told.get("session", "")).filter(state=Opening.State.OPEN)
+    for opening in about.filter(volume=volume):
         opening.volume = volume
         reason = told.proof.reason if told.proof else told.code
         unlocking.close(opening, reason=(reason or "pc_locked")[:40], now=now)

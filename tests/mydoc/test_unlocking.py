@@ -163,9 +163,11 @@ def test_the_answer_opens_for_its_one_key_and_purpose(desk: UnlockingPc, sato: U
     sealed = base64.b64decode(json.loads(desk.ask(wish).content)["sealed"])
 
     with pytest.raises(Refused):
-        sealing.open_sealed(sealed, desk.key, purpose=f"key {wish.volume} another session")
+        sealing.open_sealed(sealed, desk.key, purpose=sealing.half_purpose(wish.volume, "another session"))
     with pytest.raises(Refused):
-        sealing.open_sealed(sealed, X25519PrivateKey.generate(), purpose=f"key {wish.volume} {wish.session}")
+        sealing.open_sealed(
+            sealed, X25519PrivateKey.generate(), purpose=sealing.half_purpose(wish.volume, wish.session)
+        )
 
 
 @pytest.mark.parametrize("address", [OUTSIDE, "2001:db8::7", "", "nonsense", "::ffff:203.0.113.7"])
@@ -323,6 +325,14 @@ def test_a_lock_that_the_pc_made_by_itself_ends_the_logon(desk: UnlockingPc, sat
 
     assert Opening.objects.get().reason == "machine_off"
     assert Volume.objects.get().told["proof"]["read_failed"] is True
+
+
+def test_a_logon_that_its_pc_refuses_is_over(desk: UnlockingPc, sato: User) -> None:
+    desk.log_on(sato)
+
+    desk.report(desk.wish(), VolumeState.ABSENT, code="no_such_nonce")
+
+    assert Opening.objects.get().reason == "no_such_nonce"
 
 
 def test_a_late_report_of_the_lock_before_does_not_end_the_new_logon(desk: UnlockingPc, sato: User) -> None:

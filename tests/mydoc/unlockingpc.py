@@ -52,7 +52,7 @@ class UnlockingPc:
         answer = self.ask(wish)
         assert answer.status_code == 200, answer.content
         sealed = codec.decode(answer.content, wire.KeyAnswer).sealed
-        return sealing.open_sealed(sealed, self.key, purpose=f"key {wish.volume} {wish.session}")
+        return sealing.open_sealed(sealed, self.key, purpose=sealing.half_purpose(wish.volume, wish.session))
 
     def deposit(self, wish: wire.VolumeWish, secret: bytes = bytes(32), **changed: Any) -> Any:
         """Deposits a recovery key for the custodians that its slice names."""
