@@ -31,9 +31,9 @@ from vrasnode.domainxml import (
     service_vm_xml,
     volume_disk_xml,
     volume_handle,
-    volume_serial,
 )
 from vrasnode.errors import Refused
+from vrasnode.volumenames import serial_of
 from vrasnode.wire.devices import Suspend
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -268,13 +268,13 @@ def test_secure_boot_needs_firmware_that_knows_it() -> None:
 
 VOLUME = "0c11d2e3-44f5-4a6b-8c7d-9e0f1a2b3c4d"
 VOLUME_DISK = volume_disk_xml(
-    serial=volume_serial(VOLUME), socket=Path("/run/vrasnode/volumes/a/nbd"), export=VOLUME
+    serial=serial_of(VOLUME), socket=Path("/run/vrasnode/volumes/a/nbd"), export=VOLUME
 )
 
 
 def test_a_volume_is_a_disk_that_a_storage_daemon_serves() -> None:
     assert (GOLDEN / "volume_disk.xml").read_text() == VOLUME_DISK
-    assert volume_serial(VOLUME) == "0c11d2e344f54a6b8c7d"
+    assert serial_of(VOLUME) == "0c11d2e344f54a6b8c7d"
 
 
 def test_a_virtual_server_with_a_volume_fits_libvirts_schema_and_names_it(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ from vrasnode.domainxml.networks import (
 from vrasnode.domainxml.parts import Accelerator, Firmware, Mark, Nic
 from vrasnode.domainxml.reading import Attached, attached_of, card_with_link, is_favoured, mark_of, seal_of
 from vrasnode.domainxml.service import ServiceVm, service_vm_xml
-from vrasnode.domainxml.volumes import volume_disk_xml, volume_handle, volume_serial
+from vrasnode.domainxml.volumes import volume_disk_xml, volume_handle
 
 __all__ = [
     "INTERNAL",
@@ -68,5 +68,4 @@ __all__ = [
     "service_vm_xml",
     "volume_disk_xml",
     "volume_handle",
-    "volume_serial",
 ]

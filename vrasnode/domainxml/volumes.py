@@ -14,11 +14,6 @@ SERIAL_LENGTH = 20  # of a virtio disk (virtio 1.2, 5.2.6): the guest sees no mo
 _SERIAL = re.compile(rf"[0-9a-f]{{{SERIAL_LENGTH}}}")
 
 
-def volume_serial(volume: str) -> str:
-    """What names a volume (a UUID) as a disk: its first hex digits."""
-    return volume.replace("-", "").lower()[:SERIAL_LENGTH]
-
-
 def volume_handle(serial: str) -> Handle:
     """By its alias `Hypervisor.detach` takes the disk off again."""
     return Handle(Kind.VOLUME, serial)
@@ -29,9 +24,9 @@ def volume_disk_xml(*, serial: str, socket: Path, export: str) -> str:
 
     QEMU connects to the socket itself, as the user that it runs as (`user` in qemu.conf; `libvirt-qemu` in
     Debian), and libvirt changes no rights for it, as it does for files: that user has to be able to write to
-    the socket (connect(2)) and to pass through each folder above. So: the folder root's, of that user's
-    group, mode 0710, and the socket of the same group, mode 0660. Whoever may connect reads the volume in
-    clear: nobody else may.
+    the socket (connect(2)) and to pass through each folder above. So: folders with mode 0711 down to it, and
+    the socket itself root's, of that user's group, mode 0660. Whoever may connect reads the volume in clear:
+    nobody else may.
 
     What fails is told to the guest at once. QEMU would else stop the machine when the control base's disk is
     full, and a daemon that was killed would not be noticed. Raises Refused(bad_device, bad_machine).

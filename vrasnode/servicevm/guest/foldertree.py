@@ -21,7 +21,7 @@ from vrasnode.servicevm.guest.workers import Workers
 MAX_ENTRIES = 1000
 MAX_PIECE_BYTES = 512 << 10
 MAX_ANSWER_BYTES = 640 << 10  # of entries; the host takes lines of 1 MiB
-MAX_LOOKED_AT = 100_000  # names in one search
+MAX_LOOKED_AT = 20_000  # names in one search, when there is something to show already
 ENTRY_BYTES = 120  # of an entry, beside its names
 
 Shown = Mapping[str, Any]
@@ -74,8 +74,9 @@ def search(
 ) -> Shown:
     """The next entries below a folder in whose name `words` are, by their paths from the volume's root.
 
-    Case and the ways to write a letter (half width, composed or not) make no difference. At most `most` names
-    are looked at: `next` says after which path to go on while there is `more`.
+    Case and the ways to write a letter (half width, composed or not) make no difference. After `most` names
+    it stops with what it has found, if anything: `next` says after which path to go on while there is `more`;
+    to go on after the last that was found comes to the same.
     """
     wanted, page, looked_at = folded(words), _Page(limit), 0
     last = after
@@ -83,8 +84,8 @@ def search(
         after = ()
     with paths.folder(root, parts) as top:
         walk = paths.Walk(top, after=after[len(parts) :])
-        for here, name, _found in walk:
-            if page.full or looked_at == most:
+        for here, name, _is_folder in walk:
+            if page.full or (looked_at >= most and not page.empty):
                 return page.shown(more=True, last=b"/".join(last))
             looked_at += 1
             last = (*parts, *walk.trail, name)
@@ -104,9 +105,11 @@ def read_file(root: Path, parts: Parts, offset: int, length: int) -> Shown:
 
 
 def folded(text: str) -> str:
-    """The same for all ways to write it (Unicode's compatibility caseless matching, D146)."""
-    once = unicodedata.normalize("NFKC", unicodedata.normalize("NFD", text).casefold())
-    return unicodedata.normalize("NFKC", once.casefold())
+    """The same for all ways to write it (Unicode's compatibility caseless matching, but for a few Greek
+    letters with iota)."""
+    if text.isascii():
+        return text.lower()
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
 
 
 class _Page:
@@ -119,6 +122,10 @@ class _Page:
     @property
     def full(self) -> bool:
         return not self._left or self._room <= 0
+
+    @property
+    def empty(self) -> bool:
+        return not self._entries
 
     def shown(self, *, more: bool, last: bytes) -> Shown:
         return {"entries": self._entries, "more": more, **({"next": paths.text_of(last)} if more else {})}

@@ -14,7 +14,7 @@ import stat
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,8 @@ from vrasnode.servicevm.guest.workers import FIRST_PERSON, Workers
 WALK_S = 3600.0
 MAX_GRANTS = 1000
 STAMP = "trusted.openvras.grants"  # on the volume's root, while anything is or may be granted
+_People = tuple[tuple[int, int], ...]  # uids with their bits, in order
+
 BITS = {"read": READ | PASS, "write": READ | WRITE | PASS}
 
 
@@ -101,38 +103,53 @@ class _Plan:
     def digest(self) -> bytes:
         return hashlib.sha256(repr(self.grants).encode()).hexdigest().encode()
 
-    def inherited(self, path: bytes, above: Mapping[int, int]) -> Mapping[int, int]:
-        """What holds at a path and all below it, when `above` holds in the folder around it."""
-        own = self.own.get(path)
-        return above if own is None else _joined(above, own)
-
     def fail(self, path: bytes, words: str) -> None:
         """At this path: said of all grants that hold there."""
         for grant in [one.path for one in self.grants if _covers(one.path, path)] or [b""]:
             self.failed.setdefault(paths.text_of(grant), words)
 
 
+@dataclass(frozen=True)
+class _Folder:
+    """Where a walk is, and who holds what on all that is there, as far as no grant of its own says more."""
+
+    path: bytes
+    people: Mapping[int, int]
+
+    @cached_property
+    def names(self) -> _People:
+        return _frozen(self.people)
+
+    def below(self, name: bytes) -> bytes:
+        return self.path + b"/" + name if self.path else name
+
+
 class _Applying:
-    """One walk."""
+    """One walk, in a process of its own: it goes from folder to folder."""
 
     def __init__(self, plan: _Plan, top: int) -> None:
         self._plan = plan
         self._top = top
 
     def go(self) -> None:
-        holding = [self._plan.inherited(b"", {})]  # for each folder down to where we are
-        self._bring(self._top, b".", os.fstat(self._top), b"", holding[0])
-        walk = paths.Walk(self._top)
-        for here, name, found in walk:
-            del holding[len(walk.trail) + 1 :]
-            if not (stat.S_ISDIR(found.st_mode) or stat.S_ISREG(found.st_mode)):
-                continue
-            path = b"/".join((*walk.trail, name))
-            holds = self._plan.inherited(path, holding[-1])
-            if stat.S_ISDIR(found.st_mode):
-                holding.append(holds)
+        own = self._plan.own
+        trail = [_Folder(b"", own.get(b"", {}))]
+        self._bring(self._top, b".", b"", trail[0], is_folder=True)
+        walk, inside = paths.Walk(self._top), None
+        for here, name, is_folder in walk:
+            del trail[len(walk.trail) + 1 :]
+            around = trail[-1]
+            if inside is not around:
+                os.fchdir(here)
+                inside = around
+            path = around.below(name)
+            holds = around
+            if is_folder or path in own:
+                holds = _Folder(path, _joined(around.people, own.get(path, {})))
+            if is_folder:
+                trail.append(holds)
             try:
-                self._bring(here, name, found, path, holds)
+                self._bring(here, name, path, holds, is_folder=is_folder)
             except FileNotFoundError:
                 continue
             except OSError as error:
@@ -140,28 +157,35 @@ class _Applying:
                     raise
                 self._plan.fail(path, refusal_of(error).words)
 
-    def _bring(
-        self, here: int, name: bytes, found: os.stat_result, path: bytes, holds: Mapping[int, int]
-    ) -> None:
+    def _bring(self, here: int, name: bytes, path: bytes, holds: _Folder, *, is_folder: bool) -> None:
         """One file or folder to what it should have, and looks whether it has."""
-        is_folder = stat.S_ISDIR(found.st_mode)
-        people = _joined(self._plan.passing.get(path, {}) if is_folder else {}, holds)
-        access = _list(found.st_mode >> 6 & 7, _frozen(people))
-        default = _list(7, _frozen(holds)) if is_folder else b""
-        os.fchdir(here)  # a process of our own: a name is looked up where its folder is, wherever that moved
-        if _has(name, access, default, found, is_folder):
+        found = os.stat(name, dir_fd=here, follow_symlinks=False)
+        if not is_folder and not stat.S_ISREG(found.st_mode):
+            return
+        people = holds.names
+        if is_folder and path in self._plan.passing:
+            people = _frozen(_joined(holds.people, self._plan.passing[path]))
+        access = _list(found.st_mode >> 6 & 7, people)
+        default = _list(7, holds.names) if is_folder else b""
+        if path and _has(name, access, default, found, is_folder):
             return
         descriptor = os.open(name, paths.FOLDER if is_folder else paths.FILE, dir_fd=here)
         try:
-            acls.write(descriptor, acls.ACCESS, access)
-            if is_folder:
-                acls.write(descriptor, acls.DEFAULT, default)
-            if not access:
-                os.fchmod(descriptor, os.fstat(descriptor).st_mode & 0o700)
+            if _has(descriptor, access, default, os.fstat(descriptor), is_folder):
+                return
+            _set(descriptor, access, default, is_folder)
             if not _has(descriptor, access, default, os.fstat(descriptor), is_folder):
                 self._plan.fail(path, "What was set does not read back.")
         finally:
             os.close(descriptor)
+
+
+def _set(descriptor: int, access: bytes, default: bytes, is_folder: bool) -> None:
+    acls.write(descriptor, acls.ACCESS, access)
+    if is_folder:
+        acls.write(descriptor, acls.DEFAULT, default)
+    if not access:
+        os.fchmod(descriptor, os.fstat(descriptor).st_mode & 0o700)
 
 
 def _has(place: bytes | int, access: bytes, default: bytes, found: os.stat_result, is_folder: bool) -> bool:
@@ -171,7 +195,7 @@ def _has(place: bytes | int, access: bytes, default: bytes, found: os.stat_resul
 
 
 @lru_cache(maxsize=1000)
-def _list(owner: int, people: tuple[tuple[int, int], ...]) -> bytes:
+def _list(owner: int, people: _People) -> bytes:
     """The access control list; empty when it names nobody. A file's is the one that it would inherit: the
     right to pass stands in it too, and means nothing where no file is run."""
     return acls.encoded(owner, dict(people)) if people else b""
@@ -224,7 +248,7 @@ def _joined(some: Mapping[int, int], more: Mapping[int, int]) -> Mapping[int, in
     return {uid: some.get(uid, 0) | more.get(uid, 0) for uid in {**some, **more}}
 
 
-def _frozen(people: Mapping[int, int]) -> tuple[tuple[int, int], ...]:
+def _frozen(people: Mapping[int, int]) -> _People:
     return tuple(sorted(people.items()))
 
 

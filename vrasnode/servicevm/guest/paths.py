@@ -9,7 +9,7 @@ import os
 import stat
 from base64 import b64decode, b64encode
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from vrasnode.servicevm.guest.answering import Refusal
@@ -96,70 +96,60 @@ def file(root: Path, parts: Parts) -> Iterator[int]:
 class Walk:
     """Everything below a folder, each name before what lies in it, in the order of their bytes.
 
-    For each the descriptor of its folder, its name and its stat; `trail` has the names of the folders down to
-    it. A folder is read when the next is asked for, after whoever walks has dealt with the folder itself.
-    What vanishes meanwhile is left out, what may not be read is not entered, and counted in `closed`.
+    For each the descriptor of its folder, its name and whether it is a folder itself; `trail` has the names
+    of the folders down to it. A folder is read when the next is asked for, after whoever walks has dealt with
+    the folder itself. What may not be read is not entered, nor what has vanished.
     """
 
     def __init__(self, top: int, *, after: Sequence[bytes] = ()) -> None:
         self._top = top
         self._after = tuple(after)
         self.trail: list[bytes] = []
-        self.closed = 0
 
-    def __iter__(self) -> Iterator[tuple[int, bytes, os.stat_result]]:
-        levels = [(os.dup(self._top), self._names(self._top, self._after))]
+    def __iter__(self) -> Iterator[tuple[int, bytes, bool]]:
         after = self._after
+        levels = [(os.dup(self._top), _entries(self._top, after))]
         try:
             while levels:
-                here, names = levels[-1]
-                name = next(names, None)
-                if name is None:
-                    os.close(levels.pop()[0])
-                    if levels:
-                        self.trail.pop()
+                here, entries = levels[-1]
+                for name, is_folder in entries:
+                    on_the_way = bool(after) and name == after[0]
+                    if not on_the_way:
+                        yield here, name, is_folder
+                    after = after[1:] if on_the_way else ()
+                    inner = _enter(name, here) if is_folder else None
+                    if inner is not None:
+                        levels.append((inner, _entries(inner, after)))
+                        self.trail.append(name)
+                        break
                     after = ()
-                    continue
-                found = _stat(name, here)
-                if found is None:
-                    continue
-                on_the_way = bool(after) and name == after[0]
-                if not on_the_way:
-                    yield here, name, found
-                after = after[1:] if on_the_way else ()
-                inner = self._enter(name, here) if stat.S_ISDIR(found.st_mode) else None
-                if inner is not None:
-                    levels.append((inner, self._names(inner, after)))
-                    self.trail.append(name)
                 else:
+                    os.close(levels.pop()[0])
+                    del self.trail[-1:]
                     after = ()
         finally:
-            for descriptor, _names in levels:
+            for descriptor, _entries_left in levels:
                 os.close(descriptor)
 
-    def _enter(self, name: bytes, here: int) -> int | None:
-        try:
-            return os.open(name, FOLDER, dir_fd=here)
-        except PermissionError:
-            self.closed += 1
-        except (FileNotFoundError, NotADirectoryError):
-            pass
+
+def _enter(name: bytes, here: int) -> int | None:
+    try:
+        return os.open(name, FOLDER, dir_fd=here)
+    except (PermissionError, FileNotFoundError, NotADirectoryError):
         return None
 
-    def _names(self, folder: int, after: Parts) -> Iterator[bytes]:
-        first = after[0] if after else b""
-        return iter(sorted(name for name in names_in(folder) if name >= first))
+
+def _entries(folder: int, after: Parts) -> Iterator[tuple[bytes, bool]]:
+    """By name, with whether each is a folder, as the folder itself says."""
+    first = after[0] if after else b""
+    with os.scandir(folder) as entries:
+        found = [(os.fsencode(entry.name), entry.is_dir(follow_symlinks=False)) for entry in entries]
+    return iter(sorted(one for one in found if one[0] >= first))
 
 
 def names_in(folder: int) -> Iterator[bytes]:
     """The names in a folder that is open, in no order."""
     return (os.fsencode(name) for name in os.listdir(folder))
-
-
-def _stat(name: bytes, here: int) -> os.stat_result | None:
-    with suppress(FileNotFoundError):
-        return os.stat(name, dir_fd=here, follow_symlinks=False)
-    return None
 
 
 def _open(name: bytes, flags: int, here: int) -> int:
