@@ -103,6 +103,7 @@ def _wishes(client: Client, now: datetime) -> list[VolumeWish]:
             nonce=opening.nonce if opening is not None and open_ else "",
             grants=grants.get(volume.pk, []),
             grants_revision=volume.grants_revision,
+            account=volume.owner.get_username(),
         )
 
     return [wish(volume) for volume in volumes]

@@ -21,8 +21,8 @@ LOCKS = sorted((ROOT / "requirements").glob("*.lock"))
 PURE = {
     *("wire", "chunks", "sealing", "domainxml", "errors", "grants", "shape", "wanted"),
     *("devicepolicy", "deviceplan", "usbguard", "usbguardlines", "preflight"),
-    *("cutoff", "volumenames"),
-    *("words", "pagewords", "policywords", "preflightwords"),
+    *("cutoff", "guestnames", "localdoors", "volumenames"),
+    *("words", "pagewords", "policywords", "preflightwords", "documentwords"),
 }
 ONE_WORLD = {
     "libvirt": {f"vrasnode/{name}.py" for name in ("libvirtd", "hypervisor", "networks", "guestagent")},

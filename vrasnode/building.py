@@ -15,27 +15,37 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
-from vrasnode import disk, localpage
+from vrasnode import disk, documentsdoor, localpage, words
 from vrasnode.agent import Agent, Part
 from vrasnode.contact import Contact
 from vrasnode.controlchannel import ControlChannel
+from vrasnode.controllers import Controllers
+from vrasnode.desktop import NAME as CLIENT_VM
 from vrasnode.desktop import Desktop
 from vrasnode.devices import Devices
 from vrasnode.domainxml import INTERNAL, Firmware, Nic, Profile
 from vrasnode.errors import HostBroken, Refused
+from vrasnode.housing import Housing, VirtualServerHousing
 from vrasnode.identity import Identity
 from vrasnode.imaging import Imaging
-from vrasnode.localpage import LocalPage, LocalState
+from vrasnode.localpage import LocalPage, LocalState, VolumeLine
+from vrasnode.logon import Nonces
+from vrasnode.mydoc import Mydoc
 from vrasnode.outbox import Outbox
 from vrasnode.server import Server
 from vrasnode.shape import Machine
 from vrasnode.slices import Slices
 from vrasnode.slots import Slots
+from vrasnode.turning import Turning
+from vrasnode.uservolume import Means
+from vrasnode.virtualserver import NAME as VIRTUAL_SERVER
 from vrasnode.virtualserver import ServiceMachine, VirtualServer, control_socket
 from vrasnode.wire import codec
 from vrasnode.wire import imaging as wire
+from vrasnode.wire.clients import HostFacts
 from vrasnode.wire.devices import DevicesReport
 from vrasnode.wire.imaging import DeliveryReport
+from vrasnode.wire.mydoc import MydocReport
 from vrasnode.world import World
 
 STATE_MODE = 0o711  # libvirt's QEMU passes through to its disks; what is secret lies behind 0700
@@ -72,6 +82,10 @@ class State:
         return self.root / "service"
 
     @property
+    def mydoc(self) -> Path:
+        return self.root / "mydoc"
+
+    @property
     def outbox(self) -> Path:
         return self.root / "outbox.json"
 
@@ -94,14 +108,29 @@ class Options:
 
 
 def build(
-    state: State, *, world: World, options: Options, stop: threading.Event, wake: threading.Event
+    state: State,
+    *,
+    world: World,
+    options: Options,
+    stop: threading.Event,
+    wake: threading.Event,
+    allow_unencrypted: bool = False,
 ) -> Agent:
-    """The agent of an enrolled PC, on this world. Raises Refused(not_enrolled) and HostBroken."""
+    """The agent of an enrolled PC, on this world. `allow_unencrypted`: user data is opened although the state
+    directory is not encrypted, and everybody is told. Raises Refused(not_enrolled) and HostBroken."""
     identity = Identity(state.identity)
     if not identity.enrolled or identity.enrolment is None or identity.installation is None:
         raise Refused("not_enrolled", "This PC is not enrolled. Run `vrasnode enroll` with a token first.")
     server = Server(identity.enrolment.server, identity=identity)
-    pc = _Pc(state, world, options, identity=identity, server=server, wake=wake)
+    pc = _Pc(
+        state,
+        world,
+        options,
+        identity=identity,
+        server=server,
+        wake=wake,
+        allow_unencrypted=allow_unencrypted,
+    )
     return Agent(
         pc.parts(name=identity.enrolment.name, root_key=identity.installation.root_key), wake=wake, stop=stop
     )
@@ -119,12 +148,15 @@ class _Pc:
         identity: Identity,
         server: Server,
         wake: threading.Event,
+        allow_unencrypted: bool,
     ) -> None:
         self._state = state
         self._world = world
         self._identity = identity
         self._server = server
         self._wake = wake
+        self._protection = Protection.of(world.facts(), allow_unencrypted=allow_unencrypted)
+        self._nonces = Nonces(clock=world.since_start)
         self._slices = Slices(state.slices)
         self._outbox = Outbox(state.outbox)
         self._machine = machine_of(state.desktop, options)
@@ -132,11 +164,13 @@ class _Pc:
         self._service = self._make_service() if world.networks else None
         self._desktop = self._make_desktop()
         self._contact = self._make_contact()
+        self._mydoc = self._make_mydoc()
 
     def parts(self, *, name: str, root_key: bytes) -> list[Part]:
-        """In the order of their turns: the virtual server starts before the client VM."""
+        """In the order of their turns: what may have to be locked comes before the server is heard, and the
+        virtual server starts before the client VM."""
         imaging = self._make_imaging(root_key, self._desktop_slots, "imaging", wire.Machine.CLIENT_VM)
-        parts: list[Part] = [self._contact, self._devices]
+        parts: list[Part] = [self._mydoc, self._contact, self._devices]
         if self._service:
             served = self._make_imaging(
                 root_key, self._service_slots, "virtualserver", wire.Machine.VIRTUAL_SERVER
@@ -164,13 +198,15 @@ class _Pc:
 
     def _make_service(self) -> VirtualServer:
         self._service_slots = self._world.open_slots(self._state.service)
-        channel = ControlChannel(control_socket(self._state.service.resolve()), on_answer=self._wake.set)
+        self._channel = ControlChannel(
+            control_socket(self._state.service.resolve()), on_answer=self._wake.set
+        )
         internal = Nic(INTERNAL, self._machine.mac("virtual-server/internal"))
         return VirtualServer(
             self._state.service,
             slots=self._service_slots,
             machines=self._world.machines,
-            channel=channel,
+            channel=self._channel,
             machine=ServiceMachine(uuid=self._machine.uuid_of("virtual-server")),
             accelerator=self._world.accelerator,
             direct_io=self._world.direct_io,
@@ -209,12 +245,59 @@ class _Pc:
             outbox=self._outbox,
             get_summary=lambda: self._desktop.summary,
             get_service=lambda: self._service.summary[0] if self._service else "",
-            get_facts=self._world.facts,
+            get_facts=self._facts,
             boot_id=self._world.boot_id,
             get_uptime_s=self._world.uptime_s,
             wake=self._wake,
             clock=time.monotonic,
             now=self._now,
+            since_start=self._world.since_start,
+            is_urgent=lambda: self._mydoc.any_open,
+        )
+
+    def _make_mydoc(self) -> Mydoc:
+        controllers = Controllers(clock=self._world.since_start)
+        means = Means(
+            volumes=self._world.open_volumes(self._state.mydoc),
+            halves=self._world.open_halves(self._state.mydoc),
+            keys=self._server,
+            housing=self._housing(),
+            client=str(localpage.CLIENT_VM),
+            server=str(localpage.VIRTUAL_SERVER),
+            boot_id=self._world.boot_id,
+            clock=self._world.since_start,
+            now=self._now,
+            heard_at=lambda: self._contact.heard_at,
+            controller_at=lambda: controllers.answered_at,
+            in_doubt=self._ask_controllers,
+            is_welcome=lambda: self._identity.approved,
+            knows=self._nonces.take,
+            blocked=self._protection.blocked,
+        )
+        return Mydoc(
+            self._state.mydoc,
+            means=means,
+            server=self._server,
+            controllers=controllers,
+            get_slice=self._slices.get,
+            turn=Turning,
+            report=self._report_volumes,
+            wake=self._wake.set,
+        )
+
+    def _ask_controllers(self) -> None:
+        self._mydoc.ask_controllers()
+
+    def _housing(self) -> Housing:
+        if self._world.house is not None:
+            return self._world.house(self._state.mydoc)
+        return VirtualServerHousing(
+            machines=self._world.machines,
+            channel=self._channel,
+            virtual_server=VIRTUAL_SERVER,
+            client_vm=CLIENT_VM,
+            mac=self._machine.mac("virtual-server/internal"),
+            get_profile=lambda: self._machine.profile,
         )
 
     def _make_imaging(self, root_key: bytes, slots: Slots, app: str, machine: wire.Machine) -> Imaging:
@@ -242,10 +325,23 @@ class _Pc:
                 client_vm=self._desktop.summary[0],
                 virtual_server=self._service.summary[0] if self._service else "absent",
                 devices=self._devices.view(),
+                volumes=[
+                    VolumeLine(self._mydoc.owner_name(one.volume), str(one.state), one.code, one.words)
+                    for one in self._mydoc.reports()
+                ],
+                unencrypted=self._protection.allowed_bare,
             )
 
         macs = {role: self._machine.mac(f"{role}/internal") for role in ("client-vm", "virtual-server")}
-        return LocalPage(networks=self._world.machines, macs=macs, get_state=state, clock=time.monotonic)
+        doors = documentsdoor.doors(
+            client_id=self._identity.client_id,
+            give=self._nonces.give,
+            get_logon_url=lambda: self._mydoc.logon_url,
+            get_reports=self._mydoc.reports,
+        )
+        return LocalPage(
+            networks=self._world.machines, macs=macs, get_state=state, clock=time.monotonic, doors=doors
+        )
 
     def _now(self) -> datetime:
         return datetime.now(UTC) + timedelta(seconds=self._server.clock_offset_s)
@@ -259,6 +355,12 @@ class _Pc:
     def _report_devices(self, about: str, message: DevicesReport) -> None:
         self._outbox.put("devices", about, message, keep=bool(message.events))
 
+    def _report_volumes(self, message: MydocReport) -> None:
+        self._outbox.put("mydoc", "volumes", message, keep=False)  # each process tells it anew
+
+    def _facts(self) -> HostFacts:
+        return self._protection.told(self._world.facts())
+
     def _facts_changed(self) -> None:
         self._contact.tell_facts()
 
@@ -271,6 +373,30 @@ class _Pc:
     def _device_changed(self) -> None:
         self._devices.nudge()
         self._wake.set()
+
+
+@dataclass(frozen=True)
+class Protection:
+    """Whether user data may be kept on this PC. `allowed_bare`: it may, although the state directory is not
+    encrypted, because whoever started the agent said so."""
+
+    blocked: tuple[str, str] | None
+    allowed_bare: bool
+
+    @classmethod
+    def of(cls, facts: HostFacts, *, allow_unencrypted: bool) -> "Protection":
+        bare = facts.platform is not None and facts.platform.encrypted_state is False
+        if not bare or allow_unencrypted:
+            return cls(None, allowed_bare=bare)
+        code = "state_not_encrypted"
+        remedy = words.say(f"{code}.remedy", words.FALLBACK)
+        return cls((code, f"{words.say(code, words.FALLBACK)} {remedy}"), allowed_bare=False)
+
+    def told(self, facts: HostFacts) -> HostFacts:
+        """The facts, with what was allowed."""
+        if not self.allowed_bare or facts.platform is None:
+            return facts
+        return replace(facts, platform=replace(facts.platform, unencrypted_allowed=True))
 
 
 def machine_of(directory: Path, options: Options) -> Machine:

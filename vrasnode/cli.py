@@ -39,6 +39,7 @@ from vrasnode.identity import Identity, Token, read_certificate, read_enrolment
 from vrasnode.server import Server
 from vrasnode.simulation import pc, settings
 from vrasnode.slots import Version, read_boot
+from vrasnode.volumerecord import Record, kept
 from vrasnode.wire.clients import EnrolRequest, HostFacts
 from vrasnode.world import World
 
@@ -91,7 +92,14 @@ def run(options: argparse.Namespace) -> int:
         _log_to_stderr(enrolment.name if enrolment else socket.gethostname())
         machine = _options(options)
         found = _world(state, options.hypervisor)
-        build(state, world=found, options=machine, stop=stop, wake=wake).run()
+        build(
+            state,
+            world=found,
+            options=machine,
+            stop=stop,
+            wake=wake,
+            allow_unencrypted=options.allow_unencrypted_state,
+        ).run()
     return 0
 
 
@@ -187,7 +195,16 @@ def _status(state: State, uri: str) -> dict[str, Any]:
         "starts": boot.starts,
         "failed": {"serial": boot.failed.serial, "code": boot.failed.code} if boot.failed else None,
         "desktop": _desktop(state, uri),
+        "volumes": {volume: _volume_state(record) for volume, record in kept(state.mydoc)},
     }
+
+
+def _volume_state(record: Record) -> str:
+    """As it was kept last; an open one stays open while no agent runs."""
+    state = "locking" if record.locking else "locked"
+    if record.session and not record.locking:
+        state = "open" if record.program else "opening"
+    return f"{'broken' if record.broken and not record.session else state}{record.code and f':{record.code}'}"
 
 
 def _version(version: Version | None) -> dict[str, Any] | None:
@@ -289,6 +306,12 @@ def _parser() -> argparse.ArgumentParser:
     running.add_argument("--tpm", action=yes_no, default=None, help="whether it has a TPM 2.0 of its own")
     running.add_argument("--secure-boot", action=yes_no, default=None, help="with --firmware efi")
     running.add_argument("--lan-bridge", metavar="NAME", help="bridge of this PC that leads to the LAN")
+
+    running.add_argument(
+        "--allow-unencrypted-state",
+        action="store_true",
+        help="open user data although the state directory is not encrypted: for trials; all screens say so",
+    )
 
     showing = commands.add_parser("status", help="show how this PC stands")
     showing.set_defaults(run=status)

@@ -1,4 +1,5 @@
-"""`vrasnode stop`: both machines of the PC end in order, the desktop first, the virtual server last.
+"""`vrasnode stop`: both machines of the PC end in order, the desktop first, the virtual server last; between
+them all user data is locked.
 
 For the PC's own shutdown (deploy/vrasnode-machines.service): what the desktop wrote to the virtual server
 until its end is there. A machine that does not end when it is asked is switched off.
@@ -7,14 +8,22 @@ until its end is there. A machine that does not end when it is asked is switched
 import argparse
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from vrasnode import desktop, statelock, virtualserver
-from vrasnode.building import State
-from vrasnode.errors import HostBroken
+from vrasnode import desktop, locking, statelock, virtualserver
+from vrasnode.building import Options, State, machine_of
+from vrasnode.controlchannel import ControlChannel
+from vrasnode.cutoff import Cut
+from vrasnode.domainxml import Profile
+from vrasnode.errors import HostBroken, VrasError
+from vrasnode.housing import Housing, VirtualServerHousing
 from vrasnode.hypervisor import Hypervisor, MachineState
+from vrasnode.virtualserver import control_socket
+from vrasnode.volumerecord import Ledger, kept
+from vrasnode.volumes import Volumes
 
 ORDER = (desktop.NAME, virtualserver.NAME)
 TIMEOUT_S = 60.0
@@ -43,7 +52,8 @@ def add_to(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Returns when both are off. Raises HostBroken(agent_running, libvirt_gone)."""
-    if statelock.is_held(State(options.state).lock):
+    state = State(options.state)
+    if statelock.is_held(state.lock):
         words = "The agent runs and would start the machines again. End `vrasnode run` first."
         raise HostBroken("agent_running", words)
     hypervisor = Hypervisor(options.hypervisor)
@@ -51,9 +61,49 @@ def run(options: argparse.Namespace) -> int:
         for name in ORDER:
             if not end(hypervisor, name, timeout_s=options.timeout):
                 print(f"vrasnode: {name} did not shut down and was switched off", file=sys.stderr)
+            if name == desktop.NAME:
+                _lock_all(state, hypervisor)
     finally:
         hypervisor.close()
     return 0
+
+
+def _lock_all(state: State, hypervisor: Hypervisor) -> None:
+    """Says what could not be locked in order; with its machine it ends all the same."""
+    channel = ControlChannel(control_socket(state.service.resolve()))
+    housing = VirtualServerHousing(
+        machines=hypervisor,
+        channel=channel,
+        virtual_server=virtualserver.NAME,
+        client_vm=desktop.NAME,
+        mac=machine_of(state.desktop, Options()).mac("virtual-server/internal"),
+        get_profile=lambda: Profile.LINUX,
+    )
+    try:
+        for error in lock_all(state.mydoc, volumes=Volumes(state.mydoc), housing=housing):
+            print(f"vrasnode: {error}", file=sys.stderr)
+    finally:
+        channel.close()
+
+
+def lock_all(directory: Path, *, volumes: locking.Volumes, housing: Housing) -> Iterator[VrasError]:
+    """Locks all volumes that an agent left open; what went wrong."""
+    left = [volume for volume, record in kept(directory) if record.session or record.locking]
+    for volume in left:
+        ledger = Ledger(directory, volume, made=True)
+        try:
+            ledger.keep(locking=ledger.record.locking or Cut.MACHINE_OFF.value)
+            locking.lock_kept(
+                volume,
+                ledger,
+                volumes=volumes,
+                housing=housing,
+                is_alone=lambda: len(left) == 1,
+                clock=time.monotonic,
+                now=lambda: datetime.now(UTC),
+            )
+        except VrasError as error:
+            yield error
 
 
 def end(

@@ -26,12 +26,15 @@ POLL_S = 30.0  # until the server says another
 CERTIFICATE_S = 5.0  # between questions whether this PC was approved
 RENEWAL_S = 600.0  # between tries
 REVOKED_S = 60.0
+URGENT_S, URGENT_WAIT_S = 15.0, 4.0  # while user data is open: between heartbeats, and between tries
 
 
 class Contact:
     """The part. `clock` counts seconds and never goes back, `now` is the time of day, `chance` gives numbers
     from 0 to 1; `wake` is set when a nudge comes. `get_summary` says what the client VM does and runs,
-    `get_service` what the virtual server does."""
+    `get_service` what the virtual server does. `is_urgent`: something here hangs on the server's being heard,
+    so it is asked more often; `heard_at` says when that was asked which it answered last, in the seconds of
+    `since_start`, which count while the PC sleeps."""
 
     name = "contact"
 
@@ -50,9 +53,13 @@ class Contact:
         wake: threading.Event,
         clock: Callable[[], float],
         now: Callable[[], datetime],
+        since_start: Callable[[], float] | None = None,
+        is_urgent: Callable[[], bool] = lambda: False,
         chance: Callable[[], float] = random.random,
     ) -> None:
         self._server = server
+        self._since_start = since_start or clock
+        self._is_urgent = is_urgent
         self._identity = identity
         self._slices = slices
         self._outbox = outbox
@@ -73,9 +80,10 @@ class Contact:
         self._facts_told = False
         self._reachable = True
         self.last_answer: datetime | None = None
+        self.heard_at = float("-inf")
         self._wait_s = FIRST_WAIT_S
         start = clock()
-        self._not_before = self._look_at = self._beat_at = self._renew_at = start
+        self._not_before = self._look_at = self._beat_at = self._renew_at = self._beaten_at = start
 
     @property
     def reachable(self) -> bool:
@@ -118,7 +126,8 @@ class Contact:
         self._nudges.start_once()
         if self._identity.wants_renewal(self._now()) and self._clock() >= self._renew_at:
             self._renew()
-        if self._clock() >= self._beat_at or self._look_inside() != self._summary:
+        hurried = self._is_urgent() and self._clock() >= self._beaten_at + URGENT_S
+        if hurried or self._clock() >= self._beat_at or self._look_inside() != self._summary:
             self._beat()
         if not self._nudges.connected and self._clock() >= self._look_at:
             self._look.set()
@@ -135,8 +144,10 @@ class Contact:
 
     def _look_now(self) -> None:
         self._look.clear()
+        asked_at = self._since_start()
         try:
             found = self._server.desired(self._slices.revision)
+            self.heard_at = asked_at
         except VrasError:
             self._look.set()
             raise
@@ -158,7 +169,9 @@ class Contact:
             version=version,
             virtual_server=virtual_server,
         )
+        asked_at = self._since_start()
         answer = self._server.heartbeat(beat)
+        self.heard_at, self._beaten_at = asked_at, self._clock()
         self._beat_at = self._clock() + max(1.0, self._jittered(answer.interval_s))
         if answer.look != self._look_word:
             self._look_word = answer.look
@@ -193,7 +206,8 @@ class Contact:
             self._reachable = False
             log.warning("%s", error)
         self._not_before = self._clock() + self._jittered(self._wait_s)
-        self._wait_s = min(2 * self._wait_s, LONGEST_WAIT_S)
+        longest_s = URGENT_WAIT_S if self._is_urgent() else LONGEST_WAIT_S
+        self._wait_s = min(2 * self._wait_s, longest_s)
 
     def _unwelcome(self, error: Refused) -> None:
         """What runs goes on running; the server's word holds for what it gives."""

@@ -7,6 +7,7 @@ What a machine looks like is said in `domainxml`; when one should run is decided
 have by `devices`. The line to libvirtd is `libvirtd`'s.
 """
 
+import base64
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -215,14 +216,17 @@ class Hypervisor:
             return False
         return True
 
-    def ask(self, name: str, command: Sequence[str], *, timeout_s: float) -> Answer:
-        """Runs a command inside the guest and returns how it ended.
+    def ask(self, name: str, command: Sequence[str], *, timeout_s: float, stdin: bytes = b"") -> Answer:
+        """Runs a command inside the guest and returns how it ended. What is secret is told it by `stdin`,
+        which the guest's agent neither logs nor shows.
 
         When nobody answers in time the command may have run or not: ask only what may be asked twice. Raises
         Unreachable: guest_silent (no agent answers) or guest_busy (the command still runs after `timeout_s`).
         """
         deadline = self._clock() + timeout_s
-        call = {"path": command[0], "arg": list(command[1:]), "capture-output": True}
+        call: dict[str, Any] = {"path": command[0], "arg": list(command[1:]), "capture-output": True}
+        if stdin:
+            call["input-data"] = base64.b64encode(stdin).decode()
         try:
             started = self._agents.call(name, "guest-exec", call)
         except AgentRefused as error:

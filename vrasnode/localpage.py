@@ -1,7 +1,7 @@
 """The page `http://vras.internal/`: how the control base, which has no screen, talks to its user.
 
-It lies on the network inside the PC, which this part keeps up, and answers the client VM alone. Reading only:
-nothing on it changes anything. What it says comes from `get_state`, its words from `pagewords`.
+It lies on the network inside the PC, which this part keeps up, and answers the client VM alone. What it says
+comes from `get_state`, its words from `pagewords`; other parts give it doors of theirs (`localdoors`).
 """
 
 import html
@@ -19,7 +19,8 @@ import vrasnode
 from vrasnode.deviceplan import Planned
 from vrasnode.domainxml import INTERNAL, INTERNAL_BRIDGE, LOCAL_NAME, Neighbour, network_xml
 from vrasnode.errors import HostBroken
-from vrasnode.words import say
+from vrasnode.localdoors import Doors, Reply
+from vrasnode.words import known_codes, say
 
 log = logging.getLogger("vrasnode.network")
 
@@ -29,6 +30,9 @@ VIRTUAL_SERVER, CLIENT_VM = GATEWAY.ip + 1, GATEWAY.ip + 2
 PORT = 80
 AGAIN_S = 30.0
 REQUEST_S = 10.0  # for one request to come
+MAX_BODY_BYTES = 4 << 10
+HEADER = "X-OpenVRAS"  # on every POST
+NO_DOORS: Doors = {}
 LANGUAGES = ("en", "ja")
 INSIDE = frozenset({"board", "usb_hub", "usb_controller"})  # devices that no user has ever seen
 
@@ -57,6 +61,16 @@ class DeviceLine:
 
 
 @dataclass(frozen=True)
+class VolumeLine:
+    """One user's documents, for people; `code` says what is wrong with them, `words` in English."""
+
+    owner: str
+    state: str
+    code: str = ""
+    words: str = ""
+
+
+@dataclass(frozen=True)
 class LocalState:
     """What the user may know of the PC. `contact` is an ISO 8601 time, "" when the server never answered."""
 
@@ -67,6 +81,8 @@ class LocalState:
     virtual_server: str
     agent_version: str
     devices: tuple[DeviceLine, ...]
+    volumes: tuple[VolumeLine, ...] = ()
+    unencrypted: bool = False  # user data is allowed though the state directory is not encrypted
 
 
 def state_of(
@@ -77,6 +93,8 @@ def state_of(
     client_vm: str,
     virtual_server: str,
     devices: Sequence[tuple[Planned, bool]],
+    volumes: Sequence[VolumeLine] = (),
+    unencrypted: bool = False,
 ) -> LocalState:
     """The state from what the parts say of themselves."""
     return LocalState(
@@ -91,6 +109,8 @@ def state_of(
             for one, present in devices
             if one.code not in INSIDE
         ),
+        volumes=tuple(volumes),
+        unencrypted=unencrypted,
     )
 
 
@@ -114,8 +134,10 @@ class LocalPage:
         clock: Callable[[], float],
         gateway: IPv4Interface = GATEWAY,
         port: int = PORT,
+        doors: Doors = NO_DOORS,
     ) -> None:
         self._networks = networks
+        self._doors = doors
         self._xml = network_xml(
             INTERNAL,
             bridge=INTERNAL_BRIDGE,
@@ -171,8 +193,13 @@ class LocalPage:
         no web page of elsewhere reads it through the user's browser (DNS rebinding)."""
         return visitor in self._visitors and host.partition(":")[0] in (LOCAL_NAME, self._place[0])
 
-    def answer(self, path: str, language: str) -> tuple[int, str, bytes]:
-        """Status, media type and body."""
+    def answer(self, method: str, target: str, language: str) -> Reply:
+        """What is said to this request."""
+        path, _, query = target.partition("?")
+        if door := self._doors.get((method, path)):
+            return door(query, language)
+        if method != "GET":
+            return 405, "text/plain; charset=utf-8", b""
         if path == "/":
             return 200, "text/html; charset=utf-8", page(self._get_state(), language).encode()
         if path == "/state.json":
@@ -189,11 +216,21 @@ class _Request(BaseHTTPRequestHandler):
     sys_version = ""
 
     def do_GET(self) -> None:
-        if self.page.admits(self.client_address[0], self.headers.get("Host", "")):
-            language = language_of(self.headers.get("Accept-Language", ""))
-            status, kind, body = self.page.answer(self.path, language)
-        else:
+        self._serve()
+
+    def do_POST(self) -> None:
+        length = self.headers.get("Content-Length", "")
+        self.rfile.read(min(int(length), MAX_BODY_BYTES) if length.isdecimal() else 0)  # nothing in it counts
+        self._serve()
+
+    def _serve(self) -> None:
+        language = language_of(self.headers.get("Accept-Language", ""))
+        if not self.page.admits(self.client_address[0], self.headers.get("Host", "")):
             status, kind, body = 403, "text/plain", b""
+        elif self.command == "POST" and not self._is_meant():
+            status, kind, body = 403, "application/json", _not_meant(language)
+        else:
+            status, kind, body = self.page.answer(self.command, self.path, language)
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
@@ -203,8 +240,19 @@ class _Request(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
+    def _is_meant(self) -> bool:
+        """Whether no web page can be behind it: a browser sends neither this header nor this media type for a
+        page of elsewhere without asking us first (CORS), and we never answer that."""
+        kind = self.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        return HEADER in self.headers or kind == "application/json"
+
     def log_message(self, *_words: object) -> None:
         """A user who reads the page is no news."""
+
+
+def _not_meant(language: str) -> bytes:
+    problem = {"code": "header_missing", "words": say("header_missing", language, {"header": HEADER})}
+    return json.dumps(problem, ensure_ascii=False).encode()
 
 
 def language_of(accepted: str) -> str:
@@ -228,6 +276,16 @@ def page(state: LocalState, language: str) -> str:
         f"<td>{words(line.code, **line.details)}</td></tr>"
         for line in state.devices
     )
+    documents = "".join(
+        f"<tr><th scope=row>{html.escape(line.owner)}</th><td>{words(f'volume_{line.state}')}"
+        f"{' – ' + _trouble(line, language) if line.code else ''}</td></tr>"
+        for line in state.volumes
+    )
+    if state.unencrypted:
+        warning = words("severity.warning"), words("unencrypted_allowed")
+        documents += "<tr><th scope=row>{}</th><td>{}</td></tr>".format(*warning)
+    if documents:
+        documents = f"<h2>{words('page_documents')}</h2><table>{documents}</table>"
     devices = f"<table>{rows}</table>" if rows else f"<p>{words('page_no_devices')}</p>"
     facts = "".join(
         f"<tr><th scope=row>{words(label)}</th><td>{value}</td></tr>"
@@ -243,12 +301,17 @@ def page(state: LocalState, language: str) -> str:
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
         f'<title>{html.escape(state.name)}</title><link rel="stylesheet" href="/style.css">'
         f"<h1>{html.escape(state.name)}</h1><table>{facts}</table>"
-        f"<h2>{words('page_devices')}</h2>{devices}</html>"
+        f"{documents}<h2>{words('page_devices')}</h2>{devices}</html>"
     )
+
+
+def _trouble(line: VolumeLine, language: str) -> str:
+    return html.escape(say(line.code, language) if line.code in known_codes() else line.words)
 
 
 def _plain(state: LocalState) -> dict[str, Any]:
     return {
         **vars(state),
         "devices": [{**vars(line), "details": dict(line.details)} for line in state.devices],
+        "volumes": [vars(line) for line in state.volumes],
     }

@@ -98,6 +98,8 @@ def _of_platform(platform: Platform) -> Iterator[Finding]:
         told = platform.encrypted_state is False
         code = "state_not_encrypted" if told else "state_encryption_unknown"
         yield Finding(code, Severity.BLOCKER if told else Severity.WARNING)
+        if platform.unencrypted_allowed:
+            yield Finding("unencrypted_allowed", Severity.WARNING)
     if platform.swap:
         yield Finding("host_swap_on", Severity.WARNING)
     if platform.tpm is None:

@@ -59,7 +59,7 @@ def recovery_purpose(volume: str) -> str:
 
 def half_purpose(volume: str, session: str) -> str:
     """The context under which the server's half of a volume's key travels, for one logon."""
-    return f"half {volume} {session}"
+    return f"key {volume} {session}"
 
 
 def answer_purpose(question: str) -> str:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import urllib3
 from urllib3.exceptions import HTTPError, LocationParseError
@@ -41,6 +41,7 @@ from vrasnode.wire.clients import (
     RenewRequest,
 )
 from vrasnode.wire.codec import MAX_MESSAGE_BYTES, decode, encode
+from vrasnode.wire.mydoc import KeyAnswer, KeyRequest, Questions, RecoveryDeposit
 from vrasnode.wire.signatures import content_digest, signature_base, signature_input
 
 T = TypeVar("T")
@@ -50,6 +51,7 @@ ANSWER_S = 15.0
 NUDGE_POLL_S = 1.0
 MAX_INSTALLATION_BYTES = 64 << 10
 MAX_PROBLEM_BYTES = 64 << 10
+JSON, SEALED = "application/json", "application/octet-stream"
 
 # Only the first request of an enrolment goes to a server that TLS does not vouch for: the token's hash does.
 urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
@@ -68,6 +70,7 @@ class Ask:
     headers: Mapping[str, str] = field(default_factory=dict)
     limit: int = MAX_MESSAGE_BYTES
     signed: bool = True
+    kind: str = JSON
 
 
 @dataclass(frozen=True)
@@ -158,6 +161,22 @@ class Server:
         """Says that this PC lives."""
         return decode(self._post("/node/v1/heartbeat", encode(message)), HeartbeatAnswer)
 
+    def volume_key(self, request: KeyRequest) -> KeyAnswer:
+        """The server's half of a volume's key, for a logon that it knows."""
+        return decode(self._post("/node/v1/mydoc/key", encode(request)), KeyAnswer)
+
+    def deposit_recovery(self, deposit: RecoveryDeposit) -> None:
+        """Leaves with the server what recovers a volume, for the custodians alone."""
+        self._post("/node/v1/mydoc/recovery", encode(deposit))
+
+    def questions(self) -> Questions:
+        """What people ask of this PC's open volumes; each is given out once."""
+        return decode(self._call(Ask(method="GET", path="/node/v1/mydoc/questions")).body, Questions)
+
+    def answer(self, question: str, sealed: bytes) -> None:
+        """Gives back what was asked, sealed to whoever asked."""
+        self._post(f"/node/v1/mydoc/answers/{quote(question, safe='')}", sealed, kind=SEALED)
+
     def manifest(self, path: str) -> bytes:
         """The bytes of a manifest. Raises Unreachable(fetch_gone) when it is no longer there."""
         return self._content(path, limit=MAX_MANIFEST_BYTES)
@@ -233,8 +252,8 @@ class Server:
         except Refused as error:
             raise gone(error) from error
 
-    def _post(self, path: str, body: bytes, *, signed: bool = True) -> bytes:
-        return self._call(Ask(method="POST", path=path, body=body, signed=signed)).body
+    def _post(self, path: str, body: bytes, *, signed: bool = True, kind: str = JSON) -> bytes:
+        return self._call(Ask(method="POST", path=path, body=body, signed=signed, kind=kind)).body
 
     def _call(self, ask: Ask) -> Answer:
         answer = self._once(ask)
@@ -253,7 +272,7 @@ class Server:
     def _send(self, ask: Ask) -> urllib3.BaseHTTPResponse:
         headers = {"Accept-Encoding": "identity", "User-Agent": _agent_name(), **ask.headers}
         if ask.body:
-            headers["Content-Type"] = "application/json"
+            headers["Content-Type"] = ask.kind
         if ask.signed:
             headers |= self._signature(ask.method, self._target(ask.path), ask.body)
         return self._connections().request(

@@ -11,15 +11,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from vrasnode import disk, host, hostdevices
+from vrasnode import disk, host, hostdevices, pchalf, volumes
 from vrasnode.devices import Bench
 from vrasnode.domainxml import Accelerator, Attached, Mark
+from vrasnode.housing import Housing
 from vrasnode.hypervisor import Answer, Hypervisor, MachineState, make_overlay
 from vrasnode.imaging import Imaging
 from vrasnode.screen import Screen
 from vrasnode.sleeping import Sleeping
 from vrasnode.slots import Slots
+from vrasnode.tpm import Tpm
 from vrasnode.uevents import Watch
+from vrasnode.unlocking import Halves
+from vrasnode.uservolume import Volumes
 from vrasnode.wire.clients import HostFacts
 from vrasnode.wire.devices import DeviceFacts, Suspend, UsbDevice
 
@@ -33,15 +37,25 @@ class Machines(Protocol):
     def state(self, name: str) -> MachineState: ...
     def metadata(self, name: str) -> Mark | None: ...
     def ping(self, name: str) -> bool: ...
-    def ask(self, name: str, command: Sequence[str], *, timeout_s: float) -> Answer: ...
+    def ask(self, name: str, command: Sequence[str], *, timeout_s: float, stdin: bytes = b"") -> Answer: ...
     def edited(self, name: str) -> bool: ...
     def attached(self, name: str) -> Sequence[Attached]: ...
     def attach(self, name: str, device_xml: str) -> None: ...
     def detach(self, name: str, alias: str, *, wait_s: float) -> None: ...
+    def set_link(self, name: str, mac: str, *, up: bool) -> None: ...
     def give_back(self, address: str) -> bool: ...
     def ensure_network(self, network_xml: str) -> bool: ...
     def on_change(self, callback: Callable[[str], None]) -> None: ...
     def close(self) -> None: ...
+
+
+def _halves(directory: Path) -> Halves:
+    return pchalf.Halves(directory, tpm=Tpm())
+
+
+def _since_start() -> float:
+    """Seconds since the PC was started, its sleep too."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +64,8 @@ class World:
     the disk of the client VM, `clones` about that of the images; `threads` is how many may work at once.
     `bench` shows the devices, `watch` begins to call when one comes or goes; `show` puts words on the PC's
     own screen; `enforce` holds the PC awake or lets it sleep; `networks`: whether its machines can have
-    one of their own."""
+    one of their own. `open_volumes` and `open_halves` are given the directory of user data; `house` says
+    where volumes are opened, None: in the PC's virtual server."""
 
     machines: Machines
     make_overlay: Callable[[Path, Path], None]
@@ -70,6 +85,10 @@ class World:
     io_uring: bool = False
     open_slots: Callable[[Path], Slots] = Slots
     imaging: type[Imaging] = Imaging
+    open_volumes: Callable[[Path], Volumes] = volumes.Volumes
+    open_halves: Callable[[Path], Halves] = _halves
+    house: Callable[[Path], Housing] | None = None
+    since_start: Callable[[], float] = _since_start
 
 
 def pc(root: Path, *, images: Path, desktop: Path, hypervisor_uri: str) -> World:

@@ -50,6 +50,7 @@ class DemoPc:
                 [
                     *(sys.executable, "-m", "vrasnode", "run", "--state", str(self.state)),
                     *("--hypervisor", lab.uri, "--lan-bridge", lan.LAN_BRIDGE),
+                    "--allow-unencrypted-state",  # a demo's disk is whatever it is; every screen says so
                 ]
             ),
             log=directory / "agent.log",

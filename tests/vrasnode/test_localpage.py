@@ -3,12 +3,15 @@
 import http.client
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from ipaddress import IPv4Interface
 
 import pytest
 
+from vrasnode import documentsdoor
 from vrasnode.errors import HostBroken
-from vrasnode.localpage import DeviceLine, LocalPage, LocalState, language_of
+from vrasnode.localpage import DeviceLine, LocalPage, LocalState, VolumeLine, language_of
+from vrasnode.wire.mydoc import VolumeReport, VolumeState
 
 GATEWAY = IPv4Interface("127.45.0.1/28")
 CLIENT_VM, VIRTUAL_SERVER = "127.45.0.3", "127.45.0.2"
@@ -43,23 +46,48 @@ class Place:
     def __init__(self) -> None:
         self.networks = Networks()
         self.now = 0.0
+        self.state = STATE
+        self.given: list[str] = []
+        self.logon_url = "https://vras.example/mydoc/logon"
+        self.reports: list[VolumeReport] = []
+        doors = documentsdoor.doors(
+            client_id="pc-1",
+            give=self.give,
+            get_logon_url=lambda: self.logon_url,
+            get_reports=lambda: self.reports,
+        )
         self.page = LocalPage(
             networks=self.networks,
             macs=MACS,
-            get_state=lambda: STATE,
+            get_state=lambda: self.state,
             clock=lambda: self.now,
             gateway=GATEWAY,
             port=0,
+            doors=doors,
         )
 
+    def give(self) -> str:
+        self.given.append(f"{len(self.given):032x}")
+        return self.given[-1]
+
     def get(
-        self, path: str = "/", *, visitor: str = CLIENT_VM, host: str = "vras.internal", language: str = "en"
+        self,
+        path: str = "/",
+        *,
+        visitor: str = CLIENT_VM,
+        host: str = "vras.internal",
+        language: str = "en",
+        method: str = "GET",
+        body: str | None = None,
+        **headers: str,
     ) -> tuple[http.client.HTTPResponse, str]:
         connection = http.client.HTTPConnection(
             str(GATEWAY.ip), self.page.port, timeout=10, source_address=(visitor, 0)
         )
         try:
-            connection.request("GET", path, headers={"Host": host, "Accept-Language": language})
+            known = {"Host": host, "Accept-Language": language}
+            more = {name.replace("_", "-"): value for name, value in headers.items()}
+            connection.request(method, path, body, headers=known | more)
             answer = connection.getresponse()
             return answer, answer.read().decode()
         finally:
@@ -109,6 +137,82 @@ def test_nobody_but_the_client_vm_is_answered(place: Place, asked: dict[str, str
     answer, body = place.get(**asked)
 
     assert (answer.status, body) == (403, "")
+
+
+@pytest.mark.parametrize(
+    "sent", [{"X_OpenVRAS": "logon"}, {"Content_Type": "application/json; charset=utf-8"}]
+)
+def test_a_logon_script_gets_a_number_good_once_and_where_to_go(place: Place, sent: dict[str, str]) -> None:
+    answer, body = place.get("/logon", method="POST", body="{}", **sent)
+
+    assert answer.status == 200
+    assert json.loads(body) == {
+        "nonce": "0" * 32,
+        "client": "pc-1",
+        "server": "https://vras.example/mydoc/logon",
+        "expires_s": 120,
+    }
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {},
+        {"body": "a=b", "Content_Type": "application/x-www-form-urlencoded"},
+        {"body": "{}", "Content_Type": "text/plain"},
+        {"X_OpenVRAS": "logon", "visitor": VIRTUAL_SERVER},
+        {"X_OpenVRAS": "logon", "host": "evil.example"},
+        {"X_OpenVRAS": "logon", "method": "GET"},
+        {"X_OpenVRAS": "logon", "method": "OPTIONS"},
+    ],
+    ids=["bare", "a form", "a script of a page", "the virtual server", "rebinding", "GET", "preflight"],
+)
+def test_no_web_page_and_nobody_else_gets_a_number(place: Place, asked: dict[str, str]) -> None:
+    answer, _ = place.get("/logon", **{"method": "POST", **asked})
+
+    assert answer.status >= 400
+    assert "Access-Control-Allow-Origin" not in answer.headers
+    assert place.given == []
+
+
+def test_before_the_server_has_said_where_to_log_on_nobody_is_sent_anywhere(place: Place) -> None:
+    place.logon_url = ""
+
+    answer, body = place.get("/logon", method="POST", X_OpenVRAS="logon", language="ja")
+
+    assert answer.status == 503
+    assert json.loads(body)["code"] == "no_logon_url"
+    assert place.given == []
+
+
+def test_a_logon_script_hears_how_the_documents_stand(place: Place) -> None:
+    broken = VolumeReport(volume="b", state=VolumeState.BROKEN, code="volume_damaged", words="Damaged.")
+    place.reports = [broken, VolumeReport(volume="o", state=VolumeState.OPEN)]
+
+    first, of_b, none = (
+        json.loads(place.get(path)[1])
+        for path in ("/documents", "/documents?volume=b", "/documents?volume=x")
+    )
+
+    assert first == {"state": "open", "code": "", "words": ""}
+    assert (of_b["state"], of_b["code"]) == ("broken", "volume_damaged")
+    assert "administrator" in of_b["words"]
+    assert none == {"state": "locked", "code": "", "words": ""}
+
+
+@pytest.mark.parametrize(
+    ("language", "said"), [("en", ("being opened", "for trials only")), ("ja", ("開いています", "試験用"))]
+)
+def test_the_user_reads_how_the_documents_stand_and_what_was_allowed(
+    place: Place, language: str, said: tuple[str, str]
+) -> None:
+    line = VolumeLine("<alice>", "opening", "service_silent", "…")
+    place.state = replace(STATE, volumes=(line,), unencrypted=True)
+
+    _, body = place.get(language=language)
+
+    assert "&lt;alice&gt;" in body
+    assert all(words in body for words in said)
 
 
 def test_what_is_not_there_is_said(place: Place) -> None:

@@ -122,6 +122,10 @@ class SimulatedMachines:
             kept = [device for device in machine.plugged if f'"{alias}"' not in device]
             self._keep(name, replace(machine, plugged=kept))
 
+    def set_link(self, name: str, mac: str, *, up: bool) -> None:
+        """Nobody misses the cable."""
+        del name, mac, up
+
     def give_back(self, address: str) -> bool:
         """Nobody took it."""
         del address
@@ -141,9 +145,9 @@ class SimulatedMachines:
         machine = self._machines.get(name)
         return machine is not None and self._up(machine)
 
-    def ask(self, name: str, command: Sequence[str], *, timeout_s: float) -> Answer:
+    def ask(self, name: str, command: Sequence[str], *, timeout_s: float, stdin: bytes = b"") -> Answer:
         """A guest that is up says yes to everything. Raises Unreachable(guest_silent)."""
-        del timeout_s
+        del timeout_s, stdin
         if not self.ping(name):
             raise Unreachable("guest_silent", f"The simulated machine {name} is not up.")
         return Answer(exit_code=0, output=f"simulated: {' '.join(command)}\n".encode())

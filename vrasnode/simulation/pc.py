@@ -20,6 +20,7 @@ from vrasnode.domainxml import Accelerator
 from vrasnode.identity import read_enrolment
 from vrasnode.imaging import Imaging
 from vrasnode.simulation import hardware
+from vrasnode.simulation.documents import SimulatedHousing, SimulatedVolumes
 from vrasnode.simulation.images import EmptySlots, FetchingAlone, Watch, WatchedSlots
 from vrasnode.simulation.machines import SimulatedMachines
 from vrasnode.simulation.settings import Images, Settings
@@ -72,6 +73,8 @@ def world(
         networks=False,
         open_slots=partial(WatchedSlots if kept else EmptySlots, watch=watch),
         imaging=Imaging if kept else FetchingAlone,
+        open_volumes=SimulatedVolumes,
+        house=SimulatedHousing,
     )
 
 

@@ -46,6 +46,7 @@ class VolumeWish(Message, frozen=True):
     nonce: str = ""  # that the logon carried: the PC opens only for one that it gave out itself
     grants: list[Grant] = []
     grants_revision: int = 0
+    account: str = ""  # as which the client VM knows the owner; "": by `owner_name`
 
 
 class MydocSlice(Message, frozen=True):
@@ -192,5 +193,6 @@ class Answer(Message, frozen=True):
     words: str = ""
     entries: list[Entry] = []
     more: bool = False
+    next: bytes = b""  # while there is more: `after` of the next question
     data: bytes = b""
     size_bytes: int = 0  # read: of the whole file

@@ -1,0 +1,129 @@
+"""How a volume is locked, in the designed order, with the proof that it is.
+
+cable pulled -> share cut -> unmounted -> unplugged -> daemon killed -> proven unreadable -> cable back
+
+The user is out after the first two, in a moment; what was acknowledged to them is then written down. A guest
+that does not answer is not waited for: the daemon is killed, and key and way to the data are gone. What that
+guest still has of the data in its memory goes with it: it is switched off.
+"""
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Protocol
+
+from vrasnode.errors import Refused, VrasError
+from vrasnode.housing import Housing
+from vrasnode.volumenames import serial_of
+from vrasnode.volumerecord import Ledger
+from vrasnode.wire.mydoc import LockProof
+
+log = logging.getLogger("vrasnode.mydoc")
+
+CUT_S = 2.0  # for the guest to answer at all
+CLOSE_S = 6.0  # to write down what it had acknowledged
+UNPLUG_S = 2.0
+
+
+class Volumes(Protocol):
+    """The volumes, as far as locking needs them."""
+
+    def stop(self, volume: str) -> None: ...
+    def prove_locked(self, volume: str) -> bool: ...
+
+
+def lock(
+    volume: str,
+    *,
+    reason: str,
+    volumes: Volumes,
+    housing: Housing,
+    is_alone: Callable[[], bool],
+    clock: Callable[[], float],
+) -> LockProof:
+    """Locks the volume, however far it is open; again is no harm. `is_alone`: no other one is open, so that
+    the cable may be pulled.
+
+    Raises HostBroken when the machine or the daemon cannot be ended: lock again. The daemon is killed before
+    anything of libvirt's can fail for good.
+    """
+    begun = clock()
+    with _cable_out(housing, is_alone):
+        answered = _let_go(volume, housing)
+        volumes.stop(volume)
+        cut_s = clock() - begun
+        if not answered:
+            answered = _let_go(volume, housing)
+        if not answered:
+            log.warning("%s: the virtual server holds on, and is switched off", volume)
+            housing.switch_off()
+        read_failed = volumes.prove_locked(volume)
+    return LockProof(
+        reason=reason,
+        seconds=round(cut_s, 3),
+        read_failed=read_failed,
+        daemon_gone=True,
+        guest_answered=answered,
+    )
+
+
+def lock_kept(
+    volume: str,
+    ledger: Ledger,
+    *,
+    volumes: Volumes,
+    housing: Housing,
+    is_alone: Callable[[], bool],
+    clock: Callable[[], float],
+    now: Callable[[], datetime],
+) -> LockProof:
+    """Locks the volume for the reason in its record, where the end is noted, too. Raises as `lock`."""
+    record = ledger.record
+    proof = lock(
+        volume, reason=record.locking, volumes=volumes, housing=housing, is_alone=is_alone, clock=clock
+    )
+    ledger.keep(
+        locking="",
+        session="",
+        keyed="",
+        program="",
+        share="",
+        told=False,
+        ended=record.session,
+        proof=proof,
+        since=now(),
+    )
+    remark = "" if proof.read_failed else ", BUT IT CAN STILL BE READ"
+    log.info("%s: locked in %.2f s (%s)%s", volume, proof.seconds, proof.reason, remark)
+    return proof
+
+
+def _let_go(volume: str, housing: Housing) -> bool:
+    """Whether the guest has the volume no more, by its own doing or because it never had it."""
+    serial = serial_of(volume)
+    try:
+        if not housing.holds(volume):
+            return True
+        housing.call("volume_cut", timeout_s=CUT_S, serial=serial)
+        housing.call("volume_close", timeout_s=CLOSE_S, serial=serial)
+        housing.unplug(volume, wait_s=UNPLUG_S)
+    except Refused as error:
+        log.warning("%s: the virtual server does not let go: %s", volume, error)
+        return False
+    except VrasError as error:
+        log.info("%s: %s", volume, error)
+        return False
+    return True
+
+
+@contextmanager
+def _cable_out(housing: Housing, is_alone: Callable[[], bool]) -> Iterator[None]:
+    if not is_alone():
+        yield
+        return
+    housing.pull_cable()
+    try:
+        yield
+    finally:
+        housing.push_cable()

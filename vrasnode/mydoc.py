@@ -1,0 +1,178 @@
+"""My Doc Manager on the PC: tells each user's volume what the server says, and the server how each stands.
+
+It never waits: each volume has a crank of its own (`uservolume`), given by whoever puts the agent together,
+and what people at the portal ask is answered aside (`answering`). Volumes that the server does not name any
+more are locked, and left where they are.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Protocol
+
+from vrasnode import disk
+from vrasnode.answering import Answering
+from vrasnode.answering import Server as Asked
+from vrasnode.controllers import Controllers
+from vrasnode.uservolume import Means, UserVolume
+from vrasnode.volumenames import is_volume, serial_of
+from vrasnode.volumerecord import Ledger, kept
+from vrasnode.wire import codec
+from vrasnode.wire.mydoc import MydocReport, MydocSlice, VolumeReport, VolumeState, VolumeWish
+
+log = logging.getLogger("vrasnode.mydoc")
+
+SLICE = "mydoc"
+SHARE = "documents"
+NOTHING = MydocSlice(volumes=[])
+
+
+class Turned(Protocol):
+    """A part that turns on a crank of its own."""
+
+    def wake(self) -> None: ...
+    def stop(self) -> None: ...
+
+
+class Mydoc:
+    """The part. `turn` gives a part a crank of its own; `report` takes reports, `wake` wakes the agent."""
+
+    name = SLICE
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        means: Means,
+        server: Asked,
+        controllers: Controllers,
+        get_slice: Callable[[str], bytes | None],
+        turn: Callable[[UserVolume], Turned],
+        report: Callable[[MydocReport], None],
+        wake: Callable[[], None],
+    ) -> None:
+        disk.make_directory(directory, mode=0o711)
+        self._directory = directory
+        self._means = means
+        self._controllers = controllers
+        self._get_slice = get_slice
+        self._turn = turn
+        self._report = report
+        self._wake = wake
+        self._slice: bytes | None = None
+        self._said = NOTHING
+        self._volumes: dict[str, UserVolume] = {}
+        self._cranks: dict[str, Turned] = {}
+        self._told: list[VolumeReport] = []
+        self._answering = Answering(
+            server=server, housing=means.housing, is_open=self.is_open, wake=wake, clock=means.clock
+        )
+        for volume, record in kept(directory):
+            if record.session or record.locking:
+                self._take_up(volume)
+
+    @property
+    def logon_url(self) -> str:
+        """Where the client VM's logon script proves its user; "" until the server has said it."""
+        return self._said.logon_url
+
+    @property
+    def any_open(self) -> bool:
+        """Whether the server should be heard often, for some volume hangs on it."""
+        return any(volume.record.session for volume in self._all())
+
+    def reports(self) -> list[VolumeReport]:
+        """How all volumes stand. From any thread."""
+        return [volume.report() for volume in self._all()]
+
+    def owner_name(self, volume: str) -> str:
+        """Whose it is, for people."""
+        return next((wish.owner_name for wish in self._said.volumes if wish.volume == volume), "")
+
+    def is_open(self, volume: str) -> bool:
+        """From any thread."""
+        found = self._volumes.get(volume)
+        return found is not None and found.state is VolumeState.OPEN
+
+    def ask_controllers(self) -> None:
+        """The server is silent: who else proves the company's LAN? From any thread."""
+        self._controllers.ask(self._said.controllers, self._said.authority)
+
+    def step(self) -> bool:
+        """Tells, and hears; never more to do at once. Raises Refused(bad_message) for a slice that cannot be
+        read: what it said before holds."""
+        data = self._get_slice(SLICE)
+        try:
+            if data is not None and data is not self._slice:
+                self._slice = data
+                self._hear(codec.decode(data, MydocSlice))
+        finally:
+            self._tell()
+            self._answering.step(self._said.asked)
+        return False
+
+    def close(self) -> None:
+        """What is open stays open: the machines run on."""
+        for crank in self._cranks.values():
+            crank.stop()
+
+    def _hear(self, said: MydocSlice) -> None:
+        self._said = said
+        good = {wish.volume: wish for wish in _usable(said.volumes)}
+        for volume in good:
+            self._take_up(volume)
+        for volume, known in self._volumes.items():
+            known.tell(good.get(volume), said.custodians)
+
+    def _take_up(self, volume: str) -> None:
+        if volume in self._volumes:
+            return
+        made = self._means.volumes.exists(volume)
+        woken: list[Turned] = []
+        part = UserVolume(
+            volume,
+            ledger=Ledger(self._directory, volume, made=made),
+            means=self._means,
+            is_alone=lambda: (
+                not any(other.state is VolumeState.OPEN for other in self._all() if other.volume != volume)
+            ),
+            share_for=self._share_for,
+            changed=self._wake,
+            wake=lambda: woken[0].wake() if woken else None,
+        )
+        self._volumes = {**self._volumes, volume: part}
+        self._cranks[volume] = self._turn(part)
+        woken.append(self._cranks[volume])
+
+    def _share_for(self, volume: str) -> str:
+        """One name for the one user of a PC; who works beside them has another."""
+        taken = {other.record.share for other in self._all() if other.volume != volume}
+        return SHARE if SHARE not in taken else f"{SHARE}-{serial_of(volume)[:8]}"
+
+    def _tell(self) -> None:
+        reports = self.reports()
+        if reports != self._told:
+            self._told = reports
+            self._report(MydocReport(volumes=reports))
+
+    def _all(self) -> list[UserVolume]:
+        return list(self._volumes.values())
+
+
+def _usable(wishes: Iterable[VolumeWish]) -> list[VolumeWish]:
+    """Those that can be meant: a volume's name in its usual writing, once, and one volume to a user."""
+    listed = list(wishes)
+    volumes = Counter(wish.volume for wish in listed)
+    owners = Counter(wish.owner for wish in listed)
+    found = []
+    for wish in listed:
+        if not is_volume(wish.volume) or volumes[wish.volume] > 1 or owners[wish.owner] > 1:
+            log.warning(
+                "%r of %s cannot be a volume of this PC, and stays locked", wish.volume, wish.owner_name
+            )
+        elif wish.limit_bytes <= 0:
+            log.warning("%s has no room, and stays locked", wish.volume)
+        else:
+            found.append(wish)
+    return found

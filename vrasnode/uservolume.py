@@ -1,0 +1,403 @@
+"""One user's volume on this PC: made at the first logon, open while it may be, locked otherwise.
+
+    absent ──logon──> making ─┐
+    locked ──logon──> opening <┘──> open ──cut──> locking ──> locked
+    broken ──logon──>    │  ^         │             ^  └────> broken
+                         │  └ virtual server anew ──┤
+                         └────── cannot be ─────────┘
+
+A logon counts when the server names it and its nonce is one that this PC gave out. The record says how far
+it came (`volumerecord`): the next process goes on there, an open volume stays open, a lock that was begun is
+made again. How the steps go is in `unlocking` and `locking`, when an open one has to be locked in `cutoff`.
+
+It is a part with a crank and a thread of its own, for a lock must not wait for anybody: so it looks at the
+time between any two steps, and never waits while the volume is open.
+"""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from vrasnode import cutoff, locking
+from vrasnode.aside import aside
+from vrasnode.cutoff import Cut, Heard
+from vrasnode.errors import Refused, Unreachable, VrasError
+from vrasnode.housing import Housing
+from vrasnode.locking import Volumes as LockedVolumes
+from vrasnode.openvolume import LOOK_S, OpenVolume
+from vrasnode.problems import Denied
+from vrasnode.unlocking import Halves, Keys, Shared, Steps, Unlocking
+from vrasnode.unlocking import Volumes as OpenedVolumes
+from vrasnode.volumerecord import Ledger, Record
+from vrasnode.wire.mydoc import Custodian, VolumeReport, VolumeState, VolumeWish
+
+log = logging.getLogger("vrasnode.mydoc")
+
+TRIES = 4
+FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 15.0
+HEARD_EVERY_S = 15.0  # how often it is kept when the server was heard
+TELL_AGAIN_S = 5.0
+DAMAGED = frozenset(
+    {
+        *("volume_damaged", "volume_missing", "volume_truncated", "no_filesystem", "foreign_filesystem"),
+        *("wrong_key", "half_damaged", "sealed_elsewhere"),
+    }
+)
+# What no second try mends; all else is tried TRIES times, and what nobody has to act on, on and on.
+FINAL = DAMAGED | {"no_custodians", "disk_full", "not_for_us", "bad_half"}
+PATIENT = frozenset({"libvirt_gone"})
+
+
+class Volumes(LockedVolumes, OpenedVolumes, Protocol):
+    """`volumes.Volumes`, or what behaves like it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Means:
+    """What all volumes of a PC work with.
+
+    `clock` counts seconds since the PC was started, its sleep too, and so do `heard_at`, when the server was
+    heard last, and `controller_at`, a domain controller; `in_doubt` is called while the server is silent.
+    `is_welcome`: whether the server takes this PC for its own; `knows` takes a logon's nonce, once. `blocked`
+    is the code of why no volume is opened on this PC at all, and its words.
+    """
+
+    volumes: Volumes
+    halves: Halves
+    keys: Keys
+    housing: Housing
+    client: str
+    server: str
+    boot_id: str
+    clock: Callable[[], float]
+    now: Callable[[], datetime]
+    heard_at: Callable[[], float]
+    controller_at: Callable[[], float]
+    in_doubt: Callable[[], None]
+    is_welcome: Callable[[], bool]
+    knows: Callable[[str], bool]
+    blocked: tuple[str, str] | None = None
+
+
+class UserVolume:
+    """The part. `is_alone`: whether no other volume of the PC is open; `share_for` names its share; `changed`
+    is called when there is something to report, `wake` when there is something to do, from any thread."""
+
+    def __init__(
+        self,
+        volume: str,
+        *,
+        ledger: Ledger,
+        means: Means,
+        is_alone: Callable[[], bool],
+        share_for: Callable[[str], str],
+        changed: Callable[[], None],
+        wake: Callable[[], None],
+    ) -> None:
+        self.name = f"volume {volume[:8]}"
+        self.volume = volume
+        self._ledger = ledger
+        self._means = means
+        self._is_alone = is_alone
+        self._share_for = share_for
+        self._changed = changed
+        self._wake = wake
+        self._wish: VolumeWish | None = None
+        self._custodians: list[Custodian] = []
+        self._trouble: VrasError | None = None
+        self._refused = ""  # a logon that was not accepted
+        self._server_at = ledger.record.heard_at
+        self._opening: Steps[Shared] | None = None
+        self._open: OpenVolume | None = None
+        self._shared: Shared | None = None  # until the client VM knows
+        self._telling: Future[None] | None = None
+        self._tell_at = self._not_before = self._look_at = float("-inf")
+        self._tries = 0
+        self._told: VolumeReport | None = None
+
+    @property
+    def record(self) -> Record:
+        return self._ledger.record
+
+    @property
+    def state(self) -> VolumeState:
+        """How it stands now."""
+        record = self.record
+        if record.locking:
+            return VolumeState.LOCKING
+        if record.session:
+            return VolumeState.OPEN if record.program else VolumeState.OPENING
+        if record.broken:
+            return VolumeState.BROKEN
+        return VolumeState.LOCKED if self._means.volumes.exists(self.volume) else VolumeState.ABSENT
+
+    @property
+    def owner(self) -> str:
+        return self._wish.owner if self._wish else ""
+
+    def report(self) -> VolumeReport:
+        """The same for the server, and for people. May be called from any thread."""
+        record, watched, trouble = self.record, self._open, self._trouble
+        return VolumeReport(
+            volume=self.volume,
+            state=self.state,
+            session=record.session or self._refused or record.ended,
+            code=trouble.code if trouble else record.code,
+            words=trouble.words if trouble else record.words,
+            used_bytes=watched.used_bytes if watched else 0,
+            size_bytes=watched.size_bytes if watched else 0,
+            since=record.since,
+            proof=record.proof,
+            grants_revision=watched.grants_revision if watched else 0,
+            grants_failed=watched.grants_failed if watched else "",
+        )
+
+    def tell(self, wish: VolumeWish | None, custodians: Sequence[Custodian] = ()) -> None:
+        """What the server says now; None: nothing any more. From any thread."""
+        self._custodians = list(custodians)
+        if wish != self._wish:
+            self._wish = wish
+            self._wake()
+
+    def step(self) -> bool:
+        """One bite; whether there is more to do at once."""
+        more = self._step()
+        told = self.report()
+        if told != self._told:
+            self._told = told
+            self._changed()
+        return more
+
+    def close(self) -> None:
+        """What is open stays open."""
+        if self._opening:
+            self._opening.close()
+            self._opening = None
+
+    def _step(self) -> bool:
+        if self.record.locking:
+            return self._lock()
+        if not self.record.session:
+            return self._look_at_wish()
+        self._take_new_logon()
+        cut = self._must_lock()
+        if cut is not None:
+            return self._begin_lock(cut)
+        return self._watch() if self.record.program else self._go_on()
+
+    def _look_at_wish(self) -> bool:
+        wish = self._wish
+        if wish is None or wish.session in ("", self.record.ended, self._refused):
+            return False
+        refusal = self._refusal(wish)
+        if refusal is not None:
+            self._refused, self._trouble = wish.session, refusal
+            log.warning("%s is not opened: %s", self.volume, refusal)
+            return False
+        self._accept(wish)
+        return True
+
+    def _accept(self, wish: VolumeWish) -> None:
+        self._server_at = self._means.heard_at()
+        self._ledger.keep(
+            session=wish.session,
+            boot_id=self._means.boot_id,
+            heard_at=max(0.0, self._server_at),
+            keyed="",
+            program="",
+            broken=False,
+            code="",
+            words="",
+            since=self._means.now(),
+        )
+        self._trouble, self._tries, self._not_before = None, 0, float("-inf")
+        log.info("%s: %s has logged on", self.volume, wish.owner_name)
+
+    def _refusal(self, wish: VolumeWish) -> VrasError | None:
+        """Why this logon opens nothing. The nonce comes last, for it is good once."""
+        if self._means.blocked is not None:
+            return Refused(*self._means.blocked)
+        if not self._means.knows(wish.nonce):
+            return Refused("unknown_logon", "This logon did not happen at this PC just now. Log on again.")
+        return None
+
+    def _take_new_logon(self) -> None:
+        """The same user has logged on again: the volume stays open, for the new logon, and the client VM is
+        told anew where it is."""
+        wish = self._wish
+        if wish is None or wish.session in ("", self.record.session, self.record.ended, self._refused):
+            return
+        if self.record.boot_id != self._means.boot_id or not self._means.knows(wish.nonce):
+            self._refused = wish.session
+            return
+        self._stop_opening()
+        self._accept(wish)
+
+    def _must_lock(self) -> Cut | None:
+        """Judged by what was known the last time; only then is taken what is new: a PC that wakes after its
+        time has to lock, though the server may have been heard again in the same moment."""
+        wish, means, now = self._wish, self._means, self._means.clock()
+        heard = Heard(
+            named=means.is_welcome() and wish is not None and wish.session == self.record.session,
+            same_boot=self.record.boot_id == means.boot_id,
+            server_at=self._server_at,
+            controller_at=means.controller_at(),
+        )
+        cut = cutoff.must_lock(heard, now=now)
+        if cut is None and cutoff.in_doubt(heard, now=now):
+            means.in_doubt()
+        self._server_at = max(self._server_at, means.heard_at())
+        if cut is None and self._server_at - self.record.heard_at >= HEARD_EVERY_S:
+            self._ledger.keep(heard_at=self._server_at)
+        return cut
+
+    def _go_on(self) -> bool:
+        """Makes and opens it, by one step."""
+        wish = self._wish
+        if wish is None or self._means.clock() < self._not_before:
+            return False
+        if self._opening is None:
+            self._opening = self._steps(wish)
+        try:
+            return next(self._opening)
+        except StopIteration as ended:
+            self._opening, self._trouble, self._tries = None, None, 0
+            self._shared, self._tell_at = ended.value, float("-inf")
+            log.info("%s: open", self.volume)
+            return True
+        except VrasError as error:
+            self._opening = None
+            return self._failed(error)
+
+    def _steps(self, wish: VolumeWish) -> Steps[Shared]:
+        means = self._means
+        unlocking = Unlocking(
+            volumes=means.volumes,
+            halves=means.halves,
+            keys=means.keys,
+            housing=means.housing,
+            client=means.client,
+            wake=self._wake,
+            clock=means.clock,
+        )
+        yield from unlocking.make(self._ledger, wish, self._custodians)
+        yield True
+        share = self.record.share or self._share_for(self.volume)
+        return (yield from unlocking.open(self._ledger, wish, share=share))
+
+    def _failed(self, error: VrasError) -> bool:
+        """It cannot be opened: now, or by this logon."""
+        if self._trouble is None or error.code != self._trouble.code:
+            log.warning("%s: %s", self.volume, error)
+        self._trouble = error
+        self._tries += 1
+        if isinstance(error, Denied):
+            return self._begin_lock(error.code, error=error)
+        patient = isinstance(error, Unreachable) or error.code in PATIENT
+        if error.code in FINAL:
+            return self._begin_lock(error.code, error=error, broken=error.code in DAMAGED)
+        if not patient and self._tries >= TRIES:
+            return self._begin_lock(error.code, error=error, broken=True)
+        wait_s = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** min(self._tries - 1, 10))
+        self._not_before = self._means.clock() + wait_s
+        return False
+
+    def _watch(self) -> bool:
+        """Of an open volume."""
+        wish, means = self._wish, self._means
+        if wish is None:
+            return False
+        if self._open is None:
+            self._open = OpenVolume(
+                self.volume,
+                program=self.record.program,
+                housing=means.housing,
+                wake=self._wake,
+                clock=means.clock,
+            )
+        self._open.step(wish)
+        lost = self._open.lost
+        if not lost and not self.record.told and self._shared is None:
+            lost = "The client VM was not told before the agent ended."
+        if not lost and means.clock() >= self._look_at:
+            self._look_at = means.clock() + LOOK_S
+            lost = "" if means.volumes.serving(self.volume) else "The volume's daemon has ended."
+        if lost:
+            log.warning("%s is opened again: %s", self.volume, lost)
+            self._stop_opening()
+            self._ledger.keep(program="")
+            return True
+        self._tell_client(wish)
+        return False
+
+    def _tell_client(self, wish: VolumeWish) -> None:
+        """Until it knows where its documents are."""
+        if self._telling is not None and self._telling.done():
+            telling, self._telling = self._telling, None
+            try:
+                telling.result()
+            except VrasError as error:
+                self._trouble, self._tell_at = error, self._means.clock() + TELL_AGAIN_S
+            else:
+                self._trouble, self._shared = None, None
+                self._ledger.keep(told=True)
+        if self._shared is not None and self._telling is None and self._means.clock() >= self._tell_at:
+            self._telling = self._say(
+                {
+                    "server": self._means.server,
+                    "share": self._shared.share,
+                    "user": self._shared.user,
+                    "password": self._shared.password,
+                    "owner": _account(wish),
+                }
+            )
+
+    def _say(self, message: Mapping[str, object]) -> "Future[None]":
+        return aside(lambda: self._means.housing.tell(message), name="client-vm", done=self._wake)
+
+    def _begin_lock(self, reason: str, *, error: VrasError | None = None, broken: bool = False) -> bool:
+        self._ledger.keep(
+            locking=str(reason),
+            broken=broken,
+            code=error.code if error else "",
+            words=error.words if error else "",
+        )
+        self._trouble, self._not_before = None, float("-inf")
+        return True
+
+    def _lock(self) -> bool:
+        means, shared = self._means, self.record.share
+        if means.clock() < self._not_before:
+            return False
+        self._stop_opening()
+        try:
+            locking.lock_kept(
+                self.volume,
+                self._ledger,
+                volumes=means.volumes,
+                housing=means.housing,
+                is_alone=self._is_alone,
+                clock=means.clock,
+                now=means.now,
+            )
+        except VrasError as error:
+            if self._trouble is None or self._trouble.code != error.code:
+                log.warning("%s is not locked yet: %s", self.volume, error)
+            self._trouble, self._not_before = error, means.clock() + FIRST_WAIT_S
+            return False
+        self._trouble = None
+        if shared:
+            self._say({"close": True, **({"owner": _account(self._wish)} if self._wish else {})})
+        return True
+
+    def _stop_opening(self) -> None:
+        """What an earlier logon, or another run of the virtual server, had begun."""
+        self.close()
+        self._open = self._shared = self._telling = None
+
+
+def _account(wish: VolumeWish) -> str:
+    return wish.account or wish.owner_name
