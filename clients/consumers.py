@@ -42,16 +42,17 @@ class NodeConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
 
 
 class PageConsumer(AsyncJsonWebsocketConsumer):  # type: ignore[misc]
-    """An open page: /live/?topic=…&topic=…. It is told which topic changed and fetches that part again."""
+    """An open page: /live/?topic=…&topic=…. It is told which topic changed and fetches that part again.
+
+    Who may not look at the installation hears of their own page alone.
+    """
 
     topics: tuple[str, ...] = ()
 
     async def connect(self) -> None:
         user = self.scope["user"]
         asked = re.findall(r"topic=([^&]+)", self.scope["query_string"].decode("latin-1"))
-        if not await sync_to_async(roles.may_look)(user) or not all(
-            TOPIC.fullmatch(topic) for topic in asked
-        ):
+        if not await sync_to_async(_may_hear)(user, asked):
             await self.close()
             return
         self.topics = tuple(asked[:MAX_TOPICS])
@@ -67,3 +68,9 @@ class PageConsumer(AsyncJsonWebsocketConsumer):  # type: ignore[misc]
 
     async def changed(self, message: dict[str, Any]) -> None:
         await self.send_json({"changed": message["topic"]})
+
+
+def _may_hear(user: Any, topics: list[str]) -> bool:
+    if not all(TOPIC.fullmatch(topic) for topic in topics):
+        return False
+    return roles.may_look(user) or (set(topics) == {f"my.{user.pk}"} and bool(roles.role_of(user)))

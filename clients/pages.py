@@ -11,7 +11,7 @@ from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Page, Paginator
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponseBase
 from django.utils.cache import patch_cache_control, patch_vary_headers
 from django.utils.translation import gettext as _
 
@@ -22,15 +22,28 @@ from clients.presence import Presence
 P = ParamSpec("P")
 PAGE_ROWS = 50
 
-View = Callable[Concatenate[HttpRequest, P], HttpResponse]
+View = Callable[Concatenate[HttpRequest, P], HttpResponseBase]
 
 
 def staff(view: View[P]) -> View[P]:
     """A page for administrators, and to be read by those who may look; others get a 403. Never cached."""
+    return _guarded(view, lambda request: roles.may(request.user, request.method))
 
+
+def administrators(view: View[P]) -> View[P]:
+    """A page for administrators alone, to read it too: it shows what is other people's. Never cached."""
+    return _guarded(view, lambda request: roles.may_change(request.user))
+
+
+def everybody(view: View[P]) -> View[P]:
+    """A page for whoever has a role: it shows people what is their own. Never cached."""
+    return _guarded(view, lambda request: bool(roles.role_of(request.user)))
+
+
+def _guarded(view: View[P], may: Callable[[HttpRequest], bool]) -> View[P]:
     @functools.wraps(view)
-    def guarded(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
-        if not roles.may(request.user, request.method):
+    def guarded(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
+        if not may(request):
             raise PermissionDenied
         response = view(request, *args, **kwargs)
         patch_cache_control(response, private=True, no_store=True)

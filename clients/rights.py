@@ -1,16 +1,22 @@
-"""The door behind the login: who has no role gets in nowhere, whatever a page forgets to ask."""
+"""The door behind the login: who has no role gets in nowhere, whatever a page forgets to ask. Who has one but
+may not look at the installation gets to their own page and no further.
+"""
 
 from collections.abc import Callable
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import redirect
 
 from clients import roles
 
 # What everybody may do who is logged in, and what asks for itself: REST, the PCs' doors, their logon's.
 OPEN = {"login", "logout", "set_language", "healthz", "admin:login", "admin:logout"}
 ASK_THEMSELVES = ("/api/v1/", "/node/v1/", "/mydoc/logon")
+# What shows people their own: for every account with a role, to be read.
+MY_PAGE = "mydoc:my"
+OWN = {MY_PAGE, "mydoc:shared", "mydoc:shared-file"}
 
 
 class RightsMiddleware:
@@ -30,6 +36,12 @@ class RightsMiddleware:
         place = request.resolver_match
         if place is not None and place.view_name in OPEN:
             return None
-        if not roles.may(request.user, request.method):
+        if roles.may(request.user, request.method):
+            return None
+        if place is None or request.method not in roles.SAFE_METHODS or not roles.role_of(request.user):
+            raise PermissionDenied
+        if place.view_name == "home":
+            return redirect(MY_PAGE)
+        if place.view_name not in OWN:
             raise PermissionDenied
         return None

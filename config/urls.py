@@ -25,6 +25,7 @@ urlpatterns = [
     path("logout/", LogoutView.as_view(), name="logout"),
     path("", include(clients.pages)),
     path("", include(imaging.pages)),
+    path("", include(mydoc.pages)),
     path("healthz", login_not_required(views.healthz), name="healthz"),
     path("i18n/setlang/", login_not_required(set_language), name="set_language"),
     path("admin/", admin.site.urls),

@@ -149,13 +149,21 @@ def refusal_of(answer: wire.Answer, client: Client) -> Refusal:
     return Refusal(answer.code, words % {"pc": client}, status=status)
 
 
+_LOCKED = _("This data is locked on %(pc)s: its owner is not logged on there.")
 _NOES = {
-    "not_found": (404, _("There is no such file or folder any more. Look at the folder again.")),
+    "no_such_name": (404, _("There is no such file or folder any more. Look at the folder again.")),
+    "bad_path": (404, _("There is no such file or folder any more. Look at the folder again.")),
     "not_a_folder": (409, _("This is no folder.")),
     "not_a_file": (409, _("This is no file that could be downloaded.")),
     "not_permitted": (403, _("The owner's PC does not permit it: this was not shared with you.")),
-    "is_link": (409, _("This is a link. Links are shown and never followed.")),
-    "volume_locked": (503, _("This data is locked on %(pc)s: its owner is not logged on there.")),
+    "is_a_link": (409, _("This is a link. Links are shown and never followed.")),
+    "volume_locked": (503, _LOCKED),
+    "volume_closed": (503, _LOCKED),
+    "volume_gone": (503, _LOCKED),
+    "volume_damaged": (
+        503,
+        _("The file system of this data on %(pc)s is damaged. Look at the volume's page."),
+    ),
     "service_silent": (
         503,
         _("The virtual server of %(pc)s does not answer. The PC starts it again by itself: try in a minute."),
@@ -170,7 +178,7 @@ def _check(volume: Volume, *, now: datetime) -> None:
     if client.state != Client.State.APPROVED or not heard.present:
         raise Refusal("pc_off", standing.off_words(client, heard), status=503)
     if not standing.is_open(volume):
-        raise Refusal("volume_locked", _NOES["volume_locked"][1] % {"pc": client}, status=503)
+        raise Refusal("volume_locked", _LOCKED % {"pc": client}, status=503)
 
 
 def _line_up(store: Any, client: Client, question: wire.Question, *, now: datetime) -> None:

@@ -6,14 +6,14 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from django.db.models import Prefetch, QuerySet
+from django.db.models import OuterRef, Prefetch, QuerySet, Subquery
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext_lazy as _
 
 from clients.models import Client
 from clients.presence import Presence
-from mydoc import bytepaths
+from mydoc import accounts, bytepaths
 from mydoc.models import Opening, Volume
 from vrasnode.wire import mydoc as wire
 
@@ -33,6 +33,11 @@ REASONS = {
     "machine_off": _("the PC was shut down"),
     "by_hand": _("an administrator locked it"),
     "logged_off": _("the user logged off"),
+    "logged_on_again": _("the user logged on again"),
+    "half_deleted": _("the server's half of the key was deleted"),
+    "pc_silent": _("the PC was silent for too long"),
+    "pc_revoked": _("the PC was revoked"),
+    "pc_locked": _("the PC locked it"),
 }
 
 
@@ -67,7 +72,12 @@ class Standing:
 def rows() -> QuerySet[Volume]:
     """Volumes with what `of` needs of each, in as many questions for all as for one."""
     current = Prefetch("openings", Opening.objects.current(), to_attr="current_openings")
-    return Volume.objects.select_related("owner", "client").prefetch_related(current)
+    ended = Opening.objects.filter(volume=OuterRef("pk"), state=Opening.State.CLOSED).order_by("-closed_at")
+    return (
+        Volume.objects.select_related("owner", "client")
+        .prefetch_related(current)
+        .annotate(last_reason=Subquery(ended.values("reason")[:1]))
+    )
 
 
 def told(volume: Volume) -> wire.VolumeReport | None:
@@ -94,7 +104,7 @@ def of(volume: Volume, heard: Presence | None) -> Standing:
     state = report.state.value
     if state == "open" and not _may_be_open(volume):
         state = "locking"
-    return Standing(volume, heard, state, report, since=report.since, why=_why(report))
+    return Standing(volume, heard, state, report, since=report.since, why=_why(volume, report))
 
 
 def of_each(volumes: list[Volume], heard: Mapping[Any, Presence]) -> list[Standing]:
@@ -115,14 +125,17 @@ def off_words(client: Client, heard: Presence) -> Any:
 
 def reason_words(code: str) -> str:
     """Why a volume was locked, in words."""
-    return str(REASONS.get(code) or bytepaths.readable(code, 60))
+    known: Mapping[str, Any] = {**REASONS, **{str(no): words for no, words in accounts.WORDS.items()}}
+    return str(known.get(code) or bytepaths.readable(code, 60))
 
 
-def _why(report: wire.VolumeReport) -> str:
+def _why(volume: Volume, report: wire.VolumeReport) -> str:
     if report.state is wire.VolumeState.BROKEN:
         return bytepaths.readable(report.words or report.code, 300)
     if report.state is wire.VolumeState.LOCKED and report.proof:
-        return reason_words(report.proof.reason)
+        code = report.proof.reason
+        # The server's own reason says more than that it was the server.
+        return reason_words((getattr(volume, "last_reason", "") if code == "server_said" else "") or code)
     return ""
 
 

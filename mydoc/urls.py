@@ -1,9 +1,13 @@
-"""Addresses of My Doc Manager. `router` are REST routes, `node` the PC's, `doors` the client VM's."""
+"""Addresses of My Doc Manager. `router` are REST routes, `node` the PC's, `pages` the
+portal's, `doors` the client VM's."""
 
-from django.urls import path
+from django.urls import path, register_converter
 from rest_framework.routers import SimpleRouter
 
-from mydoc import api, asknode, logon, node
+from mydoc import api, asknode, logon, myviews, node, treeviews
+from mydoc.converters import BytePath
+
+register_converter(BytePath, "bytes")
 
 router = SimpleRouter()
 router.register("custodians", api.CustodianViewSet)
@@ -19,3 +23,22 @@ node_patterns = [
 
 # Of nobody who has logged in: this is where logging on is proven.
 doors = [path("mydoc/logon", logon.logon, name="mydoc-logon")]
+
+pages = (
+    [
+        path("volumes/", treeviews.volumes, name="volumes"),
+        path("volumes/find/", treeviews.find_in_each, name="find-in-each"),
+        path("volumes/<uuid:pk>/", treeviews.volume, name="volume"),
+        path("volumes/<uuid:pk>/reason/", treeviews.reason, name="reason"),
+        path("volumes/<uuid:pk>/folder/<bytes:path>/", treeviews.folder, name="folder"),
+        path("volumes/<uuid:pk>/file/<bytes:path>/", treeviews.file, name="file"),
+        path("volumes/<uuid:pk>/find/", treeviews.find, name="find"),
+        path("volumes/<uuid:pk>/sharing/<bytes:path>/", treeviews.share, name="share"),
+        path("volumes/<uuid:pk>/grants/<int:grant>/withdraw/", treeviews.withdraw, name="withdraw"),
+        path("pcs/<uuid:pk>/volumes/", treeviews.client_card, name="client-card"),
+        path("my/", myviews.my, name="my"),
+        path("my/shared/<int:pk>/<bytes:path>/", myviews.shared, name="shared"),
+        path("my/shared/<int:pk>/file/<bytes:path>/", myviews.shared_file, name="shared-file"),
+    ],
+    "mydoc",
+)

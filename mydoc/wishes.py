@@ -70,7 +70,8 @@ def hear(client: Client, report: MydocReport, *, now: datetime) -> None:
             _close_what_is_locked(volume, told, now=now)
             plain = msgspec.to_builtins(told)
             Volume.objects.filter(pk=volume.pk).update(told=plain, told_at=now)
-    nudge.pages("volumes", f"client.{client.pk}")
+    owners = {f"my.{row.owner_id}" for row in mine.values()}
+    nudge.pages("volumes", f"client.{client.pk}", *(f"volume.{pk}" for pk in mine), *sorted(owners))
 
 
 def logon_url(client: Client) -> str:

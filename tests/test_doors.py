@@ -20,6 +20,7 @@ METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 SAMPLES = {
     "uuid:pk": "00000000-0000-4000-8000-000000000000",
     "slug:pk": "abc",
+    "bytes:path": "-",
     "slug:app": "imaging",
     "str:digest": "0" * 64,
     "str:permission": "0.0.0",

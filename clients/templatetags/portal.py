@@ -54,6 +54,7 @@ ACTS = {
     "closed": _("locked"),
     "created": _("created"),
     "deleted": _("deleted"),
+    "downloaded": _("file downloaded"),
     "detached": _("taken from the client VM"),
     "endorsed": _("endorsed"),
     "enrolled": _("enrolled"),
@@ -63,6 +64,7 @@ ACTS = {
     "half_deleted": _("server's half of the key deleted"),
     "key_given_again": _("key given again"),
     "open": _("key given, opened"),
+    "listed": _("folder looked into"),
     "opened": _("opened for upload"),
     "plugged": _("plugged in"),
     "policy_changed": _("device policy changed"),
@@ -79,10 +81,13 @@ ACTS = {
     "roles": _("other roles"),
     "running": _("started again"),
     "sealed": _("sealed"),
+    "searched": _("searched"),
+    "shared": _("folder shared"),
     "staged": _("staged"),
     "started": _("started"),
     "superseded": _("replaced by a later one"),
     "unplugged": _("unplugged"),
+    "unshared": _("sharing ended"),
     "waiting": _("sent again"),
 }
 
@@ -158,10 +163,14 @@ def act(event: Event) -> str:
 
 @register.simple_tag
 def particulars(event: Event) -> str:
-    """Which device an event was about: "Data stick · 0930:6545 · 1-2"."""
-    if not event.verb.startswith("device."):
+    """Which device or folder an event was about: "Data stick · 0930:6545 · 1-2"."""
+    if event.verb.startswith("volume.") and "path" in event.after:
+        names: tuple[str, ...] = ("path", "person", "access")
+    elif event.verb.startswith("device."):
+        names = ("name", "device_id", "serial", "key", "words")
+    else:
         return ""
-    said = (event.after.get(name) for name in ("name", "device_id", "serial", "key", "words"))
+    said = (event.after.get(name) for name in names)
     return " · ".join(str(part) for part in said if part)
 
 

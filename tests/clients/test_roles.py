@@ -27,6 +27,8 @@ pytestmark = pytest.mark.django_db
 
 # What sends everybody on.
 ELSEWHERE = {"/login/", "/i18n/setlang/"}
+# What everybody with a role has: home leads them to their own page.
+OWN = {"/", "/my/"}
 PREFIX = "OPENVRAS_DIRECTORY_"
 
 
@@ -64,7 +66,7 @@ def logged_in(user: User) -> Browser:
     return browser
 
 
-@pytest.mark.parametrize("role", [None, Role.IMAGE_MAKER])
+@pytest.mark.parametrize("role", [None, Role.IMAGE_MAKER, Role.EMPLOYEE])
 @pytest.mark.parametrize("method", METHODS)
 def test_who_has_no_right_to_look_gets_in_nowhere(
     installation: KeyStore, being: Callable[..., User], role: Role | None, method: str
@@ -76,7 +78,7 @@ def test_who_has_no_right_to_look_gets_in_nowhere(
     }
 
     done = {path for path, status in answers.items() if status < 400 and not path.startswith("/admin/")}
-    assert done <= OPEN | ELSEWHERE
+    assert done <= OPEN | ELSEWHERE | (OWN if role and method == "GET" else set())
     assert {path: status for path, status in answers.items() if status >= 500} == {}
 
 

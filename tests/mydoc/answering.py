@@ -95,7 +95,7 @@ class AnsweringPc:
                 return self._page(question, self._matching(question))
         data = self.files.get(question.path)
         if not isinstance(data, bytes):
-            return wire.Answer(code="not_found", words="ENOENT")
+            return wire.Answer(code="no_such_name", words="ENOENT")
         end = question.offset + question.length
         return wire.Answer(data=data[question.offset : end], size_bytes=len(data))
 
@@ -129,3 +129,8 @@ class AnsweringPc:
 
 def link(target: bytes) -> wire.Entry:
     return wire.Entry(name=b"", kind=wire.EntryKind.LINK, target=target, changed=CHANGED)
+
+
+def whole(answer: Any) -> bytes:
+    """All of a file that is being sent."""
+    return b"".join(answer.streaming_content)

@@ -1,0 +1,87 @@
+"""What people see of their own: their PCs and data, who looked into it, what others share with them."""
+
+from datetime import timedelta
+
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import get_object_or_404, render
+from django.utils import timezone
+from django.views.decorators.http import require_GET
+
+from clients.errors import Refusal
+from clients.models import Client
+from clients.pages import everybody, page_of, presence_of
+from mydoc import browsing, bytepaths, listing, sharing, standing
+from mydoc.browsing import Looker
+from mydoc.models import FolderGrant, Look, person_id
+from mydoc.serving import attachment
+
+ONE_LOOK = timedelta(minutes=30)  # within which the same folder is one look
+
+
+@require_GET
+@everybody
+def my(request: HttpRequest) -> HttpResponse:
+    """One's own page."""
+    now = timezone.now()
+    volumes = list(standing.rows().filter(owner=request.user.pk))
+    given = Client.objects.approved().filter(assigned_user=request.user.pk)
+    clients = sorted({*given, *(volume.client for volume in volumes)}, key=lambda client: client.name)
+    grants = list(sharing.with_person(request.user))
+    holders = {grant.volume.client for grant in grants}
+    heard = presence_of(request, {*clients, *holders}, now=now)
+    looks = Look.objects.filter(volume__in=volumes).select_related("volume__client")
+    context = {
+        "clients": clients,
+        "presence": heard,
+        "standings": standing.of_each(volumes, heard),
+        "grants": [(grant, standing.of(grant.volume, heard.get(grant.volume.client_id))) for grant in grants],
+        "page": page_of(request, looks),
+    }
+    return render(request, "mydoc/my.html", context)
+
+
+@require_GET
+@everybody
+def shared(request: HttpRequest, pk: int, path: bytes) -> HttpResponse:
+    """A folder that somebody shares with whoever asks."""
+    grant = _mine(request, pk, path)
+    context = {
+        "grant": grant,
+        "path": path,
+        **listing.crumbs(path, within=bytes(grant.path)),
+        "first": "after" not in request.GET,
+    }
+    try:
+        listed = browsing.folder(
+            grant.volume, path, after=listing.after_of(request), looker=_guest(request), now=timezone.now()
+        )
+    except Refusal as refusal:
+        return listing.refused(request, "mydoc/shared.html", context, refusal)
+    context |= {"rows": listing.rows(path, listed), "listed": listed}
+    return render(request, "mydoc/shared.html", context)
+
+
+@require_GET
+@everybody
+def shared_file(request: HttpRequest, pk: int, path: bytes) -> HttpResponseBase:
+    """A file in it, to be saved."""
+    grant = _mine(request, pk, path)
+    return attachment(
+        request, browsing.download(grant.volume, path, looker=_guest(request), now=timezone.now())
+    )
+
+
+def _mine(request: HttpRequest, pk: int, path: bytes) -> FolderGrant:
+    """Raises PermissionDenied (403) for somebody else's. The PC asks its own kernel once more."""
+    rows = FolderGrant.objects.select_related("volume__client", "volume__owner")
+    grant = get_object_or_404(rows, pk=pk)
+    if grant.person_id != request.user.pk:
+        raise PermissionDenied
+    if not bytepaths.within(path, bytes(grant.path)):
+        raise Http404
+    return grant
+
+
+def _guest(request: HttpRequest) -> Looker:
+    return Looker(reason="", since=timezone.now() - ONE_LOOK, person=person_id(request.user))
