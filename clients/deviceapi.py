@@ -1,6 +1,5 @@
 """REST doors to device policies: of groups, PCs and users, and to the devices of a PC."""
 
-import re
 from typing import Any, ClassVar
 
 from django.contrib.auth import get_user_model
@@ -8,7 +7,7 @@ from django.http import HttpResponse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import extend_schema
 from rest_framework import viewsets
 from rest_framework.decorators import action
 from rest_framework.parsers import BaseParser
@@ -33,6 +32,7 @@ from clients.deviceserializers import (
     why_json,
 )
 from clients.errors import Refusal
+from clients.etags import IF_MATCH, if_match
 from clients.models import Client, Group
 from clients.serializers import ClientSerializer
 from vrasnode import words
@@ -40,12 +40,6 @@ from vrasnode import words
 MAX_IMPORT = 1 << 20
 TEXT: Any = {"text/plain": OpenApiTypes.STR}
 GIVES_TEXT: Any = {(200, "text/plain"): OpenApiTypes.STR}
-IF_MATCH = OpenApiParameter(
-    "If-Match",
-    str,
-    OpenApiParameter.HEADER,
-    description='the ETag of what you looked at, or "*": whatever it is',
-)
 
 
 class TextParser(BaseParser):
@@ -95,7 +89,7 @@ class DevicePolicyActions(viewsets.GenericViewSet[Any]):
             devicepolicing.save(
                 owner,
                 wish.draft(),
-                revision=_if_match(request),
+                revision=if_match(request),
                 reason=wish.validated_data["reason"],
                 now=timezone.now(),
             )
@@ -194,19 +188,3 @@ class UserViewSet(viewsets.ReadOnlyModelViewSet[Any], DevicePolicyActions):
     lookup_field = "username"
     lookup_value_regex = "[^/]+"
     search_fields: ClassVar = ["username", "first_name", "last_name"]
-
-
-def _if_match(request: Request) -> int | None:
-    """The revision that If-Match names; None for "*". Raises Refusal(if_match_required, bad_if_match)."""
-    text = request.headers.get("If-Match", "").strip()
-    if text == "*":
-        return None
-    if not text:
-        raise Refusal(
-            "if_match_required",
-            _("Say in If-Match which revision you looked at (its ETag), so that nobody's change is lost."),
-            status=428,
-        )
-    if found := re.fullmatch(r'(?:W/)?"(\d{1,9})"', text):
-        return int(found[1])
-    raise Refusal("bad_if_match", _('If-Match is the ETag of a policy, such as "3".'), status=400)

@@ -199,7 +199,9 @@ def _note(
 ) -> None:
     """`once`: for one reason, the second page of a folder is no second look."""
     with transaction.atomic():
-        same = Look.objects.filter(volume=volume, by=auditing.actor().name, act=act, path=path)
+        same = Look.objects.filter(
+            volume=volume, by=auditing.actor().name, act=act, path=path, reason=looker.reason[:200]
+        )
         if once and same.filter(at__gte=looker.since).exists():
             return
         record(volume, act, path, reason=looker.reason, now=now)

@@ -4,7 +4,7 @@ portal's, `doors` the client VM's."""
 from django.urls import path, register_converter
 from rest_framework.routers import SimpleRouter
 
-from mydoc import api, asknode, logon, myviews, node, treeviews
+from mydoc import api, asknode, logon, myviews, node, treeapi, treeviews
 from mydoc.converters import BytePath
 
 register_converter(BytePath, "bytes")
@@ -12,6 +12,7 @@ register_converter(BytePath, "bytes")
 router = SimpleRouter()
 router.register("custodians", api.CustodianViewSet)
 router.register("volumes", api.VolumeViewSet)
+router.register("volumes", treeapi.VolumeTreeViewSet, basename="volume-tree")
 router.register("openings", api.OpeningViewSet)
 
 node_patterns = [
