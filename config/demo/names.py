@@ -1,4 +1,4 @@
-"""DHCP and names for what is plugged into a LAN of the lab, as a company's network has them: dnsmasq inside it.
+"""DHCP and names for what is plugged into a LAN of the lab, as a company's network has them: by dnsmasq.
 
 PCs have fixed addresses of their own; this is for the machines inside them. Needs root.
 """
