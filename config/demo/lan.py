@@ -117,6 +117,10 @@ class Lan:
     ) -> None:
         self._undo.close()
 
+    def command(self, argv: Sequence[str]) -> list[str]:
+        """`argv`, wrapped so that it runs on the LAN itself, at `address` (and sees the same files)."""
+        return ["nsenter", f"--net={NAMESPACES / self.namespace}", "--", *argv]
+
     def join(self, name: str) -> LanPc:
         """A new PC in this LAN, plugged in. `name` is for people; two PCs may share one."""
         number = len(self.pcs) + 1

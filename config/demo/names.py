@@ -6,7 +6,7 @@ PCs have fixed addresses of their own; this is for the machines inside them. Nee
 from collections.abc import Mapping
 from pathlib import Path
 
-from config.demo.lan import NAMESPACES, NETWORK, Lan
+from config.demo.lan import NETWORK, Lan
 from config.demo.processes import Child
 
 FIRST, LAST = NETWORK[25_600], NETWORK[25_856]  # far from PCs
@@ -18,15 +18,16 @@ def serving(lan: Lan, directory: Path, *, hosts: Mapping[str, str]) -> Child:
     directory.mkdir(parents=True, exist_ok=True)
     return Child(
         "dnsmasq",
-        [
-            *("nsenter", f"--net={NAMESPACES / lan.namespace}", "--"),
-            *("dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--no-hosts", "--no-resolv"),
-            *("--user=root", "--group=", "--log-facility=-", "--quiet-dhcp", "--interface=br0"),
-            *("--bind-interfaces", "--except-interface=lo", "--local=//"),
-            f"--dhcp-range={FIRST},{LAST},{NETWORK.netmask},{LEASE}",
-            f"--dhcp-leasefile={directory / 'leases'}",
-            f"--pid-file={directory / 'pid'}",
-            *(f"--host-record={name},{address}" for name, address in hosts.items()),
-        ],
+        lan.command(
+            [
+                *("dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--no-hosts", "--no-resolv"),
+                *("--user=root", "--group=", "--log-facility=-", "--quiet-dhcp", "--interface=br0"),
+                *("--bind-interfaces", "--except-interface=lo", "--local=//"),
+                f"--dhcp-range={FIRST},{LAST},{NETWORK.netmask},{LEASE}",
+                f"--dhcp-leasefile={directory / 'leases'}",
+                f"--pid-file={directory / 'pid'}",
+                *(f"--host-record={name},{address}" for name, address in hosts.items()),
+            ]
+        ),
         log=directory / "log",
     )

@@ -6,7 +6,7 @@ Everything an administrator does is done by `vrasctl`, everything a PC does by i
 import json
 import secrets
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -14,18 +14,29 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import urllib3
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
 from config.demo import lan, pcs
 from config.demo.bootimage import MARKER
+from config.demo.company import SERVER_NAME, Company
 from config.demo.processes import Child, run
 from config.demo.server import ADMIN, ROOT, DemoServer
+from config.demo.workplace import SESSION
 from vrasnode.errors import HostBroken
-from vrasnode.hypervisor import Hypervisor
+from vrasnode.hypervisor import Answer, Hypervisor
 
 GROUP = "sales"
 IMAGE = "office-desktop"
 CLIENT_VM = "client-vm"
+SERVICE_IMAGE = "virtual-server"
+AGENT = (sys.executable, "-m", "vrasnode")
 SIMULATED = "simulated"  # their group, and the beginning of their names
-ASK_LIMIT_S = 30.0
+ASK_LIMIT_S, SESSION_LIMIT_S = 30.0, 150.0
+CUSTODIANS = ("Legal", "Information security")
+PORT = 8000  # of the server inside the LAN
+# `sh -c SCRIPT sh HOSTS COMMAND …`: a PC finds the server by its name, as in a company.
+_WITH_HOSTS = 'mount --bind "$1" /etc/hosts && shift && exec "$@"'
 
 
 @dataclass(frozen=True)
@@ -37,18 +48,31 @@ class Proof:
 
 
 class DemoPc:
-    """A PC of the demo: its place in the LAN, its libvirtd, its state directory and its agent."""
+    """A PC of the demo: its place in the LAN, its libvirtd, its state directory and its agent.
 
-    def __init__(self, name: str, lab: pcs.LabPc, directory: Path, *, server_url: str) -> None:
+    `hosts` is a file with the names that it knows.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        lab: pcs.LabPc,
+        directory: Path,
+        *,
+        server_url: str,
+        hosts: Path | None = None,
+        agent: Sequence[str] = AGENT,
+    ) -> None:
         self.name = name
         self.lab = lab
         self.directory = directory
         self._server_url = server_url
+        self._hosts = hosts
         self.agent = Child(
             f"agent of {name}",
-            lab.command(
+            self._command(
                 [
-                    *(sys.executable, "-m", "vrasnode", "run", "--state", str(self.state)),
+                    *(*agent, "run", "--state", str(self.state)),
                     *("--hypervisor", lab.uri, "--lan-bridge", lan.LAN_BRIDGE),
                     "--allow-unencrypted-state",  # a demo's disk is whatever it is; every screen says so
                 ]
@@ -70,7 +94,27 @@ class DemoPc:
         """Joins the installation as a PC would."""
         command = [sys.executable, "-m", "vrasnode", "enroll", "--server", self._server_url]
         more = ["--token-file", str(token_file), "--state", str(self.state), "--name", self.name]
-        run(self.lab.command([*command, *more]), env={"PYTHONPATH": str(ROOT)})
+        run(self._command([*command, *more]), env={"PYTHONPATH": str(ROOT)})
+
+    def run_in_desktop(self, *command: str, stdin: bytes = b"") -> Answer:
+        """How a command ended inside the client VM. Raises VrasError."""
+        hypervisor = Hypervisor(self.lab.uri)
+        try:
+            return hypervisor.ask(CLIENT_VM, command, timeout_s=SESSION_LIMIT_S, stdin=stdin)
+        finally:
+            hypervisor.close()
+
+    def log_on(self, user: str, password: str) -> str:
+        """A user logs on in the client VM; what their logon script said. Raises HostBroken(no_documents)."""
+        answer = self.run_in_desktop(SESSION, user, stdin=f"{password}\n".encode())
+        said = answer.errors.decode(errors="replace").strip()
+        if answer.exit_code:
+            raise HostBroken("no_documents", f"{user} has no documents on {self.name}: {said}")
+        return said
+
+    def as_user(self, user: str, command: str, *, stdin: bytes = b"") -> Answer:
+        """How a shell command of this user ended inside the client VM. Raises VrasError."""
+        return self.run_in_desktop(SESSION, user, command, stdin=stdin)
 
     def shut_down_desktop(self) -> None:
         """What the user does at the end of the day: shuts the client VM down."""
@@ -91,6 +135,12 @@ class DemoPc:
             hypervisor.close()
         return answer.output.decode().strip()
 
+    def _command(self, argv: Sequence[str]) -> list[str]:
+        if self._hosts is None:
+            return self.lab.command(argv)
+        own = ["unshare", "--mount", "--propagation", "slave", "sh", "-c", _WITH_HOSTS, "sh"]
+        return self.lab.command([*own, str(self._hosts), *argv])
+
     def prove(self, *, hypervisor: Hypervisor | None = None) -> Proof:
         """Asks the guest for a fresh nonce back, with the hash of its marker file. Raises VrasError."""
         asked = hypervisor or Hypervisor(self.lab.uri)
@@ -108,7 +158,11 @@ class DemoPc:
 
 
 class Office:
-    """Server, LAN and `count` PCs, running inside the context, gone after it; state stays in `data`."""
+    """Server, LAN and `count` PCs, running inside the context, gone after it; state stays in `data`.
+
+    `full`: a company with a directory, and user data on the PCs; else local accounts, and none. `agent` is
+    the command of the PCs' agents.
+    """
 
     def __init__(
         self,
@@ -119,8 +173,15 @@ class Office:
         cache: Path,
         say: Callable[[str], None],
         simulated: int = 0,
+        full: bool = False,
+        server_env: Mapping[str, str] | None = None,
+        agent: Sequence[str] = AGENT,
     ) -> None:
         self.data = data.resolve()
+        self._full = full
+        self._server_env = server_env or {}
+        self._agent = agent
+        self.company: Company | None = None
         self._simulated = simulated
         self.cache = cache
         self._say = say
@@ -138,10 +199,20 @@ class Office:
         with ExitStack() as undo:
             self.data.mkdir(parents=True, exist_ok=True, mode=0o700)
             network = undo.enter_context(lan.Lan())
+            env = dict(self._server_env)
+            if self._full:
+                self.company = undo.enter_context(Company(network, cache=self.cache))
+                env = {**self.company.server_env(), **env}
             # PCs keep the address that they enrolled with, so the port inside the LAN is always the same.
-            listener = network.open_listener(8000)
+            listener = network.open_listener(PORT)
             self.server = undo.enter_context(
-                DemoServer(self.data / "server", port=self._port, listeners=[listener])
+                DemoServer(
+                    self.data / "server",
+                    port=self._port,
+                    listeners=[listener],
+                    env=env,
+                    wrap=network.command if self._full else list,
+                )
             )
             self._join_all(network, undo)
             self._undo = undo.pop_all()
@@ -173,12 +244,52 @@ class Office:
             self.ctl("group", "create", GROUP)
         if IMAGE not in [image["name"] for image in self.ctl("image", "list")]:
             self.ctl("image", "create", IMAGE, "--health-command", "/usr/sbin/openvras-healthy")
+        if self._full:
+            self._appoint_custodians()
         for pc in self.pcs:
             if not pc.enrolled:
                 self._enrol(pc)
             self._undo.enter_context(pc.agent)
         if self._simulated:
             self.crowd = self._undo.enter_context(self._simulate(self._simulated))
+
+    def rest(self, method: str, path: str, body: object = None) -> Any:
+        """One REST call as the administrator. Raises HostBroken(rest_refused)."""
+        kept = json.loads((self.data / "administrator" / "openvras" / "vrasctl.json").read_text())
+        answer = urllib3.request(
+            method,
+            self.server.url + path,
+            json=body,
+            headers={"Authorization": f"Bearer {kept['token']}"},
+            timeout=30,
+            retries=False,
+        )
+        if answer.status >= 400:
+            raise HostBroken("rest_refused", f"{method} {path}: {answer.status} {answer.data.decode()}")
+        return answer.json() if answer.data else None
+
+    def give_virtual_servers(self, disk: Path) -> None:
+        """Every PC gets a virtual server, once."""
+        if SERVICE_IMAGE in [image["name"] for image in self.ctl("image", "list")]:
+            return
+        self.ctl("image", "create", SERVICE_IMAGE, "--machine", "virtual-server")
+        self.ctl("image", "publish", str(disk), "--name", SERVICE_IMAGE, "--note", "first version")
+        self.ctl("distribute", SERVICE_IMAGE, "--group", GROUP, "--now", "--wait")
+
+    def _appoint_custodians(self) -> None:
+        """Two people who could recover data together; each keeps a key of their own."""
+        if self.rest("GET", "/api/v1/custodians/")["results"]:
+            return
+        place = self.data / "custodians"
+        place.mkdir(exist_ok=True, mode=0o700)
+        for number, name in enumerate(CUSTODIANS, start=1):
+            key = X25519PrivateKey.generate()
+            file = place / f"{number}.key"
+            file.touch(mode=0o600)
+            file.write_bytes(key.private_bytes_raw())
+            public_key = key.public_key().public_bytes_raw().hex()
+            custodian = {"name": name, "place": number, "public_key": public_key}
+            self.rest("POST", "/api/v1/custodians/", custodian)
 
     def received_bytes(self) -> int:
         """Bytes that came to all PCs over their network cables."""
@@ -214,11 +325,16 @@ class Office:
         )
 
     def _join_all(self, network: lan.Lan, undo: ExitStack) -> None:
-        url = f"http://{network.address}:8000"
+        url, hosts = f"http://{network.address}:{PORT}", None
+        if self._full:
+            url, hosts = f"http://{SERVER_NAME}:{PORT}", self.data / "hosts"
+            hosts.write_text(f"127.0.0.1 localhost\n{network.address} {SERVER_NAME}\n")
         for number in range(1, self._count + 1):
             name = f"pc-{number}"
             lab = pcs.LabPc(network.join(name), self.data / name / "libvirt", cache=self.cache / "qemu")
-            self.pcs.append(DemoPc(name, lab, self.data / name, server_url=url))
+            self.pcs.append(
+                DemoPc(name, lab, self.data / name, server_url=url, hosts=hosts, agent=self._agent)
+            )
         with ThreadPoolExecutor(max_workers=4) as crew:
             for pc in self.pcs:
                 undo.callback(pc.lab.stop)

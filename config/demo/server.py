@@ -9,7 +9,7 @@ import os
 import secrets
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -27,7 +27,8 @@ ADMIN = "admin"
 class DemoServer:
     """The processes of a server. A context manager: running inside, ended after.
 
-    `listeners` are sockets besides loopback on which PCs are served (their descriptors are passed on).
+    `listeners` are sockets besides loopback on which PCs are served (their descriptors are passed on). `wrap`
+    puts the processes into another network, from where they reach what is there.
     """
 
     def __init__(
@@ -37,7 +38,9 @@ class DemoServer:
         port: int = 0,
         listeners: Sequence[socket.socket] = (),
         env: dict[str, str] | None = None,
+        wrap: Callable[[Sequence[str]], list[str]] = list,
     ) -> None:
+        self._wrap = wrap
         self.data = data.resolve()
         self._listeners = [socket.create_server(("127.0.0.1", port), backlog=1024), *listeners]
         self.port: int = self._listeners[0].getsockname()[1]
@@ -81,7 +84,8 @@ class DemoServer:
 
     def manage(self, *arguments: str, env: dict[str, str] | None = None) -> str:
         """Runs `manage.py` with these arguments and returns its output."""
-        return run([sys.executable, str(ROOT / "manage.py"), *arguments], env={**self.env, **(env or {})})
+        command = self._wrap([sys.executable, str(ROOT / "manage.py"), *arguments])
+        return run(command, env={**self.env, **(env or {})})
 
     def child(self, name: str) -> Child:
         """The process of that name: redis, web, worker or beat."""
@@ -145,7 +149,9 @@ class DemoServer:
         }  # fmt: skip
         for name, argv in commands.items():
             log = self.data / "log" / f"{name}.log"
-            child = Child(name, argv, log=log, env=self.env, pass_fds=fds if name == "web" else ())
+            child = Child(
+                name, self._wrap(argv), log=log, env=self.env, pass_fds=fds if name == "web" else ()
+            )
             self.children.append(undo.enter_context(child))
             if name == "redis":
                 wait_for("Redis", self._redis_answers, children=self.children)

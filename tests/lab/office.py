@@ -1,6 +1,5 @@
 """A whole office for the walks: real server processes, a LAN, PCs with libvirt, agents, guests that boot."""
 
-import json
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -9,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import urllib3
 
 from config.demo import bootimage
 from config.demo.bootimage import BootImages
@@ -94,17 +92,7 @@ class Walk:
 
     def rest(self, method: str, path: str, body: object = None) -> Any:
         """One REST call as the administrator."""
-
-        config = json.loads((self.office.data / "administrator" / "openvras" / "vrasctl.json").read_text())
-        answer = urllib3.request(
-            method,
-            self.office.server.url + path,
-            json=body,
-            headers={"Authorization": f"Bearer {config['token']}"},
-            timeout=30,
-        )
-        assert answer.status < 400, answer.data
-        return answer.json() if answer.data else None
+        return self.office.rest(method, path, body)
 
     def wait(self, what: str, so: Callable[[], bool], *, within_s: float = 90) -> None:
         """Returns when it is so. Fails with the agent's last words when it takes too long."""

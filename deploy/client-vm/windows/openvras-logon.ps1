@@ -35,7 +35,7 @@ function Get-Documents {
 }
 
 try {
-    $offer = Invoke-RestMethod -Method Post -Uri "$Pc/logon" -TimeoutSec 20
+    $offer = Invoke-RestMethod -Method Post -Uri "$Pc/logon" -TimeoutSec 20 -Headers @{ 'X-OpenVRAS' = '1' }
 } catch {
     Show-Trouble 'no_pc'
     exit 1

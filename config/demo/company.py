@@ -1,0 +1,72 @@
+"""What a company has on its LAN before OpenVRAS comes: a directory with people, DHCP, and names. Needs root.
+
+The directory is a real domain controller (Samba), made anew from one archive each time: what is changed in it
+is gone when it ends.
+"""
+
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from config.demo import directory, names
+from config.demo.authority import Authority
+from config.demo.directory import Directory
+from config.demo.domaincontroller import HOST, LDAPS_PORT, REALM, DomainController
+from config.demo.lan import NETWORK, Lan
+
+SERVER_NAME = f"vras.{REALM.lower()}"
+
+
+class Company:
+    """A context manager: running inside, gone after it. It has to be the first on its LAN, for domain
+    controllers do not move."""
+
+    def __init__(self, lan: Lan, *, cache: Path) -> None:
+        self._lan = lan
+        self._cache = cache
+        self._undo = ExitStack()
+        self.directory: Directory
+        self.controller: DomainController
+
+    def __enter__(self) -> Self:
+        archive = directory.kept(self._cache)
+        with ExitStack() as undo:
+            # Its sockets' paths have to be short.
+            self._place = Path(undo.enter_context(tempfile.TemporaryDirectory(prefix="openvras-dc-")))
+            authority = Authority(self._place / "authority")
+            self.controller = undo.enter_context(
+                DomainController(self._lan, self._place / "dc", authority, archive=archive)
+            )
+            hosts = {HOST: self.controller.machine.address, SERVER_NAME: self._lan.address}
+            undo.enter_context(names.serving(self._lan, self._place / "names", hosts=hosts))
+            self.directory = Directory(self.controller)
+            self._undo = undo.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._undo.close()
+
+    def server_env(self) -> dict[str, str]:
+        """What a management server on this LAN is told of it."""
+        place = self.directory.settings()
+        password = self._place / "bind-password"
+        password.touch(mode=0o600)
+        password.write_text(place.bind_password)
+        roles = {
+            f"OPENVRAS_DIRECTORY_ROLE_{role.upper().replace('-', '_')}": group
+            for role, group in place.roles.items()
+        }
+        return {
+            "OPENVRAS_DIRECTORY_URL": f"ldaps://{self.controller.machine.address}:{LDAPS_PORT}",
+            "OPENVRAS_DIRECTORY_CA": str(place.authority),
+            "OPENVRAS_DIRECTORY_BIND_DN": place.bind_dn,
+            "OPENVRAS_DIRECTORY_BIND_PASSWORD_FILE": str(password),
+            "OPENVRAS_DIRECTORY_BASE": place.base,
+            "OPENVRAS_COMPANY_NETWORKS": f"127.0.0.0/8,{NETWORK}",
+            "OPENVRAS_KEYTAB_FILE": str(self.directory.keytab(self._place)),
+            **roles,
+        }

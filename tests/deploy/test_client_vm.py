@@ -1,0 +1,212 @@
+"""What the client VM's scripts for Linux say and do, beside a PC and a server that a test plays.
+
+The share itself, Kerberos and the guest agent are the walk's (tests/walks), for they need a machine.
+"""
+
+import json
+import os
+import subprocess
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from tests.lab.server import ROOT
+
+SCRIPTS = ROOT / "deploy" / "client-vm" / "linux"
+NONCE, CLIENT = "0123456789abcdef" * 2, "0b6f5c1e-6a63-4c3e-9d4e-3f4bb1a7a001"
+PASSWORD = "pw-that-nobody-may-see"
+
+
+@dataclass
+class Neighbours:
+    """The PC's local page and the server's logon door, at one address. `states` are what the documents are,
+    one after the other; the last stays."""
+
+    states: list[dict[str, str]] = field(default_factory=lambda: [{"state": "open"}])
+    answer: tuple[int, dict[str, str]] = (200, {"volume": "v1"})
+    got: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
+    url: str = ""
+
+    def reply(self, method: str, path: str, body: bytes) -> tuple[int, dict[str, str]]:
+        if (method, path) == ("POST", "/logon"):
+            return 200, {"nonce": NONCE, "client": CLIENT, "server": f"{self.url}/mydoc/logon"}
+        if (method, path) == ("POST", "/mydoc/logon"):
+            assert json.loads(body) == {"nonce": NONCE, "client": CLIENT}
+            return self.answer
+        return 200, self.states.pop(0) if len(self.states) > 1 else self.states[0]
+
+
+@pytest.fixture
+def neighbours() -> Iterator[Neighbours]:
+    told = Neighbours()
+
+    class Door(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self._serve("GET")
+
+        def do_POST(self) -> None:
+            self._serve("POST")
+
+        def _serve(self, method: str) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            path = self.path.partition("?")[0]
+            told.got.append((method, self.path, dict(self.headers)))
+            status, answer = told.reply(method, path, body)
+            data = json.dumps(answer, ensure_ascii=False).encode()
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        def log_message(self, *_words: object) -> None: ...
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Door)
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    told.url = f"http://127.0.0.1:{server.server_address[1]}"
+    yield told
+    server.shutdown()
+    server.server_close()
+
+
+def log_on(pc: str, *, language: str = "en_US.UTF-8") -> tuple[int, str]:
+    """Exit code and words of the logon script."""
+    env = {"PATH": os.environ["PATH"], "LANG": language, "OPENVRAS_PC": pc}
+    done = subprocess.run(
+        [SCRIPTS / "openvras-logon"], env=env, capture_output=True, text=True, timeout=60, check=False
+    )
+    return done.returncode, done.stderr.strip()
+
+
+def documents(given: str, tmp_path: Path) -> tuple[int, str]:
+    """Exit code and words of the script that the guest agent runs."""
+    done = subprocess.run(
+        [SCRIPTS / "documents"],
+        env={**os.environ, "OPENVRAS_RUN": str(tmp_path)},
+        input=given,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return done.returncode, done.stdout + done.stderr.strip()
+
+
+def test_a_logon_carries_the_pcs_nonce_to_the_server_and_waits_for_the_documents(
+    neighbours: Neighbours,
+) -> None:
+    neighbours.states = [{"state": "locked"}, {"state": "opening"}, {"state": "open"}]
+
+    code, words = log_on(neighbours.url)
+
+    assert (code, words) == (0, "openvras: Your documents are open. [open]")
+    asked = [(method, path) for method, path, _headers in neighbours.got]
+    assert asked == [("POST", "/logon"), ("POST", "/mydoc/logon"), *[("GET", "/documents?volume=v1")] * 3]
+    assert neighbours.got[0][2]["X-OpenVRAS"] == "1"  # which no web page makes a browser send
+
+
+@pytest.mark.parametrize(
+    ("language", "words"),
+    [
+        ("en_US.UTF-8", "openvras: This PC's control base does not answer. Tell your help desk"),
+        ("ja_JP.UTF-8", "openvras: このPCの制御基盤が応答しません。"),
+    ],
+)
+def test_a_silent_control_base_is_said_in_the_users_language(language: str, words: str) -> None:
+    code, said = log_on("http://127.0.0.1:9", language=language)
+
+    assert code == 1
+    assert said.startswith(words)
+    assert said.endswith("[no_pc]")
+
+
+def test_the_servers_no_is_said_in_its_own_words(neighbours: Neighbours) -> None:
+    neighbours.answer = 403, {"code": "account_disabled", "detail": "このアカウントは無効です。"}
+
+    code, said = log_on(neighbours.url, language="ja_JP.UTF-8")
+
+    assert (code, said) == (1, "openvras: このアカウントは無効です。 [account_disabled]")
+    assert neighbours.got[-1][2]["Accept-Language"] == "ja"
+
+
+def test_a_session_without_a_ticket_is_told_to_get_one(neighbours: Neighbours) -> None:
+    neighbours.answer = 401, {"code": "not_authenticated", "detail": "Prove who has logged on."}
+
+    code, said = log_on(neighbours.url)
+
+    assert code == 1
+    assert said.endswith("[no_ticket]")
+
+
+def test_a_server_that_is_away_is_said(neighbours: Neighbours) -> None:
+    neighbours.answer = 503, {}
+
+    assert log_on(neighbours.url) == (
+        1,
+        "openvras: The management server cannot be reached: your documents open on the company LAN. "
+        "[no_server]",
+    )
+
+
+def test_what_keeps_the_documents_broken_is_said_but_not_what_did_before(neighbours: Neighbours) -> None:
+    before = {"state": "broken", "code": "old", "words": "Of an earlier try."}
+    neighbours.states = [
+        before,
+        {"state": "opening"},
+        {"state": "broken", "code": "disk_full", "words": "F."},
+    ]
+
+    assert log_on(neighbours.url) == (1, "openvras: F. [disk_full]")
+
+
+GOOD = {
+    "server": "100.127.255.242",
+    "share": "documents",
+    "user": "u1",
+    "password": PASSWORD,
+    "owner": "root",
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"server": "vras; reboot"}, "bad_request: The server's address is missing."),
+        ({"server": ""}, "bad_request: The server's address is missing."),
+        ({"share": "../x"}, "bad_request: The share's name is missing."),
+        ({"user": "a b"}, "bad_request: The user is missing."),
+        ({"password": ""}, "bad_request: The password is missing."),
+        ({"owner": "../alice"}, "bad_request: The owner's name is missing."),
+        ({"owner": "--help"}, "bad_request: The owner's name is missing."),
+        ({"owner": "nobody-of-that-name"}, "no_such_user: This system knows no user nobody-of-that-name."),
+        ({}, "bad_request: The owner cannot be root."),
+    ],
+)
+def test_what_the_script_cannot_use_is_refused_before_anything_is_done(
+    change: dict[str, str], words: str, tmp_path: Path
+) -> None:
+    assert documents(json.dumps({**GOOD, **change}), tmp_path) == (1, words)
+    assert not list(tmp_path.iterdir())
+
+
+def test_words_that_are_no_json_are_refused(tmp_path: Path) -> None:
+    assert documents("rm -rf /", tmp_path) == (1, "bad_request: The server's address is missing.")
+
+
+def test_closing_what_is_not_open_is_no_mistake(tmp_path: Path) -> None:
+    (tmp_path / "documents" / "alice").mkdir(parents=True)
+
+    assert documents('{"close": true}', tmp_path) == (0, "")
+    assert documents('{"close": true, "owner": "alice"}', tmp_path) == (0, "")
+
+
+@pytest.mark.parametrize("script", ["openvras-logon", "documents"])
+def test_the_scripts_are_plain_posix_shell(script: str) -> None:
+    done = subprocess.run(
+        ["shellcheck", "--shell=sh", SCRIPTS / script], capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 0, done.stdout
