@@ -5,6 +5,7 @@ The share itself, Kerberos and the guest agent are the walk's (tests/walks), for
 
 import json
 import os
+import pwd
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -72,9 +73,20 @@ def neighbours() -> Iterator[Neighbours]:
     server.server_close()
 
 
+@pytest.fixture(autouse=True)
+def mounts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What the system has mounted: this user's documents, for the PC has brought them."""
+    user = pwd.getpwuid(os.getuid()).pw_name
+    file = tmp_path / "mounts"
+    file.write_text(f"//100.127.255.242/documents /run/openvras/documents/{user} cifs rw 0 0\n")
+    monkeypatch.setenv("OPENVRAS_MOUNTS", str(file))
+    return file
+
+
 def log_on(pc: str, *, language: str = "en_US.UTF-8") -> tuple[int, str]:
     """Exit code and words of the logon script."""
-    env = {"PATH": os.environ["PATH"], "LANG": language, "OPENVRAS_PC": pc}
+    kept = {name: os.environ[name] for name in ("PATH", "OPENVRAS_MOUNTS")}
+    env = {**kept, "LANG": language, "OPENVRAS_PC": pc}
     done = subprocess.run(
         [SCRIPTS / "openvras-logon"], env=env, capture_output=True, text=True, timeout=60, check=False
     )
@@ -189,7 +201,7 @@ def test_what_the_script_cannot_use_is_refused_before_anything_is_done(
     change: dict[str, str], words: str, tmp_path: Path
 ) -> None:
     assert documents(json.dumps({**GOOD, **change}), tmp_path) == (1, words)
-    assert not list(tmp_path.iterdir())
+    assert not (tmp_path / "documents").exists()
 
 
 def test_words_that_are_no_json_are_refused(tmp_path: Path) -> None:
