@@ -13,6 +13,7 @@ from vrasctl.images import image_group
 from vrasctl.keys import key_group
 from vrasctl.outcome import EXIT_CODES, Exit, NotLoggedIn, exit_code
 from vrasctl.policies import policy_group
+from vrasctl.recovery import recovery_group
 from vrasctl.registry import events, group_group, pc_group
 from vrasctl.rest import Rest, is_plain_and_far
 from vrasctl.session import Session, common, secret_in
@@ -111,6 +112,7 @@ for _command in (
     group_group,
     policy_group,
     key_group,
+    recovery_group,
     events,
 ):
     root.add_command(_command)
