@@ -6,8 +6,10 @@ test can also pull the cable. Needs root. Tested against Samba alone, no Windows
 """
 
 import hashlib
+import os
+import signal
 import socket
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -69,6 +71,18 @@ class DomainController:
         """The keys of an account, as a server keeps them to check tickets."""
         where = ["-s", str(self._config), f"--principal={principal}"]
         run(["samba-tool", "domain", "exportkeytab", str(file), *where])
+
+    def kill(self) -> None:
+        """kill -9 to all of it, as a power cut would."""
+        for pid in self.machine.processes():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self._samba.kill()
+
+    def start_again(self) -> None:
+        """On what the kill left; returns when it answers."""
+        self._samba.start()
+        wait_for("LDAPS", self._answers, children=[self._samba], timeout_s=UP_S)
 
     @property
     def state(self) -> Path:

@@ -91,6 +91,10 @@ class DemoServer:
         """The process of that name: redis, web, worker or beat."""
         return next(child for child in self.children if child.name == name)
 
+    def save_redis(self) -> None:
+        """Has Redis write all that it holds to its file."""
+        redis.Redis(unix_socket_path=str(self._redis_socket)).save()
+
     def restart(self, name: str) -> None:
         """Starts a process again that was killed."""
         self.child(name).start()
