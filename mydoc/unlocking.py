@@ -8,6 +8,7 @@ says so.
 import logging
 import re
 import uuid
+from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -58,7 +59,8 @@ def prove(user: "User", client: Client | None, *, nonce: str, address: str, now:
         with transaction.atomic():
             volume = _volume(user, client)
             for before in Opening.objects.current().filter(volume=volume):
-                before.end(reason="logged_on_again", now=now)
+                with suppress(WrongState):  # closed meanwhile, by whatever it was
+                    before.end(reason="logged_on_again", now=now)
             opening = Opening.objects.create(volume=volume, nonce=nonce, address=address, asked_at=now)
             auditing.record("opening.asked", opening, after={"address": address})
     except IntegrityError as error:  # the same nonce, or two logons, at the same moment

@@ -1,6 +1,7 @@
 """The real nginx with deploy/nginx.conf in front of a real server, with addresses and paths of one test."""
 
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,6 +38,8 @@ class Front:
         self.url = f"https://127.0.0.1:{port}"
         (directory / "nginx.conf").write_text(self._configuration(port, plain, web))
         gunicorn = [sys.executable, "-m", "gunicorn", "config.wsgi:application", "--threads", "4"]
+        limit = re.findall(r"--limit-request-field_size \d+", (ROOT / "deploy" / "serve.sh").read_text())
+        gunicorn += [word for said in limit for word in said.split()]
         self.web = Part("gunicorn", [*gunicorn, "--bind", f"127.0.0.1:{web}"], server.env, directory)
         configured = ["-c", str(directory / "nginx.conf"), "-p", str(directory)]
         command = ["nginx", *configured, "-g", "daemon off; user root;"]

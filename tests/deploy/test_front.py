@@ -1,12 +1,14 @@
 """Behind the real nginx: who a PC is, what a stranger can pretend, and whose hands the bytes go through."""
 
 import base64
+import json
 import secrets
 import ssl
 import subprocess
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,11 @@ from vrasnode.wire.clients import ClientState, Heartbeat, RenewRequest
 
 pytestmark = pytest.mark.slow
 DESIRED = "/node/v1/desired"
+_EMPLOYEE = """
+from django.contrib.auth.models import Group, User
+user = User.objects.create_user("sato", password="correct horse battery")
+user.groups.add(Group.objects.get_or_create(name="employee")[0])
+"""
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +41,11 @@ def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
     directory = tmp_path_factory.mktemp("front")
     secret = directory / "front-secret"
     secret.write_text(SECRET)
-    settings = {"OPENVRAS_IDENTITY": "mtls", "OPENVRAS_FRONT_SECRET_FILE": str(secret)}
+    settings = {
+        "OPENVRAS_IDENTITY": "mtls",
+        "OPENVRAS_FRONT_SECRET_FILE": str(secret),
+        "OPENVRAS_COMPANY_NETWORKS": "127.0.0.2/32",
+    }
     (directory / "server").mkdir()
     with (
         Server(directory / "server", settings=settings) as server,
@@ -249,6 +260,31 @@ def test_the_audit_log_knows_the_caller_and_not_the_front(front: Front, token: s
     event = front.server.rest("GET", "/api/v1/events/?verb=group.created", token=token)["results"][0]
 
     assert "127.0.0.2" in event["origin"]
+
+
+def test_user_data_knows_who_is_on_the_lan_whatever_a_caller_says(front: Front) -> None:
+    front.server.shell(_EMPLOYEE)
+    headers = {
+        "Authorization": f"Basic {base64.b64encode(b'sato:correct horse battery').decode()}",
+        "X-Forwarded-For": "127.0.0.2",
+    }
+    body = json.dumps({"nonce": "a" * 32, "client": str(uuid.uuid4())}).encode()
+
+    def log_on(source: str) -> str:
+        answer = ask(front, "/mydoc/logon", method="POST", headers=headers, body=body, source=source)
+        return str(json.loads(answer.data)["code"])
+
+    assert log_on("127.0.0.3") == "not_on_the_lan"
+    assert log_on("127.0.0.2") == "unknown_client"
+
+
+def test_a_ticket_of_somebody_in_many_groups_passes(front: Front) -> None:
+    headers = {"Authorization": f"Negotiate {'A' * (64 << 10)}"}
+
+    answer = ask(front, "/mydoc/logon", method="POST", headers=headers, body=b"{}")
+
+    assert answer.status == 401, answer.data[:200]
+    assert code(answer) == "not_authenticated"
 
 
 def test_nothing_secret_is_in_the_fronts_log(front: Front, member: Identity) -> None:

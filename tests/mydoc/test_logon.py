@@ -19,6 +19,7 @@ from clients import directory as directories
 from clients import quickstore
 from clients.errors import Refusal
 from clients.rolenames import Role
+from config.demo import domaincontroller
 from config.demo.authority import Authority
 from config.demo.directory import Directory
 from mydoc import negotiating, watching
@@ -235,6 +236,23 @@ def test_an_account_that_expires_later_is_closed_then_though_the_directory_is_aw
     assert watching.watch(now=ends) == 1
 
     assert Opening.objects.get().reason == "account_expired"
+
+
+@pytest.mark.usefixtures("by_changes")
+def test_who_is_shown_deleted_accounts_finds_them_by_the_change(
+    desk: UnlockingPc, log_on: LogOn, company: Directory, person: Adder, settings: Any
+) -> None:
+    settings.DIRECTORY = company.settings(
+        bind_dn=domaincontroller.ADMINISTRATOR, bind_password=domaincontroller.ADMINISTRATOR_PASSWORD
+    )
+    guid = person("judy")
+    opened(desk, log_on("judy"))
+    sweep()
+
+    company.remove(guid)
+
+    assert sweep() == 1
+    assert Opening.objects.get().reason == "account_gone"
 
 
 def test_an_account_that_is_deleted_is_closed(
