@@ -29,6 +29,7 @@ from clients.deviceserializers import (
     policy_json,
     preview_json,
     rule_json,
+    sleep_json,
     why_json,
 )
 from clients.errors import Refusal
@@ -160,6 +161,7 @@ class ClientDevicesViewSet(DevicePolicyActions):
                     }
                     for finding in deviceplanning.findings(client, now=timezone.now())
                 ],
+                "sleep": sleep_json(deviceplanning.sleep(client)),
             }
         )
 

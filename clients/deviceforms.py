@@ -9,10 +9,11 @@ from django.utils.functional import lazy
 from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
-from clients import devicepolicing
+from clients import devicepolicing, suspending
 from clients.devicepolicing import Draft
 from clients.errors import Refusal
 from clients.models import DevicePolicy
+from clients.suspending import ModelSuspend
 from vrasnode import words
 from vrasnode.wire import devices as wire
 
@@ -159,23 +160,46 @@ class SettingsForm(forms.Form):
 
     def __init__(self, *args: Any, scope: wire.Scope, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        wider = [("", _("as the group says"))] if scope is wire.Scope.CLIENT else []
+        wider = [] if scope is wire.Scope.GROUP else [("", _("as the group says"))]
         for name, choices in (("usb_mode", DevicePolicy.UsbMode), ("suspend", DevicePolicy.Suspend)):
             field = self.fields[name]
             assert isinstance(field, forms.ChoiceField)  # noqa: S101
             field.choices = [*wider, *choices.choices]
+        if scope is wire.Scope.USER:
+            del self.fields["usb_mode"]
 
     @staticmethod
     def initial_of(draft: Draft) -> dict[str, str]:
         return {"usb_mode": draft.usb_mode or "", "suspend": draft.suspend or ""}
 
     def usb(self) -> wire.UsbMode | None:
-        text = self.cleaned_data["usb_mode"]
+        text = self.cleaned_data.get("usb_mode")
         return wire.UsbMode(text) if text else None
 
     def sleep(self) -> wire.Suspend | None:
         text = self.cleaned_data["suspend"]
         return wire.Suspend(text) if text else None
+
+
+class ModelForm(forms.Form):
+    """What PCs of one model may do when they are to sleep; without a model it is no entry."""
+
+    model = forms.CharField(
+        label=_("Model"),
+        required=False,
+        max_length=suspending.MAX_MODEL_CHARS,
+        widget=forms.TextInput(attrs={"list": "models", "autocomplete": "off"}),
+    )
+    suspend = forms.ChoiceField(label=_("Suspend"), choices=DevicePolicy.Suspend.choices)
+
+
+ModelForms = forms.formset_factory(ModelForm, extra=1, max_num=suspending.MAX_MODELS + 1)
+
+
+def entries(formset: forms.BaseFormSet[ModelForm]) -> list[ModelSuspend]:
+    """What was filled in, in its order."""
+    wishes = [form.cleaned_data for form in formset.forms if form.cleaned_data.get("model")]
+    return [ModelSuspend(model=wish["model"], suspend=wire.Suspend(wish["suspend"])) for wish in wishes]
 
 
 class ImportForm(forms.Form):

@@ -7,10 +7,11 @@ from urllib.parse import urlencode
 
 from django.utils.translation import gettext_lazy as _
 
-from clients import devicepolicing
+from clients import devicepolicing, suspending
 from clients.devicepolicing import Draft, Owner
 from clients.errors import Refusal
 from clients.models import Client, DeviceRule
+from clients.suspending import Sleep
 from vrasnode import deviceplan, preflight, words
 from vrasnode.deviceplan import Plan, Planned
 from vrasnode.devicepolicy import Remark
@@ -100,11 +101,12 @@ class Why:
 
 @dataclass(frozen=True)
 class PcChanges:
-    """What would become of the devices of one PC."""
+    """What would become of one PC: of its devices, and of its sleep where that changes."""
 
     client: Client
     changes: list[tuple[Planned | None, Planned | None]]
     vain: list[Remark]  # what the draft asks of this PC in vain
+    sleep: tuple[Sleep, Sleep] | None = None
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,7 @@ class Preview:
     @property
     def changing(self) -> list[PcChanges]:
         """The PCs on which something changes, or which are asked something in vain."""
-        return [pc for pc in self.pcs if pc.changes or pc.vain]
+        return [pc for pc in self.pcs if pc.changes or pc.vain or pc.sleep]
 
 
 def plan_of(facts: HostFacts | None, policies: Mapping[wire.Scope, Draft], *, now: datetime) -> Plan | None:
@@ -169,6 +171,11 @@ def effective(client: Client, *, now: datetime) -> wire.DevicePolicy:
     return devicepolicing.policy_of(client, now=now)
 
 
+def sleep(client: Client) -> Sleep:
+    """What this PC may do when its lid is closed, and who decided it."""
+    return suspending.decide(devicepolicing.policies_of(client), model=suspending.model_of(client))
+
+
 def findings(client: Client, *, now: datetime) -> list[Finding]:
     """What the PC's board, firmware and control base lack for what its policy wants."""
     facts = client.host_facts()
@@ -186,12 +193,16 @@ def preview(owner: Owner, draft: Draft, *, now: datetime) -> Preview:
     clients = list(rows.select_related("device_record")[:MAX_PREVIEWED])
     policies = devicepolicing.policies_of_each(clients)
     pcs = []
+    unknown = 0
     for client in clients:
         facts = client.host_facts()
-        if facts is not None and facts.devices is not None:
+        if facts is None or facts.devices is None:
+            unknown += 1
+            pcs.append(PcChanges(client, [], [], _sleep_on(client, policies[client.pk], {scope: draft})))
+        else:
             pcs.append(_changes_on(client, facts, policies[client.pk], {scope: draft}, now=now))
     left_out = rows.count() - len(clients) if len(clients) == MAX_PREVIEWED else 0
-    return Preview(pcs=pcs, looked_at=len(clients), unknown=len(clients) - len(pcs), left_out=left_out)
+    return Preview(pcs=pcs, looked_at=len(clients), unknown=unknown, left_out=left_out)
 
 
 def _changes_on(
@@ -209,7 +220,16 @@ def _changes_on(
     assert facts.devices is not None  # noqa: S101
     asked = devicepolicing.merged(changed, now=now)
     vain = deviceplan.findings(after, facts.devices, asked)
-    return PcChanges(client, deviceplan.changes(before, after), vain)
+    sleep = _sleep_on(client, policies, changed)
+    return PcChanges(client, deviceplan.changes(before, after), vain, sleep)
+
+
+def _sleep_on(
+    client: Client, policies: Mapping[wire.Scope, Draft], changed: Mapping[wire.Scope, Draft]
+) -> tuple[Sleep, Sleep] | None:
+    before = suspending.decide(policies, model=suspending.model_of(client))
+    after = suspending.decide({**policies, **changed}, model=suspending.model_of(client))
+    return (before, after) if before.suspend is not after.suspend else None
 
 
 def _described(facts: wire.DeviceFacts) -> dict[tuple[wire.Bus, str], Device]:

@@ -14,9 +14,10 @@ from django.db.models import Q
 from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
-from clients import auditing, nodeslice, nudge
+from clients import auditing, nodeslice, nudge, suspending
 from clients.errors import Refusal
 from clients.models import Client, ClientQuerySet, DevicePolicy, DeviceRecord, DeviceRule, Group
+from clients.suspending import ModelSuspend
 from vrasnode import devicepolicy, usbguard, words
 from vrasnode.devicepolicy import Remark
 from vrasnode.errors import Refused
@@ -37,6 +38,7 @@ class Draft(codec.Message, frozen=True):
     rules: list[wire.Rule]
     usb_mode: wire.UsbMode | None = None
     suspend: wire.Suspend | None = None
+    suspend_by_model: list[ModelSuspend] = []  # a group's
 
 
 def register() -> None:
@@ -81,7 +83,7 @@ def affected(owner: Owner) -> ClientQuerySet:
 
 def policy_of(client: Client, *, now: datetime) -> wire.DevicePolicy:
     """The slice of a PC: its group's rules, its own, its user's. Ended ones stay for a day."""
-    return merged(policies_of(client), now=now)
+    return merged(policies_of(client), now=now, model=suspending.model_of(client))
 
 
 def policies_of(client: Client) -> dict[wire.Scope, Draft]:
@@ -116,23 +118,26 @@ def _draft(row: DevicePolicy) -> Draft:
         rules=[rule.as_rule(row.scope) for rule in row.rules.all()],
         usb_mode=wire.UsbMode(row.usb_mode) if row.usb_mode else None,
         suspend=wire.Suspend(row.suspend) if row.suspend else None,
+        suspend_by_model=msgspec.convert(row.suspend_by_model, list[ModelSuspend]),
     )
 
 
-def merged(policies: Mapping[wire.Scope, Draft], *, now: datetime) -> wire.DevicePolicy:
-    """One policy out of what each scope says; of the settings, the narrowest that is given."""
-    usb_mode, suspend = wire.UsbMode.DEVICE, wire.Suspend.BLOCKED
+def merged(policies: Mapping[wire.Scope, Draft], *, now: datetime, model: str = "") -> wire.DevicePolicy:
+    """One policy for a PC of this model out of what each scope says; of `usb_mode`, the narrowest given."""
+    usb_mode = wire.UsbMode.DEVICE
     rules: list[wire.Rule] = []
     for scope in wire.Scope:
         if (draft := policies.get(scope)) is None:
             continue
-        usb_mode, suspend = draft.usb_mode or usb_mode, draft.suspend or suspend
+        usb_mode = draft.usb_mode or usb_mode
         rules += [rule for rule in draft.rules if not _long_ended(rule, now)]
+    suspend = suspending.decide(policies, model=model).suspend
     return wire.DevicePolicy(rules=rules, usb_mode=usb_mode, suspend=suspend)
 
 
 def check(draft: Draft, *, now: datetime) -> list[Remark]:
-    """What is worth a second look in a list. Raises Refusal(bad_rule, too_many_rules) for what cannot be.
+    """What is worth a second look in a list. Raises Refusal(bad_rule, too_many_rules) for what cannot be, and
+    what `suspending.check` raises.
 
     A remark names rules as `numbered` does.
     """
@@ -152,6 +157,7 @@ def check(draft: Draft, *, now: datetime) -> list[Remark]:
                 status=400,
                 rule=place,
             ) from refusal
+    suspending.check(draft.suspend_by_model)
     return devicepolicy.lint(numbered(draft).rules, now=now)
 
 
@@ -200,6 +206,7 @@ def save(owner: Owner, draft: Draft, *, revision: int | None, reason: str, now: 
             revision=(current if revision is None else revision) + 1,
             usb_mode=draft.usb_mode or "",
             suspend=draft.suspend or "",
+            suspend_by_model=msgspec.to_builtins(draft.suspend_by_model),
             changed_at=now,
             changed_by=auditing.actor().name,
         ):
@@ -265,6 +272,8 @@ def _differing(this: Draft, other: Draft) -> dict[str, Any]:
     for name in ("usb_mode", "suspend"):
         if getattr(this, name) != getattr(other, name):
             said[name] = getattr(this, name) or ""
+    if this.suspend_by_model != other.suspend_by_model:
+        said["suspend_by_model"] = msgspec.to_builtins(this.suspend_by_model)
     return said
 
 
@@ -277,7 +286,8 @@ def brief(rule: wire.Rule) -> dict[str, Any]:
 
 
 def for_scope(draft: Draft, scope: wire.Scope) -> Draft:
-    """The draft as this scope may have it: groups say everything, users have no settings, ids are unique."""
+    """The draft as this scope may have it: groups say everything, and alone something of models; users say
+    nothing of USB; ids are unique."""
     seen: set[int] = set()
     rules = []
     for rule in draft.rules:
@@ -285,11 +295,12 @@ def for_scope(draft: Draft, scope: wire.Scope) -> Draft:
         seen.add(ident)
         rules.append(msgspec.structs.replace(rule, scope=scope, id=ident))
     usb_mode, suspend = draft.usb_mode, draft.suspend
+    models = draft.suspend_by_model if scope is wire.Scope.GROUP else []
     if scope is wire.Scope.GROUP:
         usb_mode, suspend = usb_mode or wire.UsbMode.DEVICE, suspend or wire.Suspend.BLOCKED
     elif scope is wire.Scope.USER:
-        usb_mode = suspend = None
-    return Draft(rules=rules, usb_mode=usb_mode, suspend=suspend)
+        usb_mode = None
+    return Draft(rules=rules, usb_mode=usb_mode, suspend=suspend, suspend_by_model=models)
 
 
 def _tell(owner: Owner) -> None:

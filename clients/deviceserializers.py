@@ -2,14 +2,16 @@
 
 from typing import Any
 
+import msgspec
 from django.contrib.auth import get_user_model
 from django.utils.translation import get_language
 from rest_framework import serializers
 
-from clients import devicepolicing
+from clients import devicepolicing, suspending
 from clients.deviceplanning import PcChanges, Preview, Standing, Why
 from clients.devicepolicing import Draft
 from clients.models import Client, DevicePolicy, DeviceRule
+from clients.suspending import Decider, ModelSuspend, Sleep
 from vrasnode.deviceplan import Planned
 from vrasnode.devicepolicy import Remark
 from vrasnode.wire import devices as wire
@@ -79,13 +81,26 @@ class RemarkSerializer(serializers.Serializer[Any]):
     words = serializers.CharField()
 
 
+class ModelSuspendSerializer(serializers.Serializer[Any]):
+    """What PCs of a model may do when they are to sleep."""
+
+    model = serializers.CharField(
+        max_length=suspending.MAX_MODEL_CHARS,
+        help_text='maker and product as the PC tells them, with * and ?: "Fabrikam Note *"',
+    )
+    suspend = serializers.ChoiceField(choices=DevicePolicy.Suspend.choices)
+
+
 class DevicePolicySerializer(serializers.Serializer[Any]):
     """The whole policy of a group, a PC or a user. `usb_mode` and `suspend` are null where the wider scope
-    decides; a user has none."""
+    decides; a user has no `usb_mode`, and a group alone has `suspend_by_model`."""
 
     revision = serializers.IntegerField(read_only=True, help_text="the same as in the ETag")
     usb_mode = serializers.ChoiceField(choices=DevicePolicy.UsbMode.choices, allow_null=True, default=None)
     suspend = serializers.ChoiceField(choices=DevicePolicy.Suspend.choices, allow_null=True, default=None)
+    suspend_by_model = ModelSuspendSerializer(
+        many=True, default=list, help_text="the first entry for a PC's model goes over `suspend`"
+    )
     rules = DeviceRuleSerializer(many=True, default=list)
     reason = serializers.CharField(
         max_length=500, write_only=True, default="", allow_blank=True, help_text="for the audit log"
@@ -99,6 +114,10 @@ class DevicePolicySerializer(serializers.Serializer[Any]):
             rules=[_rule(rule) for rule in wish["rules"]],
             usb_mode=wire.UsbMode(wish["usb_mode"]) if wish["usb_mode"] else None,
             suspend=wire.Suspend(wish["suspend"]) if wish["suspend"] else None,
+            suspend_by_model=[
+                ModelSuspend(model=entry["model"], suspend=wire.Suspend(entry["suspend"]))
+                for entry in wish["suspend_by_model"]
+            ],
         )
 
 
@@ -116,6 +135,20 @@ class DeviceChangeSerializer(serializers.Serializer[Any]):
     after = FateSerializer(allow_null=True)
 
 
+class SleepSerializer(serializers.Serializer[Any]):
+    """What closing the lid may do, and who decided it."""
+
+    suspend = serializers.ChoiceField(choices=DevicePolicy.Suspend.choices)
+    decided_by = serializers.ChoiceField(choices=[(item.value, item.name) for item in Decider])
+    entry = serializers.CharField(help_text="of `suspend_by_model`, where that decided")
+    words = serializers.CharField()
+
+
+class SleepChangeSerializer(serializers.Serializer[Any]):
+    before = SleepSerializer()
+    after = SleepSerializer()
+
+
 class PcChangesSerializer(serializers.Serializer[Any]):
     id = serializers.UUIDField()
     name = serializers.CharField()
@@ -123,6 +156,7 @@ class PcChangesSerializer(serializers.Serializer[Any]):
     vain = serializers.ListField(
         child=serializers.CharField(), help_text="what the rules ask of this PC and it cannot give, in words"
     )
+    sleep = SleepChangeSerializer(allow_null=True)
 
 
 class PreviewSerializer(serializers.Serializer[Any]):
@@ -167,6 +201,7 @@ class PcDevicesSerializer(serializers.Serializer[Any]):
     reported_at = serializers.DateTimeField(allow_null=True)
     devices = DeviceSerializer(many=True)
     findings = FindingSerializer(many=True)
+    sleep = SleepSerializer()
 
 
 class WhySerializer(DeviceSerializer):
@@ -208,6 +243,7 @@ def policy_json(draft: Draft, row: DevicePolicy | None, remarks: list[Remark]) -
         "revision": row.revision if row else 0,
         "usb_mode": draft.usb_mode,
         "suspend": draft.suspend,
+        "suspend_by_model": [msgspec.to_builtins(entry) for entry in draft.suspend_by_model],
         "rules": rules,
         "remarks": [remark_json(remark, draft) for remark in remarks],
     }
@@ -265,6 +301,16 @@ def device_json(standing: Standing) -> dict[str, Any]:
     }
 
 
+def sleep_json(sleep: Sleep) -> dict[str, Any]:
+    """A PC's sleep as `SleepSerializer` describes it."""
+    return {
+        "suspend": sleep.suspend,
+        "decided_by": sleep.decider,
+        "entry": sleep.entry,
+        "words": sleep.words,
+    }
+
+
 def why_json(why: Why) -> dict[str, Any]:
     rule = why.rule
     return device_json(why.standing) | {
@@ -291,7 +337,8 @@ def _pc_json(pc: PcChanges) -> dict[str, Any]:
             }
         )
     vain = [remark_words(remark) for remark in pc.vain]
-    return {"id": pc.client.pk, "name": pc.client.name, "changes": changes, "vain": vain}
+    sleep = {"before": sleep_json(pc.sleep[0]), "after": sleep_json(pc.sleep[1])} if pc.sleep else None
+    return {"id": pc.client.pk, "name": pc.client.name, "changes": changes, "vain": vain, "sleep": sleep}
 
 
 def _fate_json(planned: Planned | None) -> dict[str, Any] | None:

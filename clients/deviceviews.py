@@ -2,7 +2,9 @@
 session until they have seen what it would change, and save it."""
 
 import uuid
+from collections import Counter
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 import msgspec
@@ -17,8 +19,8 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from clients import deviceplanning, devicepolicing
-from clients.deviceforms import ImportForm, RuleForm, SaveForm, SettingsForm
+from clients import deviceplanning, devicepolicing, suspending
+from clients.deviceforms import ImportForm, ModelForms, RuleForm, SaveForm, SettingsForm, entries
 from clients.devicepolicing import Draft, Owner
 from clients.errors import Refusal
 from clients.models import Client, DeviceRule, Group
@@ -140,11 +142,29 @@ def policy(request: HttpRequest, scope: str, pk: str) -> HttpResponse:
         "dirty": dirty,
         "stale": dirty and revision != (row.revision if row else 0),
         "settings": SettingsForm(initial=SettingsForm.initial_of(draft), scope=desk.scope),
+        "models": _models(desk, draft),
         "importing": ImportForm(),
         "affected": devicepolicing.affected(desk.owner).count(),
         "now": timezone.now(),
     }
     return render(request, "clients/device_policy.html", context)
+
+
+def _models(desk: Desk, draft: Draft) -> dict[str, Any] | None:
+    """What a group says of models, beside how many of its PCs each entry is for, and which models it has."""
+    if desk.scope is not wire.Scope.GROUP:
+        return None
+    there = Counter(
+        suspending.model_of(client) for client in devicepolicing.affected(desk.owner).only("facts")
+    )
+    entries = draft.suspend_by_model
+    forms = ModelForms(initial=[{"model": entry.model, "suspend": entry.suspend} for entry in entries])
+    counts = [
+        sum(count for model, count in there.items() if model and suspending.is_for(entry.model, model))
+        for entry in entries
+    ]
+    known = sorted(model for model in there if model)
+    return {"forms": forms, "rows": list(zip_longest(forms.forms, counts)), "known": known}
 
 
 def _rows(draft: Draft, rules: Any, remarks: list[Remark], scope: wire.Scope) -> list[Row]:
@@ -196,6 +216,11 @@ def change(request: HttpRequest, scope: str, pk: str) -> HttpResponse:
         if settings.is_valid():
             draft = msgspec.structs.replace(draft, usb_mode=settings.usb(), suspend=settings.sleep())
             desk.keep(draft)
+    elif act == "models" and desk.scope is wire.Scope.GROUP:
+        models = ModelForms(request.POST)
+        if models.is_valid():
+            suspending.check(entries(models))
+            desk.keep(msgspec.structs.replace(draft, suspend_by_model=entries(models)))
     elif act == "import":
         _import(desk, draft)
     elif act == "begin" and not draft.rules:

@@ -212,6 +212,8 @@ class DevicePolicy(models.Model):
     # Empty: as the wider scope says.
     usb_mode = models.CharField("USB", max_length=10, choices=UsbMode, blank=True)
     suspend = models.CharField(_("suspend"), max_length=10, choices=Suspend, blank=True)
+    # A group's: ModelSuspend.
+    suspend_by_model = models.JSONField(_("suspend by model"), default=list, blank=True)
     revision = models.PositiveIntegerField(default=0)
     changed_at = models.DateTimeField(_("changed"), null=True)
     changed_by = models.CharField(_("changed by"), max_length=150, blank=True)

@@ -1,6 +1,6 @@
 """The tests' cast: an installation with keys and a store, an administrator, a group, PCs, an image."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,9 @@ from typing import Any
 import hypothesis
 import pytest
 from django.conf import settings
+from django.contrib.auth.hashers import Argon2PasswordHasher
 from django.contrib.auth.models import User
+from django.test import override_settings
 from django.utils import timezone
 from xdist.scheduler import LoadFileScheduling
 
@@ -33,6 +35,9 @@ hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
 
 
+# The same way to keep passwords, at a price that hundreds of tests can pay: 0.2 s each in production.
+Argon2PasswordHasher.time_cost, Argon2PasswordHasher.memory_cost = 1, 64
+
 # What takes minutes begins first, so that no processor waits for the other at the end.
 LONGEST = (
     *("tests/e2e/", "tests/walks/", "tests/benchmarks/", "tests/test_postgresql.py"),
@@ -56,6 +61,13 @@ class Scheduling(LoadFileScheduling):
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling | None:
     """Only for what `make test` asks for."""
     return Scheduling(config, log) if config.getvalue("dist") == "loadfile" else None
+
+
+@pytest.fixture(scope="session", autouse=True)
+def static_files_are_not_looked_for() -> Iterator[None]:
+    """Each browser of a test would look through all of them first, which costs more than most pages."""
+    with override_settings(WHITENOISE_USE_FINDERS=False):
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -23,6 +23,7 @@ def test_every_verb_holds_on_postgresql(postgres_url: str) -> None:
             "tests/clients",
             "tests/imaging",
             "tests/mydoc",
+            "--deselect=tests/clients/test_roles.py",  # knocks at every door: no verb behind most of them
         ],
         cwd=ROOT,
         env={**os.environ, "OPENVRAS_DATABASE": postgres_url},

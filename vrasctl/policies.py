@@ -121,6 +121,8 @@ def show(session: Session, owner: Owner) -> None:
     settings = {name: policy[name] for name in ("usb_mode", "suspend") if policy[name]}
     for name, value in settings.items():
         print(f"{name}: {value}")
+    for entry in policy.get("suspend_by_model", []):
+        print(showing.clean(f"suspend of {entry['model']}: {entry['suspend']}"))
     _say_remarks(policy["remarks"])
 
 
@@ -154,6 +156,11 @@ def preview(session: Session, file: str, owner: Owner) -> None:
         ({**change, "pc": pc_row["name"]} for pc_row in found["pcs"] for change in pc_row["changes"]), _CHANGE
     )
     for pc_row in found["pcs"]:
+        if sleep := pc_row.get("sleep"):
+            before, after = sleep["before"], sleep["after"]
+            showing.say(
+                f"{pc_row['name']}: suspend {before['suspend']}, then {after['suspend']}: {after['words']}"
+            )
         for words in pc_row["vain"]:
             showing.say(f"{pc_row['name']}: {words}")
     showing.say(
@@ -170,9 +177,12 @@ def preview(session: Session, file: str, owner: Owner) -> None:
 def why(session: Session, name: str, device: str | None) -> None:
     """Why a DEVICE of a PC (1-2.3, 0000:03:00.0, sr0) is as it is; without DEVICE, all of them."""
     path = f"/api/v1/clients/{find_pc(session.rest, name)['id']}/devices/"
-    found = session.rest.get(path)["devices"]
+    told = session.rest.get(path)
+    found = told["devices"]
     if device is None:
         session.rows(found, _DEVICE)
+        if sleep := told.get("sleep"):
+            showing.say(f"suspend {sleep['suspend']}: {sleep['words']}")
         return
     here = next((one for one in found if one["key"] == device), None)
     if here is None:

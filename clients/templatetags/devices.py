@@ -7,6 +7,7 @@ from typing import Any
 from django import template
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from clients import deviceplanning, devicepolicing
@@ -14,6 +15,7 @@ from clients.deviceforms import BUSES, VERDICTS
 from clients.deviceplanning import Standing
 from clients.deviceserializers import language, remark_words
 from clients.models import Client, DevicePolicy
+from clients.suspending import Sleep
 from clients.templatetags.portal import icon
 from vrasnode import words
 from vrasnode.deviceplan import Planned
@@ -127,6 +129,13 @@ def validity(rule: wire.Rule, now: datetime) -> SafeString:
 
 
 @register.filter
+def may_sleep(sleep: Sleep) -> str:
+    """What closing the lid may do, and who decided it."""
+    what = DevicePolicy.Suspend(sleep.suspend.value).label
+    return gettext("%(what)s: %(why)s") % {"what": what, "why": sleep.words}
+
+
+@register.filter
 def rule_number(ident: int) -> str:
     """What people call a rule."""
     return devicepolicing.number_words(ident)
@@ -181,7 +190,7 @@ def hardware_card(client: Client, now: datetime) -> dict[str, Any]:
         "platform": facts.platform if facts else None,
         "findings": findings,
         "usb_mode": DevicePolicy.UsbMode(policy.usb_mode.value).label,
-        "suspend": DevicePolicy.Suspend(policy.suspend.value).label,
+        "sleep": deviceplanning.sleep(client),
     }
 
 

@@ -248,7 +248,7 @@ class Office:
             self._appoint_custodians()
         for pc in self.pcs:
             if not pc.enrolled:
-                self._enrol(pc)
+                self.enrol(pc)
             self._undo.enter_context(pc.agent)
         if self._simulated:
             self.crowd = self._undo.enter_context(self._simulate(self._simulated))
@@ -295,7 +295,8 @@ class Office:
         """Bytes that came to all PCs over their network cables."""
         return sum(pc.lab.place.received_bytes() for pc in self.pcs)
 
-    def _enrol(self, pc: DemoPc) -> None:
+    def enrol(self, pc: DemoPc) -> None:
+        """Lets a PC join, approved beforehand."""
         token = self.data / f"{pc.name}.token"
         self.ctl("pc", "token", "--group", GROUP, "--approved", "--output", str(token))
         pc.enrol(token)

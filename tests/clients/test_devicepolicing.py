@@ -105,7 +105,7 @@ def test_a_pc_that_changes_its_group_or_user_follows_the_new_rules(
     assert slice_of(pc).rules == []
 
 
-def test_a_pcs_own_settings_go_over_its_groups_and_a_user_has_none(
+def test_a_pcs_own_settings_go_over_its_groups_and_a_user_has_no_usb_mode(
     pc: FakePc, sales: Group, now: datetime
 ) -> None:
     sato = User.objects.create_user("sato")

@@ -41,6 +41,7 @@ def test_a_policy_is_read_and_replaced_as_a_whole(rest: Browser) -> None:
         "revision": 0,
         "usb_mode": "device",
         "suspend": "blocked",
+        "suspend_by_model": [],
         "rules": [],
         "remarks": [],
     }

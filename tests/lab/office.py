@@ -1,5 +1,6 @@
 """A whole office for the walks: real server processes, a LAN, PCs with libvirt, agents, guests that boot."""
 
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -11,10 +12,11 @@ import pytest
 
 from config.demo import bootimage
 from config.demo.bootimage import BootImages
-from config.demo.office import GROUP, IMAGE, DemoPc, Office
+from config.demo.office import CLIENT_VM, GROUP, IMAGE, DemoPc, Office
 from vrasnode.chunks import framemap, manifest
 from vrasnode.chunks.hashing import digest_of
 from vrasnode.errors import VrasError
+from vrasnode.hypervisor import Hypervisor
 from vrasnode.slots import Slots, Version
 
 ENDS = ("booted", "failed", "superseded")
@@ -90,6 +92,37 @@ class Walk:
         assert self.ended(distribution)["state"] == "booted"
         assert self.runs(name)
 
+    def settle(self) -> tuple[str, str]:
+        """The version that the first PC runs, proven, and the other sound one, to go to next. Where it runs
+        neither it is brought to the first. Most tests do not mind which way they go, and boots are dear."""
+        versions = ("v1", "v2")
+        current = self.slots().boot.current
+        running = {self.record(name)["manifest"]: name for name in versions}
+        here = running.get(current.manifest, "") if current else ""
+        if not here or not self.answers(here):
+            here = versions[0]
+            self.bring_to(here)
+        return here, next(name for name in versions if name != here)
+
+    def join_anew(self) -> None:
+        """The first PC is emptied and joins as a new one."""
+        self.pc.agent.end()
+        hypervisor = Hypervisor(self.pc.lab.uri)
+        hypervisor.destroy(CLIENT_VM)
+        hypervisor.close()
+        shutil.rmtree(self.pc.state)
+        self.office.enrol(self.pc)
+        self.pc.agent.start()
+
+    def slowest_boot_s(self) -> int:
+        """How long a sound version took at most to come up on this machine, as busy as it is."""
+        answer = self.rest("GET", "/api/v1/deliveries/?limit=500")
+        return round(max((row["boot_s"] or 0 for row in answer["results"]), default=0))
+
+    def missing_bytes(self, name: str, *, has: str) -> int:
+        """How much a PC that has one version has to fetch for another."""
+        return sum(length for _, _, length in set(self.frames(name)) - set(self.frames(has)))
+
     def rest(self, method: str, path: str, body: object = None) -> Any:
         """One REST call as the administrator."""
         return self.office.rest(method, path, body)
@@ -146,13 +179,6 @@ def count_wrong(path: Path, listed: manifest.Manifest) -> int:
 def walk(tmp_path_factory: pytest.TempPathFactory, boot_images: BootImages) -> Iterator[Walk]:
     """One office with one PC, shared by the walks; each begins by bringing the PC where it wants it."""
     with _opened(tmp_path_factory.mktemp("office"), boot_images) as walk:
-        yield walk
-
-
-@pytest.fixture
-def own_walk(tmp_path: Path, boot_images: BootImages) -> Iterator[Walk]:
-    """An office of one test's own, for what cannot be taken back."""
-    with _opened(tmp_path / "office", boot_images) as walk:
         yield walk
 
 

@@ -59,6 +59,22 @@ def test_what_was_shown_is_set_only_if_nobody_saved_meanwhile(
     assert administrator.json("policy", "show", "--group", group)["rules"][0]["verdict"] == "hide"
 
 
+def test_what_a_model_may_do_when_its_lid_is_closed_is_previewed_set_and_shown_with_who_decided(
+    administrator: Administrator, enrol: Callable[..., Pc], group: str, tmp_path: Path
+) -> None:
+    enrol("pc-policy-3", group=group, approved=True).describe(facts_with_devices())
+    wish = {"rules": [], "suspend_by_model": [{"model": "Fabrikam *", "suspend": "hibernate"}]}
+    file = written(tmp_path / "policy.json", wish)
+
+    preview = administrator.must("policy", "preview", "--group", group, file)
+    administrator.must("policy", "set", "--group", group, file)
+
+    assert "pc-policy-3: suspend blocked, then hibernate: as the group says of the model" in preview.err
+    assert "suspend of Fabrikam *: hibernate" in administrator.must("policy", "show", "--group", group).out
+    why = administrator.must("policy", "why", "pc-policy-3")
+    assert "suspend hibernate: as the group says of the model “Fabrikam *”" in why.err
+
+
 def test_why_a_device_is_as_it_is(
     administrator: Administrator, enrol: Callable[..., Pc], group: str, tmp_path: Path
 ) -> None:
