@@ -66,6 +66,11 @@ def proven(authorization: str) -> Proof:
         raise _not_proven(error) from error
 
 
+def own_names() -> list[str]:
+    """For whom tickets must be made out. Raises Refusal(no_keytab)."""
+    return [str(_credentials().name)]
+
+
 def endpoint(certificate: Path) -> bytes:
     """How a TLS server's certificate is named in a channel binding: tls-server-end-point (RFC 5929 §4.1)."""
     try:

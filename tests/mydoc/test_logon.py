@@ -1,10 +1,12 @@
 """Logging on with Kerberos: a real domain controller, real tickets, and what they open."""
 
 import base64
+import io
 import json
 import secrets
 import socket
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from django.contrib.auth.models import User
+from django.core.management import CommandError, call_command
 from django.test import Client as Browser
 from django.utils import timezone
 
@@ -476,3 +479,22 @@ def test_a_local_account_has_no_user_data_beside_a_directory(
 
 def sweep() -> int:
     return watching.watch(now=timezone.now())
+
+
+def test_the_check_of_the_directory_says_what_user_data_lacks(
+    company: Directory, settings: Any, tmp_path: Path, admin: User
+) -> None:
+    def said() -> str:
+        words = io.StringIO()
+        with suppress(CommandError):
+            call_command("directory", "check", "--user-data", "--language", "en", stdout=words)
+        return words.getvalue()
+
+    assert "ok  Tickets for HTTP/vras.corp.openvras.test@CORP.OPENVRAS.TEST can be checked." in said()
+    assert {"[not_bound]", "[no_custodians]"} <= set(said().split())
+    settings.KEYTAB = tmp_path / "missing"
+    settings.TLS_CERTIFICATE = tmp_path / "missing"
+    employees = {role: group for role, group in settings.DIRECTORY.roles.items() if role != "employee"}
+    settings.DIRECTORY = company.settings(roles=employees)
+
+    assert {"[no_keytab]", "[no_tls_certificate]", "[no_employees]"} <= set(said().split())

@@ -1,6 +1,7 @@
 """`manage.py directory check`: what is wrong with the connection to the company's directory."""
 
 import os
+from itertools import chain
 from typing import Any
 
 from django.conf import settings
@@ -8,23 +9,29 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import translation
 
 from clients import directorycheck
+from mydoc import logoncheck
 
 
 class Command(BaseCommand):
     help = (
         "check: asks the company's directory step by step (name, connection, certificate, account, base, "
-        "groups, --user NAME) and says in words what is wrong. Exit code 0: all is well, 1: something is not."
+        "groups, --user NAME, --user-data) and says in words what is wrong. Exit code 0: all is well, 1: "
+        "something is not."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("act", choices=["check"])
         parser.add_argument("--user", default="", help="a logon name: which roles would they have?")
+        parser.add_argument(
+            "--user-data", action="store_true", help="also what opens user data: keytab, binding, custodians"
+        )
         parser.add_argument("--language", choices=["ja", "en"], default=_language(), help="default: LANG's")
 
     def handle(self, *args: Any, **options: Any) -> None:
         bad = 0
         with translation.override(options["language"]):
-            for finding in directorycheck.findings(settings.DIRECTORY, user=options["user"]):
+            found = directorycheck.findings(settings.DIRECTORY, user=options["user"])
+            for finding in chain(found, logoncheck.findings() if options["user_data"] else ()):
                 bad += not finding.good
                 self.stdout.write(f"{'ok ' if finding.good else 'NO '} {finding.words} [{finding.code}]")
         if bad:
