@@ -97,7 +97,8 @@ def test_a_new_recovery_key_replaces_the_one_before(made: Made) -> None:
     assert not made.volumes.opens(made.name, made.recovery_key)
     with pytest.raises(Refused) as refused:
         made.volumes.set_key(made.name, Slot.RECOVERY, made.recovery_key, key=newer)
-    assert refused.value.code == "wrong_key"  # it would have killed the slot that it came by
+    assert refused.value.code == "wrong_key"
+    assert made.volumes.opens(made.name, newer)  # its own slot was not killed first
 
 
 def test_the_last_key_is_never_killed(made: Made) -> None:

@@ -51,7 +51,7 @@ def key_material(made: Made, slot: Slot) -> int:
 @pytest.mark.parametrize(
     "harm",
     [
-        lambda file: spoil(file, at=0),
+        lambda file: spoil(file, at=0, length=6),
         lambda file: spoil(file, at=104, length=4),
         lambda file: spoil(file, at=208, length=4),
         lambda file: spoil(file, at=168, length=40),
@@ -62,7 +62,7 @@ def key_material(made: Made, slot: Slot) -> int:
         lambda file: file.write_bytes(bytes(18 << 20)),
         lambda file: file.write_bytes(b"LUKS\xba\xbe\0\x02" + bytes(18 << 20)),
     ],
-    ids=["start", "offset", "slot", "uuid", "empty", "half a header", "cut", "a byte", "zeros", "luks2"],
+    ids=["magic", "offset", "slot", "uuid", "empty", "half a header", "cut", "a byte", "zeros", "luks2"],
 )
 def test_a_spoilt_file_is_said_and_left_as_it_is(made: Made, harm: Callable[[Path], None]) -> None:
     harm(made.file)

@@ -171,9 +171,12 @@ def test_a_thief_of_the_disk_reads_nothing_with_everything_but_the_servers_half(
         assert half == pc_half  # without a TPM it lies there
         guesses = [half, bytes(32), *(lan_key(guess, half, volume=loot.name) for guess in (half, bytes(32)))]
         for guess in [*guesses, lan_key(os.urandom(32), half, volume=loot.name)]:
-            with pytest.raises(Refused) as refused:
-                loot.volumes.serve(loot.name, guess)
-            assert refused.value.code == "wrong_key"
+            try:
+                with pytest.raises(Refused) as refused:
+                    loot.volumes.serve(loot.name, guess)
+                assert refused.value.code == "wrong_key"
+            finally:
+                loot.stop()
         assert loot.volumes.prove_locked(loot.name)
         assert found_on_disk(loot, canaries) == 0
 
