@@ -11,6 +11,7 @@ import click
 from vrasctl import custody, showing
 from vrasctl.custody import CustodianKey, Half
 from vrasctl.session import Session, common, secret_in
+from vrasnode import sealing
 from vrasnode.errors import Refused
 from vrasnode.wire import codec
 
@@ -104,7 +105,7 @@ def open_volume(
     """Open the recovery key of VOLUME (its id, or OWNER@PC), one custodian after the other.
 
     The first one asks the server and writes --out for the second one, who reads it by --in, without a server,
-    and gets the recovery key: 32 bytes, for `cryptsetup --key-file`.
+    and gets the recovery key: 64 hex digits, for `cryptsetup --key-file`, or to be typed.
     """
     if half_file is None and (reason is None or out_file is None):
         raise click.UsageError("The first custodian says --reason and --out, the second one --in.")
@@ -114,24 +115,30 @@ def open_volume(
         half = codec.decode(custody.read(half_file), Half)
         if volume not in (half.volume, half.name.replace(" ", "")):
             raise Refused("other_volume", f"{half_file} is of {half.name}, {half.volume}.")
-    key = custody.unlock(key_file, lambda: _passphrase_of(passphrase_file, new=False))
-    _give(key, half, out_file)
+    custodian = custody.unlock(key_file, lambda: _passphrase_of(passphrase_file, new=False))
+    _give(custodian, half, out_file)
 
 
-def _give(key: CustodianKey, half: Half, out_file: Path | None) -> None:
-    left = key.peel(half)
+def _give(custodian: CustodianKey, half: Half, out_file: Path | None) -> None:
+    left = custodian.peel(half)
     if left.custodians and out_file is not None:
         custody.write_secret(out_file, codec.encode(left))
         showing.say(f"{out_file} is for the custodian {left.custodians[0]}. Nobody else can open it.")
         return
     if left.custodians:
         raise click.UsageError("Say where to keep what the next custodian needs: --out FILE.")
+    try:
+        key = sealing.passphrase(left.wrapped)
+    except ValueError as error:
+        raise Refused("no_key", f"What was deposited for {left.name} is no key: {error}.") from error
     if out_file is not None:
-        custody.write_secret(out_file, left.wrapped)
-        showing.say(f"{out_file} opens {left.name} (LUKS {left.luks_uuid}): cryptsetup --key-file {out_file}")
+        custody.write_secret(out_file, key.encode())
+        showing.say(
+            f"{out_file} opens {left.name} (LUKS {left.luks_uuid}): cryptsetup --key-file {out_file} …"
+        )
         return
+    sys.stdout.write(key)
     sys.stdout.flush()
-    sys.stdout.buffer.write(left.wrapped)
 
 
 def _fetched(session: Session, volume: str, reason: str) -> Half:

@@ -1,8 +1,8 @@
 """The encrypted file of a volume: LUKS1, made and changed by cryptsetup, for which no kernel has to help.
 
 LUKS1 and not 2, because QEMU reads no other. Keys are 32 random bytes, so what makes guessing slow is of no
-use: few iterations keep opening short. QEMU takes text alone, so a key is written in hex: that is what a
-person types, or puts in a file without a line's end, to open a volume with `cryptsetup` alone.
+use: few iterations keep opening short. What cryptsetup and QEMU are given is the key in hex: so that is what
+a person types, or has in a file without a line's end, to open a volume with `cryptsetup` alone.
 
 What no key is needed for is read here directly (LUKS1 On-Disk Format Specification 1.2.3 §2). Nothing here
 formats what is already there, and nothing is ever mended.
@@ -19,9 +19,9 @@ from uuid import UUID
 
 from vrasnode import disk
 from vrasnode.errors import HostBroken, Refused
+from vrasnode.sealing import passphrase
 from vrasnode.secretpipes import handed
 
-KEY_BYTES = 32
 HEADER_BYTES = 2 << 20  # before the data
 ITERATIONS = 1000  # the fewest that cryptsetup takes
 PATIENCE_S = 60.0  # a disk that wakes up
@@ -63,7 +63,7 @@ def format_file(path: Path, key: bytes) -> None:
 
     Raises HostBroken(cryptsetup_failed)."""
     offset = ["--offset", str(HEADER_BYTES // _SECTOR)]
-    with handed(_passphrase(key)) as handles:
+    with handed(passphrase(key).encode()) as handles:
         slot = ["--key-slot", str(int(Slot.LAN)), "--key-file", f"/dev/fd/{handles[0]}"]
         _done(["luksFormat", *_FORMAT, *_FEW, "--use-urandom", *offset, *slot, str(path)], handles, path)
 
@@ -72,7 +72,7 @@ def add_key(path: Path, key: bytes, new_key: bytes, slot: Slot) -> None:
     """From now on `new_key` opens the volume as well; `key` does already, and the slot is free.
 
     Raises Refused(wrong_key) and HostBroken(cryptsetup_failed)."""
-    with handed(_passphrase(key), _passphrase(new_key)) as handles:
+    with handed(passphrase(key).encode(), passphrase(new_key).encode()) as handles:
         known, new = (f"/dev/fd/{handle}" for handle in handles)
         add = ["luksAddKey", *_FEW, "--key-slot", str(int(slot)), "--key-file", known]
         if not _done([*add, str(path), new], handles, path):
@@ -92,7 +92,7 @@ def opens(path: Path, key: bytes, slot: Slot | None = None) -> bool:
     if slot is not None and slot not in read_header(path).slots:
         return False
     one = [] if slot is None else ["--key-slot", str(int(slot))]
-    with handed(_passphrase(key)) as handles:
+    with handed(passphrase(key).encode()) as handles:
         tried = ["luksOpen", "--test-passphrase", *one, "--key-file", f"/dev/fd/{handles[0]}", str(path)]
         return _done(tried, handles, path)
 
@@ -133,17 +133,6 @@ def wrong_key(path: Path) -> Refused:
         "ask the custodians for the recovery key."
     )
     return Refused("wrong_key", words)
-
-
-def passphrase(key: bytes) -> str:
-    """The text that stands for a key everywhere outside this product."""
-    if len(key) != KEY_BYTES:
-        raise ValueError(f"a volume's key has {KEY_BYTES} bytes")
-    return key.hex()
-
-
-def _passphrase(key: bytes) -> bytes:
-    return passphrase(key).encode()
 
 
 def _uuid(text: bytes, path: Path) -> str:

@@ -31,6 +31,14 @@ def lan_key(server_half: bytes, pc_half: bytes, *, volume: str) -> bytes:
     return derivation.derive(pc_half)
 
 
+def passphrase(key: bytes) -> str:
+    """How a key is written where programs want text (QEMU takes nothing else): in hex, no line's end. Raises
+    ValueError for a key of another length."""
+    if len(key) != KEY_BYTES:
+        raise ValueError(f"a volume's key has {KEY_BYTES} bytes")
+    return key.hex()
+
+
 def seal(secret: bytes, public_key: bytes, *, purpose: str) -> bytes:
     """`secret` for whoever holds the private key of `public_key` (X25519, raw)."""
     return _SUITE.encrypt(secret, X25519PublicKey.from_public_bytes(public_key), info=_info(purpose))

@@ -22,6 +22,7 @@ from pathlib import Path
 
 from vrasnode import luks
 from vrasnode.errors import HostBroken
+from vrasnode.sealing import passphrase
 from vrasnode.secretpipes import handed
 
 PROGRAM = "qemu-storage-daemon"
@@ -42,7 +43,7 @@ def start(file: Path, key: bytes, *, export: str, at: Path) -> None:
     if len(os.fsencode(at)) > _LONGEST_PATH:
         raise HostBroken("storage_daemon_failed", f"{at} is too long for a socket: use a shorter directory.")
     at.unlink(missing_ok=True)
-    with handed(luks.passphrase(key).encode()) as handles:
+    with handed(passphrase(key).encode()) as handles:
         command = [*NO_CORE, PROGRAM, *_arguments(file, handles[0], export=export, at=at)]
         try:
             done = subprocess.run(

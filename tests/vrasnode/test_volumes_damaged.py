@@ -1,9 +1,6 @@
 """Volumes whose files were spoilt: it is said, nothing is formatted over, and who can still open them can."""
 
-import base64
-import json
 import os
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -80,18 +77,6 @@ def test_a_spoilt_file_is_said_and_left_as_it_is(made: Made, harm: Callable[[Pat
 
     assert made.file.read_bytes() == before
     assert made.volumes.serving(made.name) is None
-
-
-def test_what_is_kept_of_the_header_mends_its_beginning(made: Made) -> None:
-    """The recipe of docs/user-data.md."""
-    spoil(made.file, at=0)
-    kept = made.file.with_name("start")
-    kept.write_bytes(base64.b64decode(json.loads(made.note.read_bytes())["start"]))
-
-    subprocess.run(["dd", f"if={kept}", f"of={made.file}", "conv=notrunc", "status=none"], check=True)
-
-    made.serve()
-    assert holds(made, 7)
 
 
 def test_what_is_kept_of_the_header_brings_no_killed_slot_back(made: Made) -> None:
