@@ -119,9 +119,9 @@ class Volumes:
         header, note = _checked(place), _read_note(place)
         try:
             storagedaemon.start(place.file, key, export=volume, at=place.socket)
-        except Refused as error:
+        except (Refused, HostBroken) as error:
             if note and note.header_sha256 != header.digest:
-                raise luks.damaged(place.file, "what the key would open has changed") from error
+                raise luks.damaged(place.file, "its header is not what it was") from error
             raise
         if note and note.header_sha256 != header.digest:
             log.warning("%s: its header has changed; the recovery key may not open it any more", volume)

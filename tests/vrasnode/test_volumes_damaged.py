@@ -59,7 +59,18 @@ def key_material(made: Made, slot: Slot) -> int:
         lambda file: file.write_bytes(bytes(18 << 20)),
         lambda file: file.write_bytes(b"LUKS\xba\xbe\0\x02" + bytes(18 << 20)),
     ],
-    ids=["magic", "offset", "slot", "uuid", "empty", "half a header", "cut", "a byte", "zeros", "luks2"],
+    ids=[
+        "magic",
+        "offset",
+        "slot",
+        "uuid",
+        "empty",
+        "half a header",
+        "cut",
+        "a byte",
+        "zeros",
+        "luks2",
+    ],
 )
 def test_a_spoilt_file_is_said_and_left_as_it_is(made: Made, harm: Callable[[Path], None]) -> None:
     harm(made.file)
@@ -104,6 +115,15 @@ def test_a_spoilt_slot_is_told_from_a_wrong_key_and_the_recovery_key_still_opens
     assert broken.value.code == "volume_damaged"
     made.volumes.serve(made.name, made.recovery_key)
     assert holds(made, 7)
+
+
+def test_a_header_that_names_what_nobody_knows_is_damaged(made: Made) -> None:
+    spoil(made.file, at=8, length=32)  # the cipher
+
+    with pytest.raises(HostBroken) as broken:
+        made.serve()
+
+    assert broken.value.code == "volume_damaged"
 
 
 def test_the_file_of_another_volume_is_not_taken_for_it(made: Made) -> None:

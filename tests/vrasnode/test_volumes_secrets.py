@@ -1,11 +1,13 @@
 """What a thief of the disk, and who looks at files, arguments and memory, learns of a volume: nothing."""
 
 import os
+import pwd
 import random
 import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -183,6 +185,25 @@ def test_a_thief_of_the_disk_reads_nothing_with_everything_but_the_servers_half(
     with_both = Volumes(tmp_path / "stolen")
     assert with_both.opens(owner.name, lan_key(server_half, pc_half, volume=owner.name))
     assert not with_both.opens(owner.name, lan_key(server_half, os.urandom(32), volume=owner.name))
+
+
+def test_an_open_volume_is_for_libvirts_machines_and_nobody_else() -> None:
+    with TemporaryDirectory(prefix="vras-") as place:  # pytest's own directories let nobody else in
+        Path(place).chmod(0o711)
+        made = Made(Path(place) / "mydoc").create()
+        try:
+            made.serve()
+            assert may_read(made, "libvirt-qemu")
+            assert not may_read(made, "nobody")
+        finally:
+            made.stop()
+
+
+def may_read(made: Made, user: str) -> bool:
+    account = pwd.getpwnam(user)
+    become = ["setpriv", f"--reuid={account.pw_uid}", f"--regid={account.pw_gid}", "--init-groups"]
+    read = ["qemu-io", "-r", "-f", "raw", made.address, "-c", "read 0 512"]
+    return subprocess.run([*become, *read], capture_output=True, check=False).returncode == 0
 
 
 def test_a_core_file_would_hold_the_key_so_none_is_written(made: Made) -> None:
