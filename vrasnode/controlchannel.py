@@ -22,6 +22,7 @@ MAX_LINE_BYTES = 1 << 20
 READ_BYTES = 64 << 10
 SEND_S = 2.0  # for the machine to take a request
 ANSWER_S = 10.0  # after which a ping is asked again
+RECEIVE_BYTES = 128 * 4096  # what the guest's kernel keeps ready for one port: its queue, a page each
 SILENT_S = 30.0  # after which a program that answered does not count as up any more
 
 Answer = Mapping[str, Any]
@@ -60,6 +61,18 @@ class ControlChannel:
         except OSError as error:
             asked.set_exception(_silent(str(error)))
         return asked
+
+    def overwrite(self) -> None:
+        """Overwrites the requests that the machine's memory still holds: names of files, a share's password.
+
+        Its kernel fills the same pages in turn and never clears one. What is sent is no request to anybody.
+        Raises Unreachable(service_silent).
+        """
+        line = b" " * 4095 + b"\n"
+        try:
+            self._connected().send(line * (RECEIVE_BYTES // len(line) + 8))
+        except OSError as error:
+            raise _silent(str(error)) from error
 
     def close(self) -> None:
         """Lets go of the machine; it runs on. What was asked ends with Unreachable(service_silent)."""
@@ -150,13 +163,24 @@ class _Connection:
             self._waiting = {key: future for key, future in self._waiting.items() if not future.cancelled()}
             self._waiting[request_id] = asked
             try:
-                self._socket.sendall(json.dumps(request).encode() + b"\n")
-            except OSError:  # maybe half a line was taken: this connection is of no more use
+                self._send(json.dumps(request).encode() + b"\n")
+            except OSError:
                 del self._waiting[request_id]
-                self.ended = True
-                with suppress(OSError):
-                    self._socket.shutdown(socket.SHUT_RDWR)
                 raise
+
+    def send(self, lines: bytes) -> None:
+        """Whole lines that nobody answers. Raises OSError."""
+        with self._lock:
+            self._send(lines)
+
+    def _send(self, lines: bytes) -> None:
+        try:
+            self._socket.sendall(lines)
+        except OSError:  # maybe half a line was taken: this connection is of no more use
+            self.ended = True
+            with suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
+            raise
 
     def close(self) -> None:
         with suppress(OSError):

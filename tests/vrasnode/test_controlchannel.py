@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from vrasnode.controlchannel import MAX_LINE_BYTES, SILENT_S, ControlChannel, Pulse
+from vrasnode.controlchannel import MAX_LINE_BYTES, RECEIVE_BYTES, SILENT_S, ControlChannel, Pulse
 from vrasnode.errors import Refused, Unreachable
 
 LIMIT_S = 60.0
@@ -36,6 +36,9 @@ class Guest:
     def hear(self) -> dict[str, Any]:
         request: dict[str, Any] = json.loads(self._lines.readline())
         return request
+
+    def line(self) -> bytes:
+        return self._lines.readline()
 
     def say(self, data: bytes) -> None:
         assert self._connection is not None
@@ -68,6 +71,26 @@ def channel(tmp_path: Path) -> Iterator[ControlChannel]:
     channel = ControlChannel(tmp_path / "control")
     yield channel
     channel.close()
+
+
+def test_what_was_asked_is_overwritten_by_what_nobody_answers(
+    guest: Guest, channel: ControlChannel, tmp_path: Path
+) -> None:
+    asked = channel.begin("status")
+    guest.accept()
+    guest.answer(guest.hear())
+    asked.result(LIMIT_S)
+    overwriting = threading.Thread(target=channel.overwrite)
+    overwriting.start()
+
+    blank = [guest.line() for _ in range(RECEIVE_BYTES // 4096 + 8)]
+    overwriting.join()
+    again = channel.begin("ping")
+    guest.answer(guest.hear())
+
+    assert {line.strip() for line in blank} == {b""}
+    assert sum(map(len, blank)) > RECEIVE_BYTES
+    assert again.result(LIMIT_S) == {}
 
 
 def test_a_request_that_waits_in_the_socket_is_answered_later(guest: Guest, channel: ControlChannel) -> None:

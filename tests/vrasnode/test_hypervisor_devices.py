@@ -4,6 +4,7 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from ipaddress import IPv4Interface
 from pathlib import Path
 
 import pytest
@@ -12,13 +13,17 @@ from config.demo.pcs import LabPc
 from tests.lab.libvirtd import LIMIT_S
 from tests.vrasnode.waiting import waiting_vm
 from vrasnode.domainxml import (
+    INTERNAL,
     ClientVm,
     Device,
     Kind,
+    Nic,
     Optical,
     UsbStorage,
     client_vm_xml,
     device_xml,
+    mac_of,
+    network_xml,
 )
 from vrasnode.errors import HostBroken, Unreachable
 from vrasnode.hypervisor import Hypervisor, MachineState
@@ -314,3 +319,31 @@ def test_a_stick_that_went_in_the_meantime_is_a_fault_of_the_host(
     assert broken.value.code == "attach_failed"
     assert "/dev/sdq" in broken.value.words
     assert hypervisor.attached(vm.name) == []
+
+
+def test_a_cable_is_pulled_and_plugged_in_again_while_the_machine_runs(lab_pc: LabPc, tmp_path: Path) -> None:
+    hypervisor = Hypervisor(lab_pc.uri)
+    mac = mac_of("pc", "client-vm/internal")
+    gateway = IPv4Interface("10.87.67.1/29")
+    hypervisor.ensure_network(network_xml(INTERNAL, bridge="vras-link", gateway=gateway, neighbours=[]))
+    vm = replace(waiting_vm(tmp_path), internal=Nic(INTERNAL, mac))
+    hypervisor.start(client_vm_xml(vm))
+
+    for up in (False, False, True, True):
+        hypervisor.set_link(vm.name, mac, up=up)
+        assert _link(lab_pc.uri, vm, mac) == ("up" if up else "down")
+    with pytest.raises(HostBroken) as broken:
+        hypervisor.set_link(vm.name, "02:00:00:00:00:01", up=False)
+    assert broken.value.code == "no_such_card"
+    hypervisor.destroy(vm.name)
+    with pytest.raises(Unreachable) as unreachable:
+        hypervisor.set_link(vm.name, mac, up=False)
+    assert unreachable.value.code == "machine_off"
+    hypervisor.close()
+
+
+def _link(uri: str, vm: ClientVm, mac: str) -> str:
+    """What libvirt says."""
+    asked = ["virsh", "--quiet", "--connect", uri, "domif-getlink", vm.name, mac]
+    said = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
+    return said.split()[-1]

@@ -16,7 +16,7 @@ import pytest
 from config.demo.lan import Lan
 from config.demo.pcs import LabPc
 from tests.lab.libvirtd import QEMU_CACHE, comes
-from tests.vrasnode.service_pc import STRANGER, Documents, ServicePc, master_key
+from tests.vrasnode.service_pc import NAME, STRANGER, Documents, ServicePc, master_key
 from vrasnode.errors import Refused
 from vrasnode.servicevm.build.cache import default_cache
 from vrasnode.servicevm.build.image import build_image
@@ -98,6 +98,48 @@ def test_a_folder_is_granted_and_what_the_user_makes_in_it_later_too(
         assert refused.value.code == "not_permitted"
 
 
+def test_four_volumes_find_room_beside_each_other(
+    pc: ServicePc, documents: Documents, tmp_path: Path
+) -> None:
+    served = [f"{number}" * 20 for number in range(3)]
+    with serving(tmp_path, *(disk_of(tmp_path / serial) for serial in served)) as socket:
+        for serial in (*served, *served):  # twice is once
+            pc.plug(serial, socket, serial)
+        opened = [pc.ask("volume_open", serial=serial, fresh=True) for serial in served]
+        there = {device.key for device in pc.hypervisor.attached(NAME)}
+        for serial in served:
+            pc.ask("volume_close", serial=serial)
+            pc.unplug(serial)
+            pc.unplug(serial)
+
+    assert all(one["size_bytes"] > 8 << 20 for one in opened)
+    assert there == {*served, documents.serial}
+    assert {device.key for device in pc.hypervisor.attached(NAME)} == {documents.serial}
+
+
+def disk_of(path: Path) -> Path:
+    with path.open("wb") as file:
+        file.truncate(16 << 20)
+    return path
+
+
+@contextmanager
+def serving(directory: Path, *disks: Path) -> Iterator[Path]:
+    """A storage daemon for disks that are not encrypted; the export of each has its file's name."""
+    socket = directory / "nbd"
+    words = ["qemu-storage-daemon", "--nbd-server", f"addr.type=unix,addr.path={socket}"]
+    for number, disk in enumerate(disks):
+        words += ["--blockdev", f"file,node-name=f{number},filename={disk}"]
+        words += ["--export", f"nbd,id=e{number},node-name=f{number},name={disk.name},writable=on"]
+    daemon = subprocess.Popen(words)
+    try:
+        assert comes(socket.exists)
+        yield socket
+    finally:
+        daemon.kill()
+        daemon.wait()
+
+
 @pytest.fixture
 def crowded(pc: ServicePc, tmp_path: Path) -> Iterator[str]:
     """A volume with a hundred thousand files in one folder, odd ones and links out of it among them. It is
@@ -114,24 +156,12 @@ def crowded(pc: ServicePc, tmp_path: Path) -> Iterator[str]:
         os.symlink("/etc/openvras", "~外", dir_fd=here)
         os.close(os.open(b"\xff\xfe odd", os.O_CREAT | os.O_WRONLY, dir_fd=here))
         os.close(here)
-    socket = tmp_path / "nbd"
-    daemon = subprocess.Popen(
-        [
-            *("qemu-storage-daemon", "--blockdev", f"file,node-name=f,filename={disk}"),
-            *("--nbd-server", f"addr.type=unix,addr.path={socket}"),
-            *("--export", "nbd,id=e,node-name=f,name=crowded,writable=on"),
-        ]
-    )
-    try:
-        assert comes(socket.exists)
-        pc.plug(serial, socket, "crowded")
+    with serving(tmp_path, disk) as socket:
+        pc.plug(serial, socket, disk.name)
         pc.ask("volume_open", serial=serial)
         yield serial
         pc.ask("volume_close", serial=serial)
         pc.unplug(serial)
-    finally:
-        daemon.kill()
-        daemon.wait()
 
 
 @contextmanager
@@ -191,7 +221,10 @@ def test_a_lock_leaves_nothing_in_the_memory_of_the_machine_while_the_user_write
     assert b64decode(read["data"]).startswith(canary.encode())
     assert while_open[0] > 100
     assert not any(while_open[1:])  # they never were there
-    assert not any(pc.memory_holds(canary.encode(), canary.encode("utf-16-le"), *keys))
+    pc.channel.overwrite()
+    assert pc.ask("ping")
+    as_said = b64encode(canary.encode())[:40]
+    assert not any(pc.memory_holds(canary.encode(), canary.encode("utf-16-le"), as_said, *keys))
     assert pc.volumes.prove_locked(documents.name)
     with pytest.raises(Refused) as refused:
         pc.ask("folder_list", serial=documents.serial)

@@ -75,6 +75,21 @@ def test_it_serves_on_the_card_that_the_control_base_names(fileserver: FileServe
     assert said.line() == "interfaces = lo eth1\n"
 
 
+def test_who_uses_it_is_not_disturbed_by_being_named_the_same_card_again(
+    fileserver: FileServer, said: Said
+) -> None:
+    fileserver.start()
+    said.line()
+    fileserver.listen(["eth1"])
+    said.line()
+    assert comes(lambda: fileserver.pid is not None)
+    pid = fileserver.pid
+
+    fileserver.listen(["eth1"])
+
+    assert fileserver.pid == pid
+
+
 def test_a_configuration_shares_nothing_and_demands_encryption(
     fileserver: FileServer, said: Said, tmp_path: Path
 ) -> None:

@@ -13,7 +13,8 @@ from vrasnode.servicevm.guest.volumes import Volumes
 from vrasnode.servicevm.guest.workers import Workers
 
 DATA = Path("/data")
-MEMORY_HABITS = ("PYTHONMALLOC", "MALLOC_PERTURB_")  # of this program (files/program), not of what it starts
+# Of this program (build/files/program), not of those that it starts.
+MEMORY_HABITS = ("PYTHONMALLOC", "MALLOC_PERTURB_", "GLIBC_TUNABLES")
 
 
 def main() -> None:

@@ -127,7 +127,10 @@ class FileServer:
         threading.Thread(target=self._keep_running, name="fileserver", daemon=True).start()
 
     def listen(self, interfaces: Sequence[str]) -> None:
-        """Serves on these interfaces, and on the machine itself, from a fresh start on."""
+        """Serves on these interfaces, and on the machine itself, from a fresh start on. Where it does so
+        already nobody is disturbed."""
+        if self._interfaces == ["lo", *interfaces]:
+            return
         self._interfaces = ["lo", *interfaces]
         self._configure()
         with self._lock:
