@@ -13,6 +13,7 @@ from clients.models import Client
 from vrasnode.wire import clients as wire
 
 HEARD = "vras:heard"
+OUTSIDE = "vras:outside"  # the few of them that were last heard from outside the company's networks
 
 
 class Heard(msgspec.Struct, frozen=True):
@@ -56,7 +57,8 @@ def hear(
     with store.pipeline(transaction=False) as pipe:
         pipe.hset(HEARD, str(client_id), msgspec.msgpack.encode(heard))
         pipe.get(nudge.look_name(client_id))
-        _set, look = pipe.execute()
+        (pipe.sadd if outside else pipe.srem)(OUTSIDE, str(client_id))
+        _set, look, _place = pipe.execute()
     word = (look or b"0").decode() + (" outside" if outside else "")
     return wire.HeartbeatAnswer(interval_s=settings.HEARTBEAT_S, server_time=now.astimezone(UTC), look=word)
 
@@ -68,6 +70,11 @@ def of(clients: Iterable[Client], *, now: datetime) -> dict[uuid.UUID, Presence]
         return {}
     kept = quickstore.client().hmget(HEARD, [str(client.pk) for client in rows])
     return {client.pk: _presence(client, raw, now=now) for client, raw in zip(rows, kept, strict=True)}
+
+
+def outside() -> list[uuid.UUID]:
+    """The PCs that were last heard from outside the company's networks."""
+    return [uuid.UUID(text.decode()) for text in quickstore.client().smembers(OUTSIDE)]
 
 
 def keep(*, now: datetime) -> int:

@@ -16,6 +16,7 @@ from ldap.ldapobject import LDAPObject
 from clients import directory, presence
 from clients.directory import DirectoryFailed, Position
 from clients.directorysettings import DirectorySettings
+from clients.presence import Presence
 from clients.rolenames import Role
 from mydoc import accounts, unlocking
 from mydoc.models import DirectoryWatch, Opening, OpeningQuerySet
@@ -71,18 +72,25 @@ def _watch_pcs(row: DirectoryWatch, now: datetime) -> int:
     if row.checked_at is None or now - row.checked_at > PAUSE or row.begun_at is None:
         row.begun_at = now
         DirectoryWatch.objects.filter(pk=row.pk).update(begun_at=now)
-    patient = now - row.begun_at < PATIENCE
-    rows = list(_open_ones())
-    heard = presence.of({opening.volume.client for opening in rows}, now=now)
     closed = 0
-    for opening in rows:
-        one = heard[opening.volume.client.pk]
-        last = max(filter(None, [one.seen, opening.asked_at]))
-        if one.outside and one.seen and one.seen > opening.asked_at:
+    for opening, heard in _heard(Q(volume__client__in=presence.outside()), now):
+        if heard.outside and heard.seen and heard.seen > opening.asked_at:
             closed += unlocking.close(opening, reason="left_the_lan", now=now)
-        elif not patient and now - last > settings.OPEN_SILENCE:
+    if now - row.begun_at < PATIENCE:
+        return closed
+    limit = now - settings.OPEN_SILENCE
+    # The rows hear of heartbeats once a minute: who they say was heard lately was.
+    kept = Q(volume__client__last_seen=None) | Q(volume__client__last_seen__lt=limit)
+    for opening, heard in _heard(kept & Q(asked_at__lt=limit), now):
+        if heard.seen is None or heard.seen < limit:
             closed += unlocking.close(opening, reason="pc_silent", now=now)
     return closed
+
+
+def _heard(which: Q, now: datetime) -> list[tuple[Opening, Presence]]:
+    rows = list(_open_ones().filter(which))
+    heard = presence.of({opening.volume.client for opening in rows}, now=now)
+    return [(opening, heard[opening.volume.client.pk]) for opening in rows]
 
 
 def _watch_local(now: datetime) -> int:
