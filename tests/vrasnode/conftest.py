@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.vrasnode.office import CHUNK, Keys, Office, Published, publish
+from tests.vrasnode.volumecast import Made
 from vrasnode.identity import Identity
 from vrasnode.server import Server
 from vrasnode.wire.clients import EnrolRequest, HostFacts
@@ -101,6 +102,22 @@ def member_of(office: Office, directory: Path) -> Identity:
     )
     identity.take(Server(office.url, identity=identity).enrol(request))
     return identity
+
+
+@pytest.fixture(scope="session")
+def volume_of_the_session(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """A new volume, to be copied: making one is the slow part of most tests of volumes."""
+    return Made(tmp_path_factory.mktemp("volume")).create()
+
+
+@pytest.fixture
+def made(volume_of_the_session: Made, tmp_path: Path) -> Iterator[Made]:
+    """A volume that was just made; whatever serves it at the end is ended."""
+    volume = volume_of_the_session.copy_to(tmp_path / "mydoc")
+    try:
+        yield volume
+    finally:
+        volume.stop()
 
 
 @pytest.fixture

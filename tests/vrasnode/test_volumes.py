@@ -3,7 +3,7 @@
 import os
 import stat
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,16 +13,6 @@ from vrasnode.errors import HostBroken, Refused
 from vrasnode.volumes import Slot
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-def made(tmp_path: Path) -> Iterator[Made]:
-    """A volume that was just made; whatever serves it at the end is ended."""
-    volume = Made(tmp_path / "mydoc").create()
-    try:
-        yield volume
-    finally:
-        volume.stop()
 
 
 def test_what_was_written_is_there_again_after_a_lock(made: Made) -> None:
@@ -37,7 +27,9 @@ def test_what_was_written_is_there_again_after_a_lock(made: Made) -> None:
     assert made.volumes.size(made.name) == 16 * MIB
 
 
-def test_a_new_volume_lies_behind_its_owners_rights_and_takes_no_room(made: Made) -> None:
+def test_a_new_volume_lies_behind_its_owners_rights_and_takes_no_room(tmp_path: Path) -> None:
+    made = Made(tmp_path / "mydoc").create()
+
     assert stat.S_IMODE(made.file.stat().st_mode) == 0o600
     assert stat.S_IMODE(made.file.parent.stat().st_mode) == 0o700
     assert made.file.stat().st_blocks * 512 < 3 * MIB

@@ -14,14 +14,22 @@ from vrasnode.volumes import Slot
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture
-def made(tmp_path: Path) -> Iterator[Made]:
-    """A locked volume with something in it."""
-    volume = Made(tmp_path / "mydoc").create()
+@pytest.fixture(scope="module")
+def volume_in_use(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    volume = Made(tmp_path_factory.mktemp("used")).create()
     try:
         volume.serve()
         write(volume, 7)
+    finally:
         volume.stop()
+    return volume
+
+
+@pytest.fixture
+def made(volume_in_use: Made, tmp_path: Path) -> Iterator[Made]:
+    """A locked volume with something in it."""
+    volume = volume_in_use.copy_to(tmp_path / "mydoc")
+    try:
         yield volume
     finally:
         volume.stop()

@@ -5,7 +5,6 @@ import pwd
 import random
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -22,15 +21,6 @@ from vrasnode.volumes import Slot, Volumes
 pytestmark = pytest.mark.slow
 
 NO_TPM = Tpm("device:/dev/null/none")
-
-
-@pytest.fixture
-def made(tmp_path: Path) -> Iterator[Made]:
-    volume = Made(tmp_path / "mydoc").create()
-    try:
-        yield volume
-    finally:
-        volume.stop()
 
 
 @pytest.fixture
