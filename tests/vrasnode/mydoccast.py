@@ -22,6 +22,7 @@ from vrasnode import lockproof, sealing
 from vrasnode.controlchannel import Answer
 from vrasnode.controllers import Controllers
 from vrasnode.errors import Refused, Unreachable
+from vrasnode.housing import Housing
 from vrasnode.identity import Identity
 from vrasnode.logon import Nonces
 from vrasnode.mydoc import Mydoc
@@ -189,8 +190,19 @@ class StillCrank:
 class DataPc:
     """One PC's part for user data, on real volumes in `directory`."""
 
-    def __init__(self, directory: Path, *, office: DataOffice, identity: Identity) -> None:
+    client = "100.127.255.243"
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        office: DataOffice,
+        identity: Identity,
+        housing: Housing | None = None,
+        limit_s: float = LIMIT_S,
+    ) -> None:
         self.directory, self.office, self.identity = directory, office, identity
+        self._limit_s = limit_s
         self.time = Time()
         self.boot_id = "this boot"
         self.welcome = True
@@ -199,6 +211,7 @@ class DataPc:
         self.doubts = 0
         self.blocked: tuple[str, str] | None = None
         self.guest = Guest(directory / "guest")
+        self._housing = housing or self.guest
         self.volumes = Volumes(directory / "mydoc")
         self.reports: list[MydocReport] = []
         self.slice: bytes | None = None
@@ -214,8 +227,8 @@ class DataPc:
             volumes=self.volumes,
             halves=Halves(self.directory / "mydoc", tpm=NO_TPM),
             keys=self.server,
-            housing=self.guest,
-            client="100.127.255.243",
+            housing=self._housing,
+            client=self.client,
             server="100.127.255.242",
             boot_id=self.boot_id,
             clock=self.time,
@@ -268,7 +281,7 @@ class DataPc:
 
     def until(self, reached: Callable[[], object]) -> None:
         """Turns until then."""
-        deadline = time.monotonic() + LIMIT_S
+        deadline = time.monotonic() + self._limit_s
         while not reached():
             assert time.monotonic() < deadline, [part.report() for part in self.parts]
             self.step()

@@ -63,6 +63,7 @@ class ServicePc:
         self.hypervisor = Hypervisor(lab.uri)
         self.volumes = Volumes(directory / "volumes")
         self.channel = ControlChannel(directory / "control")
+        self.user = USER
         self._image = image
         neighbour = Neighbour("virtual-server", MAC, ADDRESS)
         network = network_xml(INTERNAL, bridge="vras-data", gateway=GATEWAY, neighbours=[neighbour])
@@ -150,7 +151,7 @@ class ServicePc:
 
     def _smbclient(self, password: str, *commands: str) -> "subprocess.Popen[str]":
         login = self.directory / "login"
-        login.write_text(f"username={USER}\npassword={password}\n")
+        login.write_text(f"username={self.user}\npassword={password}\n")
         login.chmod(0o600)
         (self.directory / "smb.conf").touch()
         conf = ("-s", str(self.directory / "smb.conf"), f"--option=lock directory={self.directory}")
