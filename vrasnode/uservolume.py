@@ -106,6 +106,7 @@ class UserVolume:
         self._changed = changed
         self._wake = wake
         self._wish: VolumeWish | None = None
+        self._heard = False  # whether anything was told yet: silence at the start says nothing
         self._custodians: list[Custodian] = []
         self._trouble: VrasError | None = None
         self._refused = ""  # a logon that was not accepted
@@ -158,8 +159,8 @@ class UserVolume:
     def tell(self, wish: VolumeWish | None, custodians: Sequence[Custodian] = ()) -> None:
         """What the server says now; None: nothing any more. From any thread."""
         self._custodians = list(custodians)
-        if wish != self._wish:
-            self._wish = wish
+        if wish != self._wish or not self._heard:
+            self._wish, self._heard = wish, True
             self._wake()
 
     def step(self) -> bool:
@@ -239,15 +240,18 @@ class UserVolume:
     def _must_lock(self) -> Cut | None:
         """Judged by what was known the last time; only then is taken what is new: a PC that wakes after its
         time has to lock, though the server may have been heard again in the same moment."""
-        wish, means, now = self._wish, self._means, self._means.clock()
-        heard = Heard(
-            named=means.is_welcome() and wish is not None and wish.session == self.record.session,
+        # In this order, for another thread tells: what was heard is there once something was.
+        heard, wish = self._heard, self._wish
+        means, now = self._means, self._means.clock()
+        spoken = Heard(
+            named=means.is_welcome()
+            and (not heard or (wish is not None and wish.session == self.record.session)),
             same_boot=self.record.boot_id == means.boot_id,
             server_at=self._server_at,
             controller_at=means.controller_at(),
         )
-        cut = cutoff.must_lock(heard, now=now)
-        if cut is None and cutoff.in_doubt(heard, now=now):
+        cut = cutoff.must_lock(spoken, now=now)
+        if cut is None and cutoff.in_doubt(spoken, now=now):
             means.in_doubt()
         self._server_at = max(self._server_at, means.heard_at())
         if cut is None and self._server_at - self.record.heard_at >= HEARD_EVERY_S:

@@ -272,6 +272,18 @@ def test_the_next_agent_takes_an_open_volume_over(pc: DataPc, office: DataOffice
     assert pc.volumes.serving(wish.volume)
 
 
+def test_a_crank_that_turns_before_the_agent_has_read_its_slice_locks_nothing(pc: DataPc) -> None:
+    wish = pc.opened()
+
+    pc.restart()
+    for part in pc.parts:
+        part.step()
+    pc.step()
+
+    assert pc.report().state is OPEN
+    assert pc.volumes.serving(wish.volume)
+
+
 def test_the_next_agent_locks_what_was_not_watched_for_too_long(pc: DataPc) -> None:
     wish = pc.opened()
 
