@@ -175,7 +175,7 @@ def record(
     about: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     """Writes down what somebody did with somebody's data. Call it inside the transaction of the act."""
-    whom = f"{about['person']}: " if "person" in about else ""
+    whom = f"→ {about['person']}: " if "person" in about else ""
     Look.objects.create(
         volume=volume, at=now, by=auditing.actor().name, act=act, path=path, reason=(whom + reason)[:200]
     )

@@ -50,11 +50,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 class Scheduling(LoadFileScheduling):
-    """With several processors a file at a time, but tests/e2e whole: its files share a PC slow to boot."""
+    """With several processors a file at a time, but some folders whole: their files share what is slow to
+    start, a PC or a portal with a browser."""
+
+    WHOLE = ("tests/e2e", "tests/browser")
 
     def _split_scope(self, nodeid: str) -> str:
         folder, _, _ = nodeid.rpartition("/")
-        return folder if folder == "tests/e2e" else super()._split_scope(nodeid)
+        return folder if folder in self.WHOLE else super()._split_scope(nodeid)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -5,6 +5,7 @@ from typing import Any
 from django import template
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
 from clients.templatetags.portal import icon
@@ -105,6 +106,9 @@ def lock_reason(code: str) -> str:
 
 @register.simple_tag
 def person(user: Any) -> str:
-    """A person's full name and user name."""
-    full = user.get_full_name()
+    """A person's full name, in the reader's order, and user name."""
+    names = [user.first_name, user.last_name]
+    if (get_language() or "").startswith("ja"):
+        names.reverse()
+    full = " ".join(filter(None, names))
     return f"{full} ({user.get_username()})" if full else str(user.get_username())

@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
-from cryptography.hazmat.primitives.asymmetric import ec
 from django.conf import settings
 from django.contrib.auth import get_user_model
 
@@ -19,6 +18,7 @@ from imaging import distributing, publishing
 from imaging.distributing import Terms
 from imaging.models import Delivery, ImageVersion, MasterImage, Subscription
 from tests import images, pcs
+from tests.browser import documents
 from vrasnode.wire import clients as wire
 from vrasnode.wire.devices import (
     Bus,
@@ -66,6 +66,7 @@ def company(*, now: datetime) -> None:
         PublisherKey.objects.create(fingerprint="3f9a" * 8, name="mori@image-pc", public_key=bytes(32))
         enrolling.make_token(group=sales, approved=True, now=now)
     _devices(sales, now=now)
+    documents.rows(now=now)
     boot("pc-sales-01", now=now)
     _report("pc-sales-02", DeliveryStage.STAGED, now=now, percent=100)
     fetch("pc-sales-03", 62, now=now)
@@ -194,7 +195,7 @@ def _report(
     with acting(Actor(name=name, kind="pc", origin="node")):
         distributing.hear(client, report, now=now)
     if running:
-        _beat(client, running, now=now)
+        _beat(client, running, now=now + timedelta(hours=6))
 
 
 def _beat(client: Client, running: str | None, *, now: datetime) -> None:
@@ -206,8 +207,7 @@ def _enrol(
     name: str, group: Group | None, *, now: datetime, approved: bool = True, silent: bool = False
 ) -> None:
     _row, token = enrolling.make_token(group=group, approved=approved, now=now)
-    key = ec.generate_private_key(ec.SECP256R1())
-    client = enrolling.enrol(pcs.request(name, key, token=token), now=now)
+    client = enrolling.enrol(pcs.request(name, documents.key_of(name), token=token), now=now)
     if approved:
         # A heartbeat is older than a day for the silent one: it was switched off and went home.
         _beat(client, None, now=now - timedelta(hours=26) if silent else now + timedelta(hours=6))

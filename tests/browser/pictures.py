@@ -8,12 +8,12 @@ from typing import Literal
 
 from playwright.sync_api import Browser, FloatRect
 
-from tests.browser.portal import Portal, begin_draft, chromium, log_in
+from tests.browser.portal import Portal, begin_draft, chromium, give_reason, log_in
 
 WIDTHS = (1280, 390)
 LANGUAGES = ("ja", "en")
 MAX_HEIGHT = 1600
-DARK = ("home", "distribution")
+DARK = ("home", "distribution", "folder", "my")
 _ENCODE = """async (url) => {
   const image = new Image();
   image.src = url;
@@ -27,7 +27,7 @@ _ENCODE = """async (url) => {
 
 
 def main(target: Path) -> None:
-    """Every page in both languages and widths, light; two of them dark too."""
+    """Every page in both languages and widths, light; some of them dark too."""
     target.mkdir(parents=True, exist_ok=True)
     with (
         tempfile.TemporaryDirectory(prefix="openvras-pictures-") as scratch,
@@ -58,6 +58,7 @@ def _take(
     context.add_cookies([{"name": "django_language", "value": language, "url": portal.url}])
     page = log_in(context, portal)
     begin_draft(page, portal)
+    give_reason(page, portal)
     for name, address in pages.items():
         page.goto(address)
         suffix = "-dark" if scheme == "dark" else ""

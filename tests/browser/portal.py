@@ -1,10 +1,11 @@
 """A running portal and a browser that looks at it; for the browser tests and the pictures of the pages."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
+from tests.browser.documents import Answering
 from tests.lab.server import Server
 
 CHROMIUM = "/usr/bin/chromium"
@@ -28,22 +29,43 @@ PAGES = {
     "distributions": "/distributions/",
     "distribute": "/distributions/new/",
     "distribution": "/distributions/{distribution}/",
+    "volumes": "/volumes/",
+    "volume": "/volumes/{volume}/",
+    "reason": "/volumes/{volume}/reason/",
+    "folder": "/volumes/{volume}/folder/-/",
+    "folder-find": "/volumes/{volume}/find/?name=%E8%A6%8B%E7%A9%8D",
+    "find-in-each": "/volumes/find/?name=%E8%A6%8B%E7%A9%8D",
+    "share": "/volumes/{volume}/sharing/5Za25qWt/",
+    "my": "/my/",
+    "my-shared": "/my/shared/{grant}/57WM55CG/",
     "enrolment": "/enrolment/",
     "keys": "/keys/",
     "audit": "/audit/",
     "api-tokens": "/my/tokens/",
 }
 _IDS = """
+from django.contrib.auth.models import User
 from clients.models import Client, Group
 from imaging.models import Distribution, MasterImage
+from mydoc.models import FolderGrant, Volume, person_id
 print(Client.objects.get(name="pc-sales-04").pk, Group.objects.get(name="sales").pk,
       MasterImage.objects.get(name="office-desktop").pk,
-      Distribution.objects.filter(group__name="sales")[0].pk)
+      Distribution.objects.filter(group__name="sales")[0].pk,
+      Volume.objects.get(owner__username="sato").pk,
+      FolderGrant.objects.get(person__username="admin", volume__owner__username="sato").pk,
+      Client.objects.get(name="pc-sales-01").pk,
+      *(person_id(User.objects.get(username=name)) for name in ("kato", "admin")))
 """
 
 
 class Portal(Server):
-    """An installation with a small company in it. Without worker and clock: nothing moves unless told."""
+    """An installation with a small company in it. Without worker and clock: nothing moves unless told.
+
+    One PC is there and answers what it is asked of the data on it.
+    """
+
+    answering: Answering | None = None
+    ids: Mapping[str, str] = {}
 
     def __enter__(self) -> "Portal":
         (self.directory / "data").mkdir(parents=True, exist_ok=True)
@@ -52,10 +74,19 @@ class Portal(Server):
             self._set_up()
             self.act("company")
             self.start_web()
+            names = ("pc", "group", "image", "distribution", "volume", "grant", "answering", "kato", "admin")
+            self.ids = dict(zip(names, self.shell(_IDS).split(), strict=True))
+            self.answering = Answering(self.url, self.ids["answering"], guests=self.ids)
+            self.answering.start()
         except BaseException:
             self.stop()
             raise
         return self
+
+    def stop(self) -> None:
+        if self.answering is not None:
+            self.answering.end()
+        super().stop()
 
     def act(self, verb: str, *words: str | int) -> None:
         """Lets the cast do something: `act("fetch", "pc-sales-03", 80)`."""
@@ -66,15 +97,22 @@ class Portal(Server):
 
     def addresses(self) -> dict[str, str]:
         """Every page by name."""
-        pc, group, image, distribution = self.shell(_IDS).split()
-        ids = {"pc": pc, "group": group, "image": image, "distribution": distribution}
-        return {name: self.url + path.format(**ids) for name, path in PAGES.items()}
+        return {name: self.url + path.format(**self.ids) for name, path in PAGES.items()}
 
 
 def begin_draft(page: Page, portal: Portal) -> None:
     """Takes a rule out of the policy of the group sales, without saving it."""
     page.goto(portal.addresses()["policy"])
     page.locator("#rule-3 button[value^=delete]").click()
+
+
+def give_reason(page: Page, portal: Portal, words: str = "見積書の紛失に関する調査") -> None:
+    """Says why the administrator looks into the data of sato, and of all whose data is open."""
+    addresses = portal.addresses()
+    for name in ("reason", "find-in-each"):
+        page.goto(addresses[name])
+        page.locator("#id_reason").fill(words)
+        page.locator("main form[method=post] button").click()
 
 
 @contextmanager

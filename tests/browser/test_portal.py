@@ -5,21 +5,9 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect
 
-from tests.browser.portal import Portal, chromium, log_in
+from tests.browser.portal import Portal, give_reason, log_in
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def portal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Portal]:
-    with Portal(tmp_path_factory.mktemp("portal")) as portal:
-        yield portal
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
 
 
 @pytest.fixture
@@ -80,6 +68,7 @@ def test_no_page_breaks_the_policy_or_says_an_error(page: Page, portal: Portal) 
         if message.type in ("error", "warning"):
             said.append(f"{page.url}: {message.text}")
 
+    give_reason(page, portal)
     page.on("console", hear)
     page.on("pageerror", lambda error: said.append(f"{page.url}: {error}"))
     for address in portal.addresses().values():
@@ -91,6 +80,7 @@ def test_no_page_breaks_the_policy_or_says_an_error(page: Page, portal: Portal) 
 
 @pytest.mark.parametrize("language", ["ja", "en"])
 def test_no_page_scrolls_sideways_on_a_telephone(page: Page, portal: Portal, language: str) -> None:
+    give_reason(page, portal)
     page.set_viewport_size({"width": 390, "height": 800})
     page.context.add_cookies([{"name": "django_language", "value": language, "url": portal.url}])
 

@@ -35,7 +35,8 @@ def beat(pc: FakePc, *, now: datetime) -> None:
 def make_volume(pc: FakePc, owner: Any, *, now: datetime, opened: bool = True, **told: Any) -> Volume:
     """One user's data on this PC, and what the PC told of it."""
     volume = Volume.objects.create(owner=owner, client=pc.client, limit_bytes=100 << 30)
-    tell(volume, now=now, state=wire.VolumeState.OPEN if opened else wire.VolumeState.LOCKED, **told)
+    state = wire.VolumeState.OPEN if opened else wire.VolumeState.LOCKED
+    tell(volume, now=now, **{"state": state, **told})
     if opened:
         Opening.objects.create(
             volume=volume, state=Opening.State.OPEN, nonce=str(volume.pk), asked_at=now, opened_at=now

@@ -84,7 +84,7 @@ def test_what_was_shared_is_in_the_audit_log_and_on_the_owners_page(
 
     html = client.get("/my/").content.decode()
     assert "shared a folder" in html
-    assert "kato: holiday cover" in html
+    assert "→ kato: holiday cover" in html
 
 
 def test_the_pc_is_told_by_a_number_that_counts_up(shared: FolderGrant, now: datetime) -> None:
