@@ -84,7 +84,8 @@ def approve(client: Client, *, now: datetime) -> None:
     """Gives the PC its certificate. Raises WrongState when it was decided before."""
     certificate = _certificate(client, client.csr, now=now)
     with transaction.atomic():
-        client.move(Client.State.APPROVED, **certificate)
+        # A lost PC is let in again by who found it, not by an approval that comes late.
+        client.move(Client.State.APPROVED, start=Client.State.PENDING, **certificate)
         client_joined.send(Client, client=client, now=now)
     nudge.node(client)
     nudge.pages("clients")

@@ -1,6 +1,6 @@
 """Who is this PC? One function for every door: signed request (RFC 9421 manner) or nginx's certificate check.
 
-Public keys are kept for a while in the quick store, so a heartbeat needs no database; a revoked PC is
+Public keys are kept for a while in the quick store, so a heartbeat needs no database; a revoked or lost PC is
 marked there at once.
 """
 
@@ -27,8 +27,9 @@ from clients.models import Client
 from vrasnode.wire import signatures
 
 KEY_SECONDS = 300
-REVOKED_SECONDS = 86400  # longer than any permission that was given out before lives
-REVOKED = b"revoked"
+MARK_SECONDS = 86400  # longer than any permission that was given out before lives
+REVOKED, LOST = b"revoked", b"lost"
+MARKS = {Client.State.REVOKED: REVOKED, Client.State.LOST: LOST}
 # A waiting PC has no certificate yet, and an expired one does not pass nginx: the key alone proves the PC.
 WITHOUT_CERTIFICATE = {"/node/v1/certificate", "/node/v1/renew"}
 INPUT = re.compile(
@@ -51,26 +52,38 @@ class NotKnown(Refusal):
     status = 401
 
 
-def who(request: NodeRequest, *, now: datetime, pending: bool = False) -> uuid.UUID:
-    """The id of the approved PC that sent this (`pending`: or one that waits). Raises Refusal 401/403."""
+def who(request: NodeRequest, *, now: datetime, pending: bool = False, lost: bool = False) -> uuid.UUID:
+    """The id of the approved PC that sent this (`pending`: or one that waits; `lost`: or one that is lost).
+    Raises Refusal 401/403."""
     if settings.IDENTITY == "mtls" and "x-client-verify" in request.headers:
-        return _by_certificate(request.headers, pending=pending)
+        return _by_certificate(request.headers, pending=pending, lost=lost)
     if settings.IDENTITY == "mtls" and request.target not in WITHOUT_CERTIFICATE:
         raise NotKnown("no_certificate", _("This server knows PCs by their TLS certificate."))
-    return _by_signature(request, now=now, pending=pending)
+    return _by_signature(request, now=now, pending=pending, lost=lost)
 
 
 def forget(client: Client) -> None:
-    """Refuses a revoked PC from now on, whatever was remembered of it or permitted to it before."""
-    quickstore.client().set(_key_name(client.pk), REVOKED, ex=REVOKED_SECONDS)
+    """Refuses a revoked or lost PC from now on, whatever was remembered of it or permitted to it before."""
+    quickstore.client().set(_key_name(client.pk), MARKS[Client.State(client.state)], ex=MARK_SECONDS)
 
 
-def is_revoked(client_id: uuid.UUID) -> bool:
-    """Whether this PC was revoked lately: for permissions that were given out before and are short."""
-    return bool(quickstore.client().get(_key_name(client_id)) == REVOKED)
+def check(client: Client, *, lost: bool = False) -> None:
+    """What the row itself says by now, whatever is remembered. Raises Refusal(lost)."""
+    if client.state == Client.State.LOST and not lost:
+        raise _lost()
 
 
-def _by_signature(request: NodeRequest, *, now: datetime, pending: bool) -> uuid.UUID:
+def welcome(client: Client) -> None:
+    """Takes such a mark away: the rows say again who it is."""
+    quickstore.client().delete(_key_name(client.pk))
+
+
+def is_refused(client_id: uuid.UUID) -> bool:
+    """Whether this PC was revoked or lost lately: for permissions that were given out and are short."""
+    return quickstore.client().get(_key_name(client_id)) in MARKS.values()
+
+
+def _by_signature(request: NodeRequest, *, now: datetime, pending: bool, lost: bool) -> uuid.UUID:
     params = request.headers.get("signature-input", "")
     found = INPUT.fullmatch(params)
     if found is None or found["covered"] != signatures.COVERED:
@@ -82,7 +95,8 @@ def _by_signature(request: NodeRequest, *, now: datetime, pending: bool) -> uuid
         raise NotKnown("bad_digest", _("The request's body is not what was signed."))
     client_id = uuid.UUID(found["key"])
     base = signatures.signature_base(request.method, request.target, digest, params)
-    _verify(_public_key(client_id, pending=pending), request.headers.get("signature", ""), base)
+    key = _public_key(client_id, pending=pending, lost=lost)
+    _verify(key, request.headers.get("signature", ""), base)
     if not quickstore.client().set(
         f"vras:nonce:{client_id}:{found['nonce']}", 1, nx=True, ex=2 * signatures.MAX_SKEW_S
     ):
@@ -102,7 +116,7 @@ def _verify(public_key: bytes, header: str, base: bytes) -> None:
         raise NotKnown("bad_signature", _("The request's signature does not verify.")) from error
 
 
-def _by_certificate(headers: Mapping[str, str], *, pending: bool) -> uuid.UUID:
+def _by_certificate(headers: Mapping[str, str], *, pending: bool, lost: bool) -> uuid.UUID:
     if not front.vouches(headers):
         raise NotKnown("not_the_front", _("Only the front server may vouch for certificates."))
     if headers["x-client-verify"] != "SUCCESS":
@@ -115,12 +129,12 @@ def _by_certificate(headers: Mapping[str, str], *, pending: bool) -> uuid.UUID:
     except (ValueError, IndexError) as error:
         raise NotKnown("bad_certificate", _("The certificate names no PC.")) from error
     key = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    if key != _public_key(client_id, pending=pending):
+    if key != _public_key(client_id, pending=pending, lost=lost):
         raise NotKnown("bad_certificate", _("The certificate is not this PC's."))
     return client_id
 
 
-def _public_key(client_id: uuid.UUID, *, pending: bool) -> bytes:
+def _public_key(client_id: uuid.UUID, *, pending: bool, lost: bool) -> bytes:
     store = quickstore.client()
     kept: bytes | None = store.get(_key_name(client_id))
     if kept is None:
@@ -132,13 +146,27 @@ def _public_key(client_id: uuid.UUID, *, pending: bool) -> bytes:
             if not pending:
                 raise Refusal("pending", _("This PC waits for approval."), status=403)
             return bytes(key)
-        kept = REVOKED if state == Client.State.REVOKED else bytes(key)
+        kept = MARKS.get(Client.State(state), bytes(key))
         # Never over a mark that a revocation set since we looked.
         store.set(_key_name(client_id), kept, nx=True, ex=KEY_SECONDS)
     if kept == REVOKED:
-        raise Refusal("revoked", _("This PC was revoked. Enrol it anew."), status=403)
+        raise _revoked()
+    if kept == LOST:
+        if not lost:
+            raise _lost()
+        return bytes(Client.objects.values_list("signing_key", flat=True).get(pk=client_id))
     return kept
 
 
 def _key_name(client_id: uuid.UUID) -> str:
     return f"vras:key:{client_id}"
+
+
+def _revoked() -> Refusal:
+    return Refusal("revoked", _("This PC was revoked. Enrol it anew."), status=403)
+
+
+def _lost() -> Refusal:
+    return Refusal(
+        "lost", _("This PC was declared lost. If you found it, call the IT department."), status=403
+    )

@@ -72,18 +72,20 @@ class ClientQuerySet(models.QuerySet["Client"]):
 class Client(Stateful):
     """One physical PC that runs vRAS.
 
-    pending -> approved -> revoked
-            -> revoked
+    pending -> approved -> lost -> approved (found again) | revoked
+            -> revoked  -> revoked
     """
 
     class State(models.TextChoices):
         PENDING = "pending", _("waiting for approval")
         APPROVED = "approved", _("approved")
+        LOST = "lost", _("lost")
         REVOKED = "revoked", _("revoked")
 
     ARROWS = {
         State.PENDING: {State.APPROVED, State.REVOKED},
-        State.APPROVED: {State.REVOKED},
+        State.APPROVED: {State.LOST, State.REVOKED},
+        State.LOST: {State.APPROVED, State.REVOKED},
     }
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)

@@ -29,7 +29,7 @@ JSON = "application/json"
 
 
 def node_door(
-    *, pending: bool = False, limit: int = MAX_BODY
+    *, pending: bool = False, lost: bool = False, limit: int = MAX_BODY
 ) -> Callable[[Callable[..., HttpResponseBase]], Callable[..., HttpResponseBase]]:
     """Opens a Django view to a PC that proves who it is; refusals become problem details."""
 
@@ -40,8 +40,9 @@ def node_door(
         def door(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
             now = timezone.now()
             try:
-                client_id = identity.who(_seen(request, limit), now=now, pending=pending)
+                client_id = identity.who(_seen(request, limit), now=now, pending=pending, lost=lost)
                 client = Client.objects.select_related("group").get(pk=client_id)
+                identity.check(client, lost=lost)
                 client.seen_from = request.META.get("REMOTE_ADDR", "")
                 client.called_at = f"{request.scheme}://{request.get_host()}"
                 with auditing.acting(Actor(name=client.name, kind="pc", origin=_origin(request))):

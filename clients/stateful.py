@@ -21,12 +21,14 @@ class Stateful(models.Model):
     class Meta:
         abstract = True
 
-    def move(self, to: str, *, reason: str = "", **changes: Any) -> Self:
+    def move(self, to: str, *, reason: str = "", start: str | None = None, **changes: Any) -> Self:
         """Moves along an arrow and sets `changes` in the same UPDATE; appends the audit event with it.
+        `start`: from this state alone, though several have an arrow to `to`.
 
         Raises WrongState when the row has left the states from which `to` can be reached.
         """
         sources = [source for source, targets in self.ARROWS.items() if to in targets]
+        sources = [source for source in sources if start in (None, source)]
         with transaction.atomic():
             before = self.state
             rows = type(self)._base_manager.filter(pk=self.pk, state__in=sources)

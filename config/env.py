@@ -42,6 +42,8 @@ VARIABLES = {
     "OPENVRAS_KEYTAB_FILE": "keytab of HTTP/host, by which logons of the client VMs are proven (Kerberos)",
     "OPENVRAS_TLS_CERTIFICATE_FILE": "the front's TLS certificate, to which those logons are bound",
     "OPENVRAS_VOLUME_LIMIT_GIB": "how far a user's data volume may grow; default 20",
+    "OPENVRAS_LOST_UNDO_HOURS": "how long the server keeps its halves of a lost PC's keys; default 4",
+    "OPENVRAS_LOCKOUT_DAYS": "days without contact after which a PC gets no keys; default 30, 0 is never",
     "OPENVRAS_NAME": "name of the installation, shown to people and pinned by PCs; default `OpenVRAS`",
     "OPENVRAS_HEARTBEAT_S": "seconds between a PC's heartbeats; default 30",
     "OPENVRAS_POLL_S": "seconds between a PC's looks when no socket nudges it; default 60",
@@ -83,13 +85,14 @@ class Environment:
     def text(self, name: str, default: str = "") -> str:
         return self.values.get(name, default)
 
-    def number(self, name: str, default: float, *, unit: str = "seconds") -> float:
+    def number(self, name: str, default: float, *, unit: str = "seconds", zero: bool = False) -> float:
         try:
             number = float(self.text(name, str(default)))
         except ValueError:
             number = -1.0
-        if not 0 < number <= 86400:
-            raise ImproperlyConfigured(f"{name} must be a number of {unit} above 0 and at most 86400.")
+        if not 0 < number <= 86400 and not (zero and number == 0):
+            above = "0, or above it" if zero else "above 0"
+            raise ImproperlyConfigured(f"{name} must be a number of {unit} {above} and at most 86400.")
         return number
 
     def networks(self, name: str) -> list[Network]:

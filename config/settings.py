@@ -45,6 +45,8 @@ COMPANY_NETWORKS = ENV.networks("OPENVRAS_COMPANY_NETWORKS")
 KEYTAB = ENV.file("OPENVRAS_KEYTAB_FILE")
 TLS_CERTIFICATE = ENV.file("OPENVRAS_TLS_CERTIFICATE_FILE")
 VOLUME_LIMIT_BYTES = int(ENV.number("OPENVRAS_VOLUME_LIMIT_GIB", 20, unit="GiB") * (1 << 30))
+LOST_UNDO = timedelta(hours=ENV.number("OPENVRAS_LOST_UNDO_HOURS", 4, unit="h"))
+LOCKOUT = timedelta(days=ENV.number("OPENVRAS_LOCKOUT_DAYS", 30, unit="days", zero=True))
 CERTIFICATE_LIFE = timedelta(days=30)
 API_TOKEN_LIFE = timedelta(days=90)
 ENROLMENT_TOKEN_LIFE = timedelta(hours=24)
@@ -199,6 +201,7 @@ CELERY_BEAT_SCHEDULE = {
     "presence": {"task": "clients.tasks.keep_presence", "schedule": 60.0},
     # Worth nothing later: when the worker is late, one sweep does.
     "watch": {"task": "mydoc.tasks.watch", "schedule": 10.0, "options": {"expires": 10}},
+    "lose": {"task": "mydoc.tasks.lose", "schedule": 60.0, "options": {"expires": 60}},
 }
 
 # Strict from the first page: nothing inline, nothing from elsewhere.

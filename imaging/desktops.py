@@ -73,14 +73,15 @@ def permission(client_id: uuid.UUID, *, now: datetime) -> str:
 
 
 def permits(text: str, *, now: datetime) -> bool:
-    """Whether a permission is ours and has not ended, by time or because its PC was revoked."""
+    """Whether a permission is ours and has not ended, by time or because its PC was revoked
+    or lost."""
     parts = text.split(".")
     if len(parts) != 3 or not parts[1].isdecimal() or len(parts[1]) > 12:
         return False
     client_hex, until, mac = parts[0], int(parts[1]), parts[2]
     if now.timestamp() >= until or not hmac.compare_digest(mac.encode(), _mac(client_hex, until).encode()):
         return False
-    return not identity.is_revoked(uuid.UUID(client_hex))
+    return not identity.is_refused(uuid.UUID(client_hex))
 
 
 def _mac(client_hex: str, until: int) -> str:

@@ -37,6 +37,8 @@ REASONS = {
     "half_deleted": _("the server's half of the key was deleted"),
     "pc_silent": _("the PC was silent for too long"),
     "pc_revoked": _("the PC was revoked"),
+    "pc_lost": _("the PC was declared lost"),
+    "pc_away": _("the PC was away for too long"),
     "pc_locked": _("the PC locked it"),
 }
 

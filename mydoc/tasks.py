@@ -1,4 +1,4 @@
-"""The clock's doors: one sweep, in a queue of its own. Safe to run twice, at once, or never."""
+"""The clock's doors: sweeps, in a queue of their own. Safe to run twice, at once, or never."""
 
 from contextlib import suppress
 
@@ -8,7 +8,7 @@ from redis.exceptions import LockError
 
 from clients import quickstore
 from clients.auditing import Actor, acting
-from mydoc import watching
+from mydoc import lockingout, losing, watching
 
 WORKER = Actor(name="system", kind="system", origin="worker")
 LIMIT_S = 60
@@ -26,3 +26,11 @@ def watch() -> int:
     finally:
         with suppress(LockError):  # it took longer than the lease; the rows still hold
             lease.release()
+
+
+@shared_task(soft_time_limit=LIMIT_S, time_limit=LIMIT_S + 10)
+def lose() -> int:
+    """Deletes the keys of lost PCs whose time is over, and locks out who was away for too long."""
+    with acting(WORKER):
+        now = timezone.now()
+        return losing.delete_halves(now=now) + lockingout.sweep(now=now)

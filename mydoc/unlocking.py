@@ -20,7 +20,7 @@ from clients import auditing, networks, nudge, presence
 from clients.errors import Refusal, WrongState
 from clients.models import Client
 from mydoc import accounts, recovering, volumekeys
-from mydoc.models import Opening, Volume
+from mydoc.models import Lockout, Opening, Volume
 from mydoc.recovering import no_session
 from vrasnode import sealing
 from vrasnode.wire.mydoc import KeyAnswer, KeyRequest
@@ -43,8 +43,8 @@ def prove(user: "User", client: Client | None, *, nonce: str, address: str, now:
     """`user` has proven who they are, from `address`, with a nonce that they say this PC gave them.
 
     That it did, the PC itself sees: the nonce comes back to it and to no other. A logon takes the place of
-    the one before it. Raises Refusal: not_on_the_lan, unknown_client, no_custodians, half_deleted,
-    nonce_used, a `No`.
+    the one before it. Raises Refusal: not_on_the_lan, unknown_client, locked_out, no_custodians,
+    half_deleted, nonce_used, a `No`.
     """
     if not networks.inside(address):
         raise not_on_the_lan()
@@ -57,6 +57,7 @@ def prove(user: "User", client: Client | None, *, nonce: str, address: str, now:
         raise _nonce_used()
     try:
         with transaction.atomic():
+            _hold(client)
             volume = _volume(user, client)
             for before in Opening.objects.current().filter(volume=volume):
                 with suppress(WrongState):  # closed meanwhile, by whatever it was
@@ -72,10 +73,12 @@ def prove(user: "User", client: Client | None, *, nonce: str, address: str, now:
 def give_key(client: Client, request: KeyRequest, *, now: datetime) -> KeyAnswer:
     """The server's half of a volume's key, sealed for this one answer; the opening is open from now on.
 
-    The directory is asked again, whatever was proven before. Raises Refusal: no_session, not_on_the_lan,
-    half_deleted, bad_reply_key, a `No` (the opening is closed then), DirectoryFailed.
+    The directory is asked again, whatever was proven before. Raises Refusal: no_session, locked_out,
+    not_on_the_lan, half_deleted, bad_reply_key, a `No` (the opening is closed then), DirectoryFailed.
     """
     opening = _opening(client, request)
+    if Lockout.objects.current().filter(client=client).exists():
+        raise locked_out()
     if not on_the_lan(client, now=now):
         raise not_on_the_lan()
     found = accounts.ask(opening.volume.owner, now=now)
@@ -142,12 +145,29 @@ def may_be_open(opening: Opening, *, now: datetime) -> bool:
     return half and not ended and opening.volume.owner.is_active and opening.state != Opening.State.CLOSED
 
 
+def locked_out() -> Refusal:
+    return Refusal(
+        "locked_out",
+        _("This PC was away for too long: user data stays locked until an administrator lets it in again."),
+        status=403,
+    )
+
+
 def not_on_the_lan() -> Refusal:
     return Refusal(
         "not_on_the_lan",
         _("User data opens on the company's network only, and this address is not of it."),
         status=403,
     )
+
+
+def _hold(client: Client) -> None:
+    """Keeps the PC from being declared lost until this is done; it was not until now."""
+    row = Client.objects.select_for_update(of=("self",)).get(pk=client.pk)
+    if row.state != Client.State.APPROVED:
+        raise Refusal("unknown_client", _("This PC is not a member here. Enrol it."), status=404)
+    if Lockout.objects.current().filter(client=client).exists():
+        raise locked_out()
 
 
 def _stand(user: "User", *, now: datetime) -> None:
@@ -206,8 +226,13 @@ def _open(opening: Opening, found: accounts.Standing, *, now: datetime) -> None:
     """A PC that asks again for the same logon (it was killed meanwhile) is answered again."""
     asked_of: dict[str, Any] = {"checked_at": now, "expires_at": found.expires}
     with transaction.atomic():
-        row = Opening.objects.select_for_update(of=("self",)).get(pk=opening.pk)
-        if row.state == Opening.State.CLOSED:  # while the directory was asked
+        row = (
+            Opening.objects.select_for_update(of=("self",))
+            .select_related("volume__client")
+            .get(pk=opening.pk)
+        )
+        # While the directory was asked: somebody closed it, or said that the PC is lost.
+        if row.state == Opening.State.CLOSED or row.volume.client.state != Client.State.APPROVED:
             raise no_session()
         if row.state == Opening.State.ASKED:
             opening.move(Opening.State.OPEN, opened_at=now, **asked_of)

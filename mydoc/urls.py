@@ -18,6 +18,7 @@ router.register("openings", api.OpeningViewSet)
 node_patterns = [
     path("mydoc/key", node.key),
     path("mydoc/recovery", node.recovery),
+    path("mydoc/kill", node.kill),
     path("mydoc/questions", asknode.questions),
     path("mydoc/answers/<slug:question>", asknode.answer),
 ]

@@ -61,7 +61,7 @@ def pc_group() -> None:
 
 @pc_group.command("list")
 @click.option("--group", help="Only of this group.")
-@click.option("--state", type=click.Choice(["pending", "approved", "revoked"]))
+@click.option("--state", type=click.Choice(["pending", "approved", "lost", "revoked"]))
 @common
 def list_pcs(session: Session, group: str | None, state: str | None) -> None:
     """All PCs."""

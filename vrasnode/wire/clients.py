@@ -64,6 +64,7 @@ class EnrolRequest(Message, frozen=True):
 class ClientState(StrEnum):
     PENDING = "pending"
     APPROVED = "approved"
+    LOST = "lost"
     REVOKED = "revoked"
 
 

@@ -9,6 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from vrasnode.wire.codec import Message
+from vrasnode.wire.signatures import Signed
 
 MAX_ANSWER_BYTES = 1 << 20  # of one answer to a question, sealed
 MAX_PIECE_BYTES = 512 << 10  # of a file, in one answer
@@ -196,3 +197,29 @@ class Answer(Message, frozen=True):
     next: bytes = b""  # while there is more: `after` of the next question
     data: bytes = b""
     size_bytes: int = 0  # read: of the whole file
+
+
+class KillOrder(Message, frozen=True):
+    """To a PC that was declared lost, signed for the role `assignment`: lock every volume, and throw away the
+    PC's halves of their keys. It holds for the PC that `kills` names; a serial is obeyed once."""
+
+    kills: uuid.UUID  # the client's id
+    serial: int
+    issued: datetime
+
+
+class KillNotice(Message, frozen=True):
+    """GET /node/v1/mydoc/kill, the one door that opens to a lost PC. `keyring` as in `ClientSlice`."""
+
+    order: Signed
+    keyring: list[Signed]
+
+
+class KillReport(Message, frozen=True):
+    """POST /node/v1/mydoc/kill: the order was obeyed. `volumes` are locked, and their halves thrown away;
+    `failed` are those of which the PC cannot say so."""
+
+    serial: int
+    volumes: list[str]
+    failed: list[str] = []
+    unread: int = 0  # how many of `volumes` were seen to be unreadable afterwards

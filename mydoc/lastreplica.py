@@ -1,0 +1,58 @@
+"""What is known of a volume's last replica, for whoever asks; whoever keeps replicas joins with `register`.
+
+Without one, or for a volume that has none, there is none: then everything on its PC is unknown, and is said
+to be.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from mydoc.models import Volume
+
+
+@dataclass(frozen=True)
+class LastReplica:
+    """The newest whole one. `at`: up to when what was written is in it."""
+
+    at: datetime
+    files: int
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class KeptFile:
+    """One file in it. `path` is from the volume's root, as bytes; `sha256` in hex, "" where it is unknown."""
+
+    path: bytes
+    size_bytes: int
+    changed: datetime | None = None
+    sha256: str = ""
+
+
+class Replicas(Protocol):
+    """Who keeps replicas."""
+
+    def last(self, volume: Volume, *, before: datetime) -> LastReplica | None: ...
+
+    def files(self, volume: Volume, *, before: datetime) -> Iterator[KeptFile]:
+        """All files of that replica, by path, as a stream: there may be a million."""
+
+
+_kept_by: list[Replicas] = []
+
+
+def register(replicas: Replicas) -> None:
+    """In place of whoever was registered before."""
+    _kept_by[:] = [replicas]
+
+
+def last(volume: Volume, *, before: datetime) -> LastReplica | None:
+    """The volume's last whole replica at that time; None: there is none."""
+    return _kept_by[0].last(volume, before=before) if _kept_by else None
+
+
+def files(volume: Volume, *, before: datetime) -> Iterator[KeptFile]:
+    """What was in it; nothing when there is none."""
+    return _kept_by[0].files(volume, before=before) if _kept_by else iter(())
