@@ -68,9 +68,7 @@ class Mydoc:
         self._answering = Answering(
             server=server, housing=means.housing, is_open=self.is_open, wake=wake, clock=means.clock
         )
-        for volume, record in kept(directory):
-            if record.session or record.locking:
-                self._take_up(volume)
+        self._left = [volume for volume, record in kept(directory) if record.session or record.locking]
 
     @property
     def logon_url(self) -> str:
@@ -108,6 +106,12 @@ class Mydoc:
                 self._slice = data
                 self._hear(codec.decode(data, MydocSlice))
         finally:
+            left, self._left = (
+                self._left,
+                [],
+            )  # by an agent before: after the slice, which may name their logons
+            for volume in left:
+                self._take_up(volume, None)
             self._tell()
             self._answering.step(self._said.asked)
         return False
@@ -120,12 +124,13 @@ class Mydoc:
     def _hear(self, said: MydocSlice) -> None:
         self._said = said
         good = {wish.volume: wish for wish in _usable(said.volumes)}
-        for volume in good:
-            self._take_up(volume)
         for volume, known in self._volumes.items():
             known.tell(good.get(volume), said.custodians)
+        for volume, wish in good.items():
+            self._take_up(volume, wish)
 
-    def _take_up(self, volume: str) -> None:
+    def _take_up(self, volume: str, wish: VolumeWish | None) -> None:
+        """It gets its turns from now on; it has to know first what the server says."""
         if volume in self._volumes:
             return
         made = self._means.volumes.exists(volume)
@@ -141,6 +146,7 @@ class Mydoc:
             changed=self._wake,
             wake=lambda: woken[0].wake() if woken else None,
         )
+        part.tell(wish, self._said.custodians)
         self._volumes = {**self._volumes, volume: part}
         self._cranks[volume] = self._turn(part)
         woken.append(self._cranks[volume])

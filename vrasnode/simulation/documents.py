@@ -185,11 +185,13 @@ class SimulatedHousing:
         return {**self._usage(volume / "files"), "repaired": False}
 
     def _close(self, serial: str) -> Answer:
-        (self._volume(serial) / "mounted").unlink(missing_ok=True)
+        for path in self._directory.iterdir():
+            if is_volume(path.name) and serial_of(path.name) == serial:
+                (path / "mounted").unlink(missing_ok=True)
         return {"ended": 0}
 
     def _cut(self, serial: str) -> Answer:
-        self._volume(serial)
+        del serial
         return {"ended": 0}
 
     def _usage(self, files: Path) -> Answer:
