@@ -31,7 +31,7 @@ SALES = "営業"
 FILES: Files = {
     "営業/見積 2026.xlsx".encode(): b"quotation" * 4000,
     "営業/議事録/第1回 打合せ.docx".encode(): b"minutes" * 900,
-    "営業/🗾 地図.png".encode(): b"\x89PNG" * 50000,
+    "営業/🗾 地図.png".encode(): b"\x89PNG" * 150000,
     "経理/請求書.pdf".encode(): b"%PDF" * 20000,
     "議事録 見積の件.txt".encode(): "議事録".encode(),
     b"notes.txt": b"hello",
@@ -106,7 +106,7 @@ def rows(*, now: datetime) -> None:
     from clients.auditing import Actor, acting
     from clients.rolenames import Role
     from mydoc import browsing, sharing
-    from mydoc.models import Opening, Volume
+    from mydoc.models import Volume
     from tests.mydoc.answering import make_volume
     from vrasnode.wire.mydoc import Access, LockProof, VolumeState
 
@@ -145,8 +145,7 @@ def rows(*, now: datetime) -> None:
         code="volume_damaged",
         words="The header of the volume cannot be read. Its copy may help: see the manual.",
     )
-    own = volume("pc-design-01", admin)
-    Opening.objects.filter(volume=own).update(opened_at=now)
+    own = volume("pc-design-01", admin, opened=False, proof=proof)
     with acting(Actor(name="admin", kind="user", origin="portal 192.0.2.10")):
         sharing.share(
             sato,

@@ -107,12 +107,10 @@ def begin_draft(page: Page, portal: Portal) -> None:
 
 
 def give_reason(page: Page, portal: Portal, words: str = "見積書の紛失に関する調査") -> None:
-    """Says why the administrator looks into the data of sato, and of all whose data is open."""
-    addresses = portal.addresses()
-    for name in ("reason", "find-in-each"):
-        page.goto(addresses[name])
-        page.locator("#id_reason").fill(words)
-        page.locator("main form[method=post] button").click()
+    """Says why the administrator looks into the data of sato."""
+    page.goto(portal.addresses()["reason"])
+    page.locator("#id_reason").fill(words)
+    page.locator("main form[method=post] button").click()
 
 
 @contextmanager
