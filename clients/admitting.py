@@ -44,6 +44,20 @@ def admit(person: Person, *, wanted: Collection[Role], find_again: Finder) -> Us
     return user
 
 
+def introduce(person: Person, *, wanted: Collection[Role], find_again: Finder) -> User:
+    """The account of somebody whom another one names, before they ever logged in.
+
+    Raises Refusal: no_role_there (they could not log in either), name_taken.
+    """
+    if not wanted or not person.enabled:
+        raise Refusal(
+            "no_role_there",
+            _("%(name)s is in the directory, but has no role here, or is disabled there.")
+            % {"name": person.name},
+        )
+    return _keep(person, wanted, find_again)[0]
+
+
 @transaction.atomic
 def _keep(person: Person, wanted: Collection[Role], find_again: Finder) -> tuple[User, set[Role]]:
     row = DirectoryUser.objects.select_related("user").filter(guid=person.guid).first()

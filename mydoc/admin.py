@@ -3,7 +3,7 @@
 from django.contrib import admin
 
 from clients.admin import ReadOnly
-from mydoc.models import Custodian, Opening, Volume
+from mydoc.models import Custodian, FolderGrant, Look, Opening, Volume
 
 
 @admin.register(Custodian)
@@ -26,3 +26,18 @@ class OpeningAdmin(ReadOnly):
     list_filter = ["state", "reason"]
     search_fields = ["volume__owner__username", "volume__client__name"]
     exclude = ["nonce"]
+
+
+@admin.register(FolderGrant)
+class FolderGrantAdmin(ReadOnly):
+    list_display = ["volume", "person", "access", "reason", "created_at", "created_by"]
+    search_fields = ["person__username", "volume__owner__username", "volume__client__name"]
+    exclude = ["path"]
+
+
+@admin.register(Look)
+class LookAdmin(ReadOnly):
+    list_display = ["at", "by", "act", "volume", "reason"]
+    list_filter = ["act"]
+    search_fields = ["by", "volume__owner__username", "reason"]
+    exclude = ["path"]

@@ -8,13 +8,15 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import F, Q, QuerySet
 from django.utils.translation import gettext_lazy as _
 
-from clients import auditing, nudge
+from clients import admitting, auditing, directory, nudge
+from clients.directorysettings import DirectorySettings
 from clients.errors import Refusal
 from mydoc import browsing, bytepaths
 from mydoc.models import FolderGrant, Volume
@@ -81,6 +83,25 @@ def people(words: str, *, volume: Volume) -> QuerySet[User]:
             Q(username__icontains=part) | Q(first_name__icontains=part) | Q(last_name__icontains=part)
         )
     return rows.order_by("username")
+
+
+def from_directory(name: str) -> User | None:
+    """Somebody of the company's directory who logs on by exactly this name, and may never have been here.
+
+    Raises DirectoryFailed, and what `admitting.introduce` raises.
+    """
+    place: DirectorySettings | None = settings.DIRECTORY
+    if place is None:
+        return None
+    with directory.asked(place) as link:
+        person = directory.find(link, place, name)
+        if person is None:
+            return None
+        return admitting.introduce(
+            person,
+            wanted=directory.roles_of(link, place, person.dn),
+            find_again=lambda guid: directory.find_again(link, place, guid),
+        )
 
 
 def share(

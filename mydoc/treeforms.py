@@ -6,6 +6,7 @@ from django import forms
 from django.contrib.auth.models import User
 from django.utils.translation import gettext_lazy as _
 
+from clients.errors import Refusal
 from mydoc import sharing
 from mydoc.models import FolderGrant, Volume
 from mydoc.reasons import MAX_REASON
@@ -56,15 +57,25 @@ class ShareForm(LookForm):
         if len(some) == 1:
             return some[0]
         if not some:
-            raise forms.ValidationError(
-                _("Nobody of this name is known here. People are, once they have logged in."), code="unknown"
-            )
+            return self._from_directory(words)
         names = ", ".join(f"{user.get_username()} ({user.get_full_name() or '–'})" for user in some)
         raise forms.ValidationError(
             _("Several people fit: %(names)s. Write one's user name."),
             code="several",
             params={"names": names},
         )
+
+    def _from_directory(self, words: str) -> User:
+        try:
+            user = sharing.from_directory(words)
+        except Refusal as refusal:
+            raise forms.ValidationError(f"{refusal.words} [{refusal.code}]", code=refusal.code) from refusal
+        if user is None or user.pk == self.volume.owner_id:
+            raise forms.ValidationError(
+                _("Nobody of this name is known here. Write the user name of somebody with a role."),
+                code="unknown",
+            )
+        return user
 
 
 class WithdrawForm(LookForm):

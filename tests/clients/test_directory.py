@@ -12,10 +12,12 @@ from django.contrib.auth.models import User
 from django.http import HttpRequest
 from django.test import Client as Browser
 
+from clients.errors import Refusal
 from clients.models import DirectoryUser
 from clients.roles import Role, role_of
 from config.demo.authority import Authority
 from config.demo.directory import Directory
+from mydoc import sharing
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db]
 
@@ -301,3 +303,20 @@ def test_no_password_is_in_the_log(log_on: LogOn, caplog: pytest.LogCaptureFixtu
 
     assert "Logs-on-as" not in caplog.text
     assert "not-hers-but-secret" not in caplog.text
+
+
+def test_somebody_who_was_never_here_is_named_by_their_name_in_the_directory(
+    connected: Directory, person: Adder
+) -> None:
+    guid = person("zoe", "vras-employees")
+    person("max")
+
+    zoe = sharing.from_directory("zoe")
+
+    assert zoe is not None
+    assert str(DirectoryUser.objects.get(user=zoe).guid) == guid
+    assert role_of(zoe) == {Role.EMPLOYEE}
+    assert sharing.from_directory("nobody-at-all") is None
+    with pytest.raises(Refusal, match="no_role_there"):
+        sharing.from_directory("max")
+    assert not User.objects.filter(username="max").exists()
