@@ -271,7 +271,7 @@ class _Pc:
             controller_at=lambda: controllers.answered_at,
             in_doubt=self._ask_controllers,
             is_welcome=lambda: self._identity.approved,
-            knows=self._nonces.take,
+            knows=self._world.knows_logon or self._nonces.take,
             blocked=self._protection.blocked,
         )
         return Mydoc(

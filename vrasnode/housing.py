@@ -6,6 +6,7 @@ What is asked of the program inside goes over the line that `virtualserver` keep
 
 import json
 import logging
+import re
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
@@ -22,6 +23,7 @@ log = logging.getLogger("vrasnode.mydoc")
 
 TELL_S = 60.0
 CABLE_S = 0.5
+_CODE = re.compile(r"[a-z]+(_[a-z]+)+")
 COMMANDS: Mapping[Profile, Sequence[str]] = {
     Profile.LINUX: ("/usr/lib/openvras/documents",),
     Profile.WINDOWS: (
@@ -129,7 +131,7 @@ class VirtualServerHousing:
         answer = self._machines.ask(self._client_vm, command, timeout_s=TELL_S, stdin=said)
         if answer.exit_code:
             code, colon, words = answer.errors.decode(errors="replace").strip().partition(": ")
-            if not colon or not code.replace("_", "").isalnum():
+            if not colon or not _CODE.fullmatch(code):
                 code, words = "client_vm_refused", f"{command[0]} in the client VM failed: {code}"
             raise Refused(code, words[:500])
 

@@ -65,7 +65,8 @@ class World:
     `bench` shows the devices, `watch` begins to call when one comes or goes; `show` puts words on the PC's
     own screen; `enforce` holds the PC awake or lets it sleep; `networks`: whether its machines can have
     one of their own. `open_volumes` and `open_halves` are given the directory of user data; `house` says
-    where volumes are opened, None: in the PC's virtual server."""
+    where volumes are opened, None: in the PC's virtual server; `knows_logon` says of a nonce whether a logon
+    here carried it, None: those that this agent gave out."""
 
     machines: Machines
     make_overlay: Callable[[Path, Path], None]
@@ -88,6 +89,7 @@ class World:
     open_volumes: Callable[[Path], Volumes] = volumes.Volumes
     open_halves: Callable[[Path], Halves] = _halves
     house: Callable[[Path], Housing] | None = None
+    knows_logon: Callable[[str], bool] | None = None
     since_start: Callable[[], float] = _since_start
 
 

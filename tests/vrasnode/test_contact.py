@@ -30,6 +30,7 @@ class Pc:
         self.seconds = 0.0
         self.now = datetime.now(UTC)
         self.summary: tuple[str, str | None] = ("running", "a" * 64)
+        self.urgent = False
         self.restart()
 
     def restart(self) -> None:
@@ -47,6 +48,8 @@ class Pc:
             wake=threading.Event(),
             clock=lambda: self.seconds,
             now=lambda: self.now,
+            since_start=lambda: 5000.0 + self.seconds,
+            is_urgent=lambda: self.urgent,
             chance=lambda: 0.5,
         )
         self.contact._nudges.stop.set()  # this office has no socket: the PC polls
@@ -92,6 +95,30 @@ def test_then_it_speaks_at_the_servers_intervals_only(pc: Pc) -> None:
 
     assert pc.count(BEAT) == 10  # every 30 s
     assert pc.count(LOOK) == 10  # polling, for there is no socket
+
+
+def test_while_user_data_hangs_on_it_it_speaks_more_often(pc: Pc) -> None:
+    pc.contact.step()
+    pc.urgent = True
+
+    pc.wait(120)
+
+    assert pc.count(BEAT) == 9  # every 15 s
+
+
+def test_an_answer_is_as_old_as_its_question(pc: Pc, office: Office) -> None:
+    pc.contact.step()
+    assert pc.contact.heard_at == 5000.0
+    pc.wait(29)
+    assert pc.contact.heard_at == 5000.0  # nothing was asked, so nothing was heard
+
+    pc.wait(1)
+    assert pc.contact.heard_at == 5030.0
+    office.refuse["/node/v1/heartbeat"] = (503, "busy")
+    office.refuse["/node/v1/desired"] = (503, "busy")
+    pc.wait(60)
+
+    assert pc.contact.heard_at == 5030.0
 
 
 def test_a_heartbeats_answer_brings_it_to_look_again(pc: Pc, office: Office, new: Published) -> None:

@@ -51,6 +51,17 @@ def guest(
     hypervisor.destroy(vm.name)
 
 
+def test_what_a_command_is_told_by_stdin_is_in_no_argument(hypervisor: Hypervisor, guest: str) -> None:
+    told = b'{"password": "\xe7\xa7\x98\xe5\xaf\x86"}' * 1000
+
+    answer = hypervisor.ask(
+        guest, ["sh", "-c", "tr '\\0' ' ' </proc/$$/cmdline >&2; cat"], timeout_s=60, stdin=told
+    )
+
+    assert answer.output == told
+    assert b"password" not in answer.errors
+
+
 def test_a_guest_proves_which_version_it_runs(
     hypervisor: Hypervisor, guest: str, boot_images: BootImages
 ) -> None:

@@ -1,0 +1,107 @@
+"""User data of a simulated PC: all is asked, answered and kept, though nothing is encrypted."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from msgspec.structs import replace
+
+from tests.vrasnode.conftest import FACTS, member_of
+from tests.vrasnode.mydoccast import ALICE, MIB, DataOffice
+from tests.vrasnode.office import Keys
+from vrasnode import sealing
+from vrasnode.agent import Agent
+from vrasnode.building import Options, Protection, State, build
+from vrasnode.preflight import examine
+from vrasnode.simulation import pc
+from vrasnode.simulation.settings import Settings
+from vrasnode.wire import codec
+from vrasnode.wire.clients import Platform
+from vrasnode.wire.mydoc import Act, Answer, MydocReport, MydocSlice, Question, VolumeState, VolumeWish
+
+LIMIT_S = 60.0
+
+
+@pytest.fixture
+def office(keys: Keys) -> Iterator[DataOffice]:
+    with DataOffice(keys=keys).open() as office:
+        assert isinstance(office, DataOffice)
+        yield office
+
+
+@pytest.fixture
+def agent(office: DataOffice, tmp_path: Path) -> Iterator[Agent]:
+    """Of a simulated PC that is a member."""
+    state = State(tmp_path)
+    member_of(office, state.identity)
+    world = pc.world(state, settings=Settings())
+    agent = build(state, world=world, options=Options(), stop=threading.Event(), wake=threading.Event())
+    yield agent
+    for part in agent.parts:
+        part.close()
+
+
+def until(agent: Agent, reached: Callable[[], object]) -> None:
+    deadline = time.monotonic() + LIMIT_S
+    while not reached():
+        assert time.monotonic() < deadline
+        agent.turn()
+        time.sleep(0.01)
+
+
+def told(office: DataOffice) -> VolumeState | None:
+    """What the server heard last of the only volume."""
+    heard = [codec.decode(body, MydocReport) for app, body in office.reports if app == "mydoc"]
+    return heard[-1].volumes[0].state if heard and heard[-1].volumes else None
+
+
+def say(office: DataOffice, wish: VolumeWish, *, asked: int = 0) -> None:
+    said = MydocSlice(volumes=[wish], custodians=office.custodians, asked=asked)
+    office.slices["mydoc"] = codec.encode(said)
+    office.look = str(uuid4())
+
+
+def test_documents_of_a_simulated_pc_open_are_looked_into_and_locked(
+    agent: Agent, office: DataOffice
+) -> None:
+    volume, key = str(uuid4()), X25519PrivateKey.generate()
+    wish = VolumeWish(
+        volume=volume, owner=ALICE, owner_name="alice", limit_bytes=MIB, session="s", nonce="any"
+    )
+    say(office, wish)
+    until(agent, lambda: told(office) is VolumeState.OPEN)
+
+    raw = key.public_key().public_bytes_raw()
+    office.questions = [Question(id="q", volume=volume, act=Act.SEARCH, words="議事録", reply_key=raw)]
+    say(office, wish, asked=1)
+    agent.parts[1].look_soon()  # type: ignore[attr-defined]
+    until(agent, lambda: "q" in office.answers)
+    opened = sealing.open_sealed(office.answers["q"], key, purpose=sealing.answer_purpose("q"))
+    say(office, replace(wish, session="", nonce=""))
+    agent.parts[1].look_soon()  # type: ignore[attr-defined]
+    until(agent, lambda: told(office) is VolumeState.LOCKED)
+
+    names = [entry.name.decode() for entry in codec.decode(opened, Answer).entries]
+    assert names == ["Documents/議事録"]
+    assert len(office.deposits) == 1
+
+
+@pytest.mark.parametrize("encrypted", [None, True, False])
+@pytest.mark.parametrize("allowed", [False, True])
+def test_user_data_on_a_bare_partition_is_for_who_said_so_and_everybody_is_told(
+    encrypted: bool | None, allowed: bool
+) -> None:
+    facts = replace(FACTS, platform=Platform(encrypted_state=encrypted))
+
+    protection = Protection.of(facts, allow_unencrypted=allowed)
+    findings = examine(protection.told(facts), policy=None, now=datetime.now(UTC))
+
+    bare = encrypted is False
+    assert (protection.blocked is not None) == (bare and not allowed)
+    assert ("unencrypted_allowed" in [one.code for one in findings]) == (bare and allowed)
+    assert protection.allowed_bare == (bare and allowed)
