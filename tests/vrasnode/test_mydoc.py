@@ -10,10 +10,11 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from msgspec.structs import replace
 
 from tests.vrasnode.conftest import member_of
-from tests.vrasnode.mydoccast import BOB, MIB, DataOffice, DataPc
+from tests.vrasnode.mydoccast import BOB, MIB, DataOffice, DataPc, StillCrank
 from tests.vrasnode.office import Keys
 from vrasnode.cli_stop import lock_all
 from vrasnode.cutoff import LINK_S, SERVER_S
+from vrasnode.uservolume import UserVolume
 from vrasnode.volumenames import uid_of
 from vrasnode.wire import codec
 from vrasnode.wire.mydoc import Access, Act, EntryKind, Grant, MydocSlice, Question, VolumeState
@@ -272,14 +273,22 @@ def test_the_next_agent_takes_an_open_volume_over(pc: DataPc, office: DataOffice
     assert pc.volumes.serving(wish.volume)
 
 
-def test_a_crank_that_turns_before_the_agent_has_read_its_slice_locks_nothing(pc: DataPc) -> None:
+def test_a_crank_that_turns_before_its_part_was_told_anything_locks_nothing(
+    pc: DataPc, monkeypatch: pytest.MonkeyPatch
+) -> None:
     wish = pc.opened()
+    as_usual = pc._turn
 
-    pc.restart()
-    for part in pc.parts:
+    def at_once(part: UserVolume) -> StillCrank:
         part.step()
+        return as_usual(part)
+
+    monkeypatch.setattr(pc, "_turn", at_once)
+    pc.restart()
+    nobody_turns_yet = not pc.parts  # the rest of the agent is not there
     pc.step()
 
+    assert nobody_turns_yet
     assert pc.report().state is OPEN
     assert pc.volumes.serving(wish.volume)
 
