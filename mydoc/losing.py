@@ -133,7 +133,9 @@ def acknowledge(client: Client, report: KillReport, *, now: datetime) -> None:
     told = msgspec.to_builtins(report)
     with transaction.atomic():
         rows = Loss.objects.filter(pk=loss.pk, acknowledged_at=None)
-        if rows.update(acknowledged_at=now, acknowledged=told):
+        if report.failed:  # it tries again: until then nothing is acknowledged
+            rows.update(acknowledged=told)
+        elif rows.update(acknowledged_at=now, acknowledged=told):
             auditing.record("loss.acknowledged", loss, after=told)
     _show(client)
 

@@ -15,7 +15,7 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
-from vrasnode import disk, documentsdoor, localpage, words
+from vrasnode import disk, documentsdoor, localpage
 from vrasnode.agent import Agent, Part
 from vrasnode.contact import Contact
 from vrasnode.controlchannel import ControlChannel
@@ -28,10 +28,12 @@ from vrasnode.errors import HostBroken, Refused
 from vrasnode.housing import Housing, VirtualServerHousing
 from vrasnode.identity import Identity
 from vrasnode.imaging import Imaging
+from vrasnode.killing import Killing
 from vrasnode.localpage import LocalPage, LocalState, VolumeLine
 from vrasnode.logon import Nonces
 from vrasnode.mydoc import Mydoc
 from vrasnode.outbox import Outbox
+from vrasnode.protection import Protection
 from vrasnode.server import Server
 from vrasnode.shape import Machine
 from vrasnode.slices import Slices
@@ -170,7 +172,7 @@ class _Pc:
         """In the order of their turns: what may have to be locked comes before the server is heard, and the
         virtual server starts before the client VM."""
         imaging = self._make_imaging(root_key, self._desktop_slots, "imaging", wire.Machine.CLIENT_VM)
-        parts: list[Part] = [self._mydoc, self._contact, self._devices]
+        parts: list[Part] = [self._mydoc, self._contact, self._make_killing(root_key), self._devices]
         if self._service:
             served = self._make_imaging(
                 root_key, self._service_slots, "virtualserver", wire.Machine.VIRTUAL_SERVER
@@ -257,9 +259,11 @@ class _Pc:
 
     def _make_mydoc(self) -> Mydoc:
         controllers = Controllers(clock=self._world.since_start)
+        self._volumes = self._world.open_volumes(self._state.mydoc)
+        self._halves = self._world.open_halves(self._state.mydoc)
         means = Means(
-            volumes=self._world.open_volumes(self._state.mydoc),
-            halves=self._world.open_halves(self._state.mydoc),
+            volumes=self._volumes,
+            halves=self._halves,
             keys=self._server,
             housing=self._housing(),
             client=str(localpage.CLIENT_VM),
@@ -283,6 +287,20 @@ class _Pc:
             turn=Turning,
             report=self._report_volumes,
             wake=self._wake.set,
+        )
+
+    def _make_killing(self, root_key: bytes) -> Killing:
+        return Killing(
+            self._state.mydoc,
+            server=self._server,
+            halves=self._halves,
+            volumes=self._volumes,
+            client_id=self._identity.client_id,
+            root_key=root_key,
+            is_lost=lambda: self._identity.lost,
+            all_locked=lambda: self._mydoc.all_locked,
+            clock=time.monotonic,
+            now=self._now,
         )
 
     def _ask_controllers(self) -> None:
@@ -373,30 +391,6 @@ class _Pc:
     def _device_changed(self) -> None:
         self._devices.nudge()
         self._wake.set()
-
-
-@dataclass(frozen=True)
-class Protection:
-    """Whether user data may be kept on this PC. `allowed_bare`: it may, although the state directory is not
-    encrypted, because whoever started the agent said so."""
-
-    blocked: tuple[str, str] | None
-    allowed_bare: bool
-
-    @classmethod
-    def of(cls, facts: HostFacts, *, allow_unencrypted: bool) -> "Protection":
-        bare = facts.platform is not None and facts.platform.encrypted_state is False
-        if not bare or allow_unencrypted:
-            return cls(None, allowed_bare=bare)
-        code = "state_not_encrypted"
-        remedy = words.say(f"{code}.remedy", words.FALLBACK)
-        return cls((code, f"{words.say(code, words.FALLBACK)} {remedy}"), allowed_bare=False)
-
-    def told(self, facts: HostFacts) -> HostFacts:
-        """The facts, with what was allowed."""
-        if not self.allowed_bare or facts.platform is None:
-            return facts
-        return replace(facts, platform=replace(facts.platform, unencrypted_allowed=True))
 
 
 def machine_of(directory: Path, options: Options) -> Machine:

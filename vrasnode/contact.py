@@ -212,7 +212,7 @@ class Contact:
     def _unwelcome(self, error: Refused) -> None:
         """What runs goes on running; the server's word holds for what it gives."""
         enrolment = self._identity.enrolment
-        gone = ClientState.PENDING if error.code == "pending" else ClientState.REVOKED
+        gone = {"pending": ClientState.PENDING, "lost": ClientState.LOST}.get(error.code, ClientState.REVOKED)
         if enrolment and enrolment.state is not gone:
             log.warning("%s", error)
             self._identity.demote(gone)

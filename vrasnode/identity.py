@@ -101,6 +101,11 @@ class Identity:
         return self.certificate is not None and self._known.state is ClientState.APPROVED
 
     @property
+    def lost(self) -> bool:
+        """Whether the server said that this PC was declared lost."""
+        return self.enrolment is not None and self.enrolment.state is ClientState.LOST
+
+    @property
     def certificate_files(self) -> tuple[Path, Path]:
         """Certificate and key, for TLS."""
         return self.directory / "certificate.pem", self.directory / "signing.key"

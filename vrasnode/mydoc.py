@@ -26,6 +26,7 @@ log = logging.getLogger("vrasnode.mydoc")
 SLICE = "mydoc"
 SHARE = "documents"
 NOTHING = MydocSlice(volumes=[])
+BUSY = {VolumeState.OPENING, VolumeState.OPEN, VolumeState.LOCKING}
 
 
 class Turned(Protocol):
@@ -79,6 +80,11 @@ class Mydoc:
     def any_open(self) -> bool:
         """Whether the server should be heard often, for some volume hangs on it."""
         return any(volume.record.session for volume in self._all())
+
+    @property
+    def all_locked(self) -> bool:
+        """Whether no volume is open, or on its way there or back. From any thread."""
+        return not any(volume.state in BUSY for volume in self._all())
 
     def reports(self) -> list[VolumeReport]:
         """How all volumes stand. From any thread."""

@@ -68,7 +68,7 @@ class Outbox:
         disk.write_file(self._path, codec.encode(letters))
 
 
-NOT_WELCOME = frozenset({"revoked", "unknown_client", "pending"})
+NOT_WELCOME = frozenset({"revoked", "lost", "unknown_client", "pending"})
 
 
 def _read(data: bytes) -> list[Letter]:

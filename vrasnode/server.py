@@ -41,7 +41,7 @@ from vrasnode.wire.clients import (
     RenewRequest,
 )
 from vrasnode.wire.codec import MAX_MESSAGE_BYTES, decode, encode
-from vrasnode.wire.mydoc import KeyAnswer, KeyRequest, Questions, RecoveryDeposit
+from vrasnode.wire.mydoc import KeyAnswer, KeyRequest, KillNotice, KillReport, Questions, RecoveryDeposit
 from vrasnode.wire.signatures import content_digest, signature_base, signature_input
 
 T = TypeVar("T")
@@ -168,6 +168,14 @@ class Server:
     def deposit_recovery(self, deposit: RecoveryDeposit) -> None:
         """Leaves with the server what recovers a volume, for the custodians alone."""
         self._post("/node/v1/mydoc/recovery", encode(deposit))
+
+    def kill_order(self) -> KillNotice:
+        """What a PC that was declared lost has to do."""
+        return decode(self._call(Ask(method="GET", path="/node/v1/mydoc/kill")).body, KillNotice)
+
+    def killed(self, report: KillReport) -> None:
+        """Says that it was done."""
+        self._post("/node/v1/mydoc/kill", encode(report))
 
     def questions(self) -> Questions:
         """What people ask of this PC's open volumes; each is given out once."""

@@ -23,6 +23,7 @@ from vrasnode.controlchannel import Answer
 from vrasnode.errors import Refused, Unreachable
 from vrasnode.housing import Housing
 from vrasnode.locking import CLOSE_S, UNPLUG_S
+from vrasnode.luks import Slot
 from vrasnode.volumenames import serial_of
 from vrasnode.volumerecord import Ledger
 from vrasnode.wire.mydoc import Custodian, KeyAnswer, KeyRequest, RecoveryDeposit, VolumeWish
@@ -50,12 +51,14 @@ class Volumes(Protocol):
     def grow(self, volume: str, limit_bytes: int) -> None: ...
     def serve(self, volume: str, key: bytes) -> Path: ...
     def serving(self, volume: str) -> Path | None: ...
+    def kill_slot(self, volume: str, slot: Slot) -> None: ...
 
 
 class Halves(Protocol):
     """This PC's halves of keys (`pchalf.Halves`)."""
 
     def make(self, volume: str) -> bytes: ...
+    def forget(self, volume: str) -> None: ...
 
 
 class Keys(Protocol):

@@ -249,6 +249,21 @@ def test_a_revoked_pc_notices_at_the_next_contact_and_knocks_only_now_and_then(
     assert pc.identity.approved
 
 
+def test_a_lost_pc_knows_it_also_after_a_restart_until_it_was_found_again(pc: Pc, office: Office) -> None:
+    pc.contact.step()
+    doors = ("/node/v1/heartbeat", "/node/v1/desired", "/node/v1/certificate")
+    office.refuse.update(dict.fromkeys(doors, (403, "lost")))
+
+    pc.wait(REVOKED_S)
+    assert Identity(pc.identity.directory).lost
+    assert not pc.identity.approved
+
+    office.refuse.clear()
+    pc.wait(2 * REVOKED_S)
+    assert pc.identity.approved
+    assert not Identity(pc.identity.directory).lost
+
+
 def test_a_certificate_is_renewed_by_itself_also_after_its_end(pc: Pc, office: Office) -> None:
     assert pc.identity.certificate is not None
     before = pc.identity.certificate.not_valid_after_utc

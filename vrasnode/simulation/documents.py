@@ -17,6 +17,7 @@ from vrasnode import disk
 from vrasnode.controlchannel import Answer
 from vrasnode.errors import HostBroken, Refused, VrasError
 from vrasnode.guestnames import bytes_of
+from vrasnode.luks import Slot
 from vrasnode.servicevm.guest import foldertree, paths
 from vrasnode.servicevm.guest.answering import Refusal
 from vrasnode.servicevm.guest.errnos import refusal_of
@@ -39,7 +40,7 @@ class Made(Message, frozen=True):
 
     luks_uuid: str
     size_bytes: int
-    keys: list[str]  # SHA-256 of those that open it
+    keys: list[str]  # SHA-256 of those that open it: by a logon, by recovery
 
 
 class SimulatedVolumes:
@@ -87,6 +88,12 @@ class SimulatedVolumes:
 
     def prove_locked(self, volume: str) -> bool:
         return self.serving(volume) is None
+
+    def kill_slot(self, volume: str, slot: Slot) -> None:
+        made = self._made(volume)
+        if slot is Slot.LAN and len(made.keys) > 1:
+            left = Made(luks_uuid=made.luks_uuid, size_bytes=made.size_bytes, keys=made.keys[-1:])
+            disk.write_file(self._note(volume), codec.encode(left))
 
     def _note(self, volume: str) -> Path:
         return self._of(volume) / "simulated.json"

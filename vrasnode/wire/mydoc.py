@@ -223,3 +223,4 @@ class KillReport(Message, frozen=True):
     volumes: list[str]
     failed: list[str] = []
     unread: int = 0  # how many of `volumes` were seen to be unreadable afterwards
+    wiped: int = 0  # of how many what a logon's key opens was overwritten
