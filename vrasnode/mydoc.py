@@ -112,12 +112,8 @@ class Mydoc:
                 self._slice = data
                 self._hear(codec.decode(data, MydocSlice))
         finally:
-            left, self._left = (
-                self._left,
-                [],
-            )  # by an agent before: after the slice, which may name their logons
-            for volume in left:
-                self._take_up(volume, None)
+            while self._left:  # by an agent before: after the slice, which may name their logons
+                self._take_up(self._left.pop(), None)
             self._tell()
             self._answering.step(self._said.asked)
         return False

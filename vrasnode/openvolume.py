@@ -20,6 +20,7 @@ from vrasnode.wire.mydoc import Access, Grant, VolumeWish
 log = logging.getLogger("vrasnode.mydoc")
 
 LOOK_S = 5.0
+NOTE_S, MUCH_BYTES = 300.0, 16 << 20
 GRANTS_AGAIN_S = 1800.0  # what was moved out of a folder keeps its readers until then
 FAILED_AGAIN_S = 60.0
 WORDS = 400
@@ -43,7 +44,7 @@ class OpenVolume:
         self._housing = housing
         self._wake = wake
         self._clock = clock
-        self._look_at = clock()
+        self._look_at = self._note_at = clock()
         self._asked: dict[str, Future[Answer]] = {}
         self._applying: tuple[VolumeWish, Future[Answer]] | None = None
         self._apply_at = clock()
@@ -71,9 +72,16 @@ class OpenVolume:
         except VrasError as error:
             self.lost = error.words
         else:
-            self.size_bytes, self.used_bytes = _number(usage, "size_bytes"), _number(usage, "used_bytes")
+            self._note(_number(usage, "size_bytes"), _number(usage, "used_bytes"))
             if program != self._program:
                 self.lost = "The virtual server was started anew."
+
+    def _note(self, size_bytes: int, used_bytes: int) -> None:
+        """What is used changes all the time, and is worth telling when it did by much, or now and then."""
+        much = abs(used_bytes - self.used_bytes) >= max(MUCH_BYTES, size_bytes // 100)
+        if much or size_bytes != self.size_bytes or self._clock() >= self._note_at:
+            self._note_at = self._clock() + NOTE_S
+            self.size_bytes, self.used_bytes = size_bytes, used_bytes
 
     def _step_grants(self, wish: VolumeWish) -> None:
         if self._applying is not None:

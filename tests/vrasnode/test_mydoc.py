@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from tests.vrasnode.conftest import member_of
 from tests.vrasnode.mydoccast import BOB, MIB, DataOffice, DataPc, StillCrank
 from tests.vrasnode.office import Keys
+from vrasnode.cli import main
 from vrasnode.cli_stop import lock_all
 from vrasnode.cutoff import LINK_S, SERVER_S
 from vrasnode.uservolume import UserVolume
@@ -474,6 +475,19 @@ def test_before_the_pc_shuts_down_what_an_agent_left_open_is_locked(pc: DataPc) 
     assert pc.report().proof is not None
 
 
+@pytest.mark.parametrize("lines", [(), ("--json",)])
+def test_status_says_how_the_documents_stand_also_without_an_agent(
+    lines: tuple[str, ...], pc: DataPc, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wish = pc.opened()
+    pc.mydoc.close()
+
+    assert main(["status", "--state", str(pc.directory), "--hypervisor", "sim:", *lines]) == 0
+
+    said = capsys.readouterr().out
+    assert (f'"{wish.volume}": "open"' if lines else f"volumes: {wish.volume}=open") in said
+
+
 def test_no_secret_lies_on_the_disk_or_shows(pc: DataPc, office: DataOffice) -> None:
     wish = pc.opened()
     secrets = {
@@ -499,6 +513,23 @@ def test_a_limit_that_grew_holds_from_the_next_logon_on(pc: DataPc) -> None:
     pc.opened(volume=wish.volume, limit_bytes=32 * MIB)
 
     assert pc.volumes.size(wish.volume) == 32 * MIB
+
+
+def test_what_is_used_is_told_when_it_changed_by_much(pc: DataPc) -> None:
+    wish = pc.opened()
+    pc.until(lambda: pc.report().used_bytes)
+    told, used = len(pc.reports), pc.report().used_bytes
+
+    files = pc.guest.directory / wish.volume / "files"
+    (files / "small").write_bytes(bytes(1000))
+    pc.time.ahead += 6
+    pc.step()
+    assert (len(pc.reports), pc.report().used_bytes) == (told, used)
+
+    with (files / "large").open("wb") as file:
+        file.truncate(1 << 40)
+    pc.time.ahead += 6
+    pc.until(lambda: pc.report().used_bytes > 1 << 40)
 
 
 def test_people_are_known_by_the_same_number_everywhere(pc: DataPc) -> None:
