@@ -169,6 +169,24 @@ def test_a_cached_ticket_of_a_disabled_user_opens_nothing(
     assert (answer.status_code, answer.json()["code"]) == (403, "account_disabled")
 
 
+def test_of_a_disabled_or_expired_stranger_with_a_ticket_nothing_is_kept(
+    desk: UnlockingPc, log_on: LogOn, company: Directory, person: Adder
+) -> None:
+    person("judy")
+    person("kate")
+    sessions = [log_on("judy"), log_on("kate")]
+    for session in sessions:
+        session.token()  # the ticket for this server is there, too
+    company.disable("judy")
+    company.expire("kate", timezone.now() - timedelta(hours=1))
+
+    codes = [knock(desk, session.header()).json()["code"] for session in sessions]
+
+    assert codes == ["account_disabled", "account_expired"]
+    assert not User.objects.filter(username="judy").exists()
+    assert not Volume.objects.exists()
+
+
 def test_who_is_disabled_between_proof_and_key_gets_no_key(
     desk: UnlockingPc, log_on: LogOn, company: Directory, person: Adder
 ) -> None:

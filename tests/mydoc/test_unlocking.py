@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from asgiref.testing import ApplicationCommunicator
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from django.apps import apps
 from django.conf import settings
@@ -17,12 +18,15 @@ from django.test import Client as Browser
 from clients import enrolling, identity, presence, signing
 from clients.errors import Refusal
 from clients.models import Event
+from config.asgi import application
 from mydoc import recovering, unlocking, volumekeys, watching
 from mydoc.models import Custodian, Opening, Volume
 from tests.mydoc.unlockingpc import UnlockingPc
 from tests.pcs import FakePc
+from tests.test_doors import scope_of
 from vrasnode import sealing
 from vrasnode.errors import Refused
+from vrasnode.wire import codec
 from vrasnode.wire.clients import Heartbeat
 from vrasnode.wire.mydoc import LockProof, VolumeState
 
@@ -177,6 +181,34 @@ def test_a_logon_from_outside_the_company_proves_nothing(desk: UnlockingPc, sato
     )
 
     assert refused(act) == "not_on_the_lan"
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "172.16.3.4", "::1", "fd00::9", "::ffff:10.0.0.9"])
+def test_a_logon_on_the_lan_counts_in_both_versions_of_ip(
+    desk: UnlockingPc, sato: User, address: str
+) -> None:
+    assert desk.log_on(sato, address=address).address
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_the_heartbeats_door_sees_where_it_comes_from(pc: FakePc) -> None:
+    def beaten(address: str) -> dict[str, Any]:
+        body = codec.encode(BEAT)
+        signed = pc.sign("POST", "/node/v1/heartbeat", body)
+        headers = [(name.encode(), value.encode()) for name, value in signed.items()]
+        scope = {**scope_of("POST", "/node/v1/heartbeat"), "headers": headers, "client": (address, 1)}
+        return {"scope": scope, "body": body}
+
+    words = []
+    for address in ("10.0.0.9", OUTSIDE):
+        beat = beaten(address)
+        door = ApplicationCommunicator(application, beat["scope"])
+        await door.send_input({"type": "http.request", "body": beat["body"]})
+        assert (await door.receive_output(timeout=10))["status"] == 200
+        words.append(json.loads((await door.receive_output(timeout=10))["body"])["look"])
+
+    assert words[0] != words[1]
+    assert presence.outside() == [pc.client.pk]
 
 
 def test_the_companys_networks_are_those_that_are_set(
