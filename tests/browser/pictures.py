@@ -1,8 +1,10 @@
-"""Makes the pictures of the pages: `python -m tests.browser.pictures [DIRECTORY]`, default docs/pictures."""
+"""Makes the pictures of the pages: `python -m tests.browser.pictures [DIRECTORY [PAGE …]]`; by default all of
+them, into docs/pictures."""
 
 import base64
 import sys
 import tempfile
+from collections.abc import Collection
 from pathlib import Path
 from typing import Literal
 
@@ -26,19 +28,19 @@ _ENCODE = """async (url) => {
 }"""
 
 
-def main(target: Path) -> None:
-    """Every page in both languages and widths, light; some of them dark too."""
+def main(target: Path, only: Collection[str] = ()) -> None:
+    """Every page (or these only) in both languages and widths, light; some of them dark too."""
     target.mkdir(parents=True, exist_ok=True)
     with (
         tempfile.TemporaryDirectory(prefix="openvras-pictures-") as scratch,
         chromium() as browser,
         Portal(Path(scratch)) as portal,
     ):
-        pages = portal.addresses()
+        pages = {name: at for name, at in portal.addresses().items() if not only or name in only}
         for width in WIDTHS:
             for language in LANGUAGES:
                 _take(browser, portal, pages, target=target, width=width, language=language)
-            dark = {name: pages[name] for name in DARK}
+            dark = {name: pages[name] for name in DARK if name in pages}
             _take(browser, portal, dark, target=target, width=width, language="ja", scheme="dark")
 
 
@@ -80,4 +82,4 @@ def _as_webp(browser: Browser, picture: bytes) -> bytes:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1] if len(sys.argv) > 1 else "docs/pictures"))
+    main(Path(sys.argv[1] if len(sys.argv) > 1 else "docs/pictures"), sys.argv[2:])
