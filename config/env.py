@@ -16,6 +16,7 @@ from clients import networks
 from clients.directorysettings import DirectorySettings
 from clients.networks import Network, ranges
 from clients.rolenames import Role
+from mydoc.nassettings import GatewaySettings, NasSettings, sound
 
 VARIABLES = {
     "OPENVRAS_ENV": "`development` (default) or `production`",
@@ -44,6 +45,13 @@ VARIABLES = {
     "OPENVRAS_VOLUME_LIMIT_GIB": "how far a user's data volume may grow; default 20",
     "OPENVRAS_LOST_UNDO_HOURS": "how long the server keeps its halves of a lost PC's keys; default 4",
     "OPENVRAS_LOCKOUT_DAYS": "days without contact after which a PC gets no keys; default 30, 0 is never",
+    "OPENVRAS_NAS_URL": "where replicas of user data lie: `smb://host/share/path` or `file:///path`",
+    "OPENVRAS_NAS_USER": "the server's account on that file server",
+    "OPENVRAS_NAS_PASSWORD_FILE": "file with that account's password",
+    "OPENVRAS_GATEWAY_URL": "the gateway to it, as PCs' virtual servers reach it: `https://host:8443`",
+    "OPENVRAS_GATEWAY_CERTIFICATE_FILE": "the gateway's TLS certificate",
+    "OPENVRAS_GATEWAY_KEY_FILE": "the key of that certificate",
+    "OPENVRAS_GATEWAY_CA": "file with the authority that vouches for that certificate",
     "OPENVRAS_NAME": "name of the installation, shown to people and pinned by PCs; default `OpenVRAS`",
     "OPENVRAS_HEARTBEAT_S": "seconds between a PC's heartbeats; default 30",
     "OPENVRAS_POLL_S": "seconds between a PC's looks when no socket nudges it; default 60",
@@ -166,6 +174,39 @@ class Environment:
             bind_password=self.secret(prefix + "BIND_PASSWORD_FILE"),
             base=self.text(prefix + "BASE"),
             roles={role: group for role, group in roles.items() if group},
+        )
+
+    def nas(self) -> NasSettings | None:
+        """Where replicas lie; None where none are made."""
+        url = self.text("OPENVRAS_NAS_URL")
+        if not url:
+            return None
+        if not sound(url):
+            raise ImproperlyConfigured(
+                "OPENVRAS_NAS_URL must look like smb://nas.example.co.jp/share/folder or file:///folder."
+            )
+        if url.startswith("smb:"):
+            self._require("OPENVRAS_NAS_USER", "OPENVRAS_NAS_PASSWORD_FILE", who="A NAS")
+        return NasSettings(
+            url=url, user=self.text("OPENVRAS_NAS_USER"), password=self.secret("OPENVRAS_NAS_PASSWORD_FILE")
+        )
+
+    def gateway(self) -> GatewaySettings | None:
+        """The door to the NAS; None where there is none."""
+        url = self.text("OPENVRAS_GATEWAY_URL")
+        if not url:
+            return None
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/"):
+            raise ImproperlyConfigured("OPENVRAS_GATEWAY_URL must look like https://replicas.example:8443.")
+        files = ("OPENVRAS_GATEWAY_CERTIFICATE_FILE", "OPENVRAS_GATEWAY_KEY_FILE")
+        if parts.scheme == "https":
+            self._require("OPENVRAS_NAS_URL", *files, who="A gateway")
+        elif self.production:
+            raise ImproperlyConfigured("In production OPENVRAS_GATEWAY_URL begins with https.")
+        certificate, key = (self.file(name) for name in files)
+        return GatewaySettings(
+            url=url.rstrip("/"), certificate=certificate, key=key, authority=self.file("OPENVRAS_GATEWAY_CA")
         )
 
     def _require(self, *names: str, who: str = "Production") -> None:

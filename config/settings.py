@@ -47,6 +47,13 @@ TLS_CERTIFICATE = ENV.file("OPENVRAS_TLS_CERTIFICATE_FILE")
 VOLUME_LIMIT_BYTES = int(ENV.number("OPENVRAS_VOLUME_LIMIT_GIB", 20, unit="GiB") * (1 << 30))
 LOST_UNDO = timedelta(hours=ENV.number("OPENVRAS_LOST_UNDO_HOURS", 4, unit="h"))
 LOCKOUT = timedelta(days=ENV.number("OPENVRAS_LOCKOUT_DAYS", 30, unit="days", zero=True))
+NAS = ENV.nas()
+GATEWAY = ENV.gateway()
+REPLICA_EVERY = timedelta(hours=24)  # beside those at shutdown
+REPLICA_SPREAD = timedelta(minutes=30)  # over which PCs begin
+REPLICAS_AT_ONCE = 32
+REPLICA_SILENCE = timedelta(minutes=15)  # a run of which nothing is heard was cut off
+REPLICA_PATIENCE_DAYS = 3  # working days without a good one, after which it is said
 CERTIFICATE_LIFE = timedelta(days=30)
 API_TOKEN_LIFE = timedelta(days=90)
 ENROLMENT_TOKEN_LIFE = timedelta(hours=24)
@@ -172,6 +179,7 @@ SPECTACULAR_SETTINGS = {
         "DistributionStateEnum": "imaging.models.Distribution.State",
         "CustodianStateEnum": "mydoc.models.Custodian.State",
         "OpeningStateEnum": "mydoc.models.Opening.State",
+        "ReplicationStateEnum": "mydoc.replicamodels.ReplicationRun.State",
     },
 }
 

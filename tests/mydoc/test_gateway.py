@@ -1,0 +1,120 @@
+"""The gateway takes and gives nothing up: the real rclone before a folder, the real restic of a PC."""
+
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+import urllib3
+from cryptography.hazmat.primitives.asymmetric import ec
+from django.contrib.auth.models import User
+
+from clients import enrolling
+from mydoc import replicakeys
+from mydoc.models import Volume
+from mydoc.replicamodels import Replica
+from tests.mydoc.answering import make_volume
+from tests.mydoc.replicas import Gateway, Restic
+from tests.pcs import FakePc
+
+pytestmark = [pytest.mark.slow, pytest.mark.django_db]
+Pc = Callable[[Volume], Restic]
+KEY = ec.generate_private_key(ec.SECP256R1())
+
+
+@pytest.fixture
+def gateway(tmp_path: Path, db: None) -> Iterator[Gateway]:
+    with Gateway(tmp_path / "gateway").running() as running:
+        yield running
+
+
+@pytest.fixture
+def restic(gateway: Gateway, tmp_path: Path) -> Pc:
+    """What the PC of a volume can do with what it is given for it."""
+
+    def of(volume: Volume) -> Restic:
+        replica = replicakeys.replica_of(volume)
+        gateway.admit()
+        name = str(volume.pk)
+        password = replicakeys.password_of(replica)
+        repository = gateway.repository(name, user=name, password=password)
+        return Restic(repository, replicakeys.repository_password_of(replica), tmp_path)
+
+    return of
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / "見積.txt").write_text("見積")
+    return folder
+
+
+def asked(pc: Restic, method: str, path: str, body: bytes | None = None) -> int:
+    """What the gateway answers to somebody who speaks its language himself."""
+    address = urlsplit(pc.repository.removeprefix("rest:"))
+    headers = urllib3.make_headers(basic_auth=f"{address.username}:{address.password}")
+    where = f"http://127.0.0.1:{address.port}{address.path}{path}"
+    return urllib3.request(method, where, body=body, headers=headers, retries=False).status
+
+
+def stored(gateway: Gateway) -> set[str]:
+    return {str(path) for path in (gateway.directory / "nas").rglob("*") if "/locks/" not in str(path)}
+
+
+def test_what_a_pc_copied_it_neither_deletes_nor_alters(
+    gateway: Gateway, restic: Pc, volume: Volume, data: Path
+) -> None:
+    pc = restic(volume)
+    assert pc.run("init").returncode == 0
+    assert pc.run("backup", str(data)).returncode == 0
+    before = stored(gateway)
+
+    forgotten = pc.run("forget", "--prune", "latest")
+    pack = next(path for path in (gateway.directory / "nas").rglob("data/*/*") if path.is_file())
+    kept = pack.read_bytes()
+
+    assert forgotten.returncode != 0
+    assert "403" in forgotten.stderr
+    assert asked(pc, "DELETE", f"data/{pack.name}") == 403
+    assert asked(pc, "POST", f"data/{pack.name}", b"other bytes") == 403
+    assert pack.read_bytes() == kept
+    assert before <= stored(gateway)
+    assert pc.run("check", "--read-data").returncode == 0
+
+
+def test_a_pc_does_not_come_to_the_replica_of_another_volume(
+    restic: Pc, volume: Volume, kato: User, data: Path, now: datetime
+) -> None:
+    other = restic(make_volume(FakePc(volume.client, KEY), kato, now=now))
+    assert other.run("init").returncode == 0
+    own = restic(volume)
+    path = own.repository.replace(f"/{volume.pk}/", f"/{other.repository.rsplit('/', 2)[1]}/")
+
+    done = Restic(path, other.password, data.parent).run("snapshots", "--no-lock")
+
+    assert path != own.repository
+    assert done.returncode != 0
+    assert "403" in done.stderr or "401" in done.stderr
+
+
+def test_who_holds_no_password_of_now_is_not_let_in(gateway: Gateway, restic: Pc, volume: Volume) -> None:
+    mine = restic(volume)
+    assert mine.run("init").returncode == 0
+
+    enrolling.revoke(volume.client, reason="stolen")
+    gateway.admit()
+
+    done = mine.run("snapshots", "--no-lock")
+    assert "401" in done.stderr
+
+
+def test_no_secret_of_a_replica_lies_in_the_database_in_clear(restic: Pc, volume: Volume) -> None:
+    pc = restic(volume)
+
+    row = Replica.objects.get(volume=volume)
+
+    assert pc.password.encode() not in bytes(row.repository_password)
+    assert replicakeys.password_of(row).encode() not in bytes(row.password)
