@@ -92,7 +92,7 @@ def lock_all(directory: Path, *, volumes: locking.Volumes, housing: Housing) -> 
     for volume in left:
         ledger = Ledger(directory, volume, made=True)
         try:
-            ledger.keep(locking=ledger.record.locking or Cut.MACHINE_OFF.value)
+            ledger.note(locking=ledger.record.locking or Cut.MACHINE_OFF.value)
             locking.lock_kept(
                 volume,
                 ledger,

@@ -49,6 +49,10 @@ TABLE: dict[str, dict[str, str]] = {
         "en": "The key does not open the documents' volume. The recovery custodians can open it.",
         "ja": "鍵がドキュメントのボリュームに合いません。復旧鍵の保管者が開くことができます。",
     },
+    "volume_read_only": {
+        "en": "The documents can only be read since an error. Make room on this PC, then log on again.",
+        "ja": "エラーのため読み取り専用になっています。PCの空き容量を確保し、もう一度ログオンしてください。",
+    },
     "disk_full": {
         "en": "The disk of this PC is full.",
         "ja": "このPCのディスクに空きがありません。",

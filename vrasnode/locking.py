@@ -83,7 +83,7 @@ def lock_kept(
     proof = lock(
         volume, reason=record.locking, volumes=volumes, housing=housing, is_alone=is_alone, clock=clock
     )
-    ledger.keep(
+    ledger.note(
         locking="",
         session="",
         keyed="",

@@ -51,6 +51,7 @@ class OpenVolume:
         self._applied = ""  # what the newest walk was for
         self.lost = ""  # why it has to be opened again; "": it has not
         self.size_bytes = self.used_bytes = 0
+        self.read_only = False  # after an error: the control base's disk was full, for example
         self.grants_revision = 0
         self.grants_failed = ""
 
@@ -72,6 +73,7 @@ class OpenVolume:
         except VrasError as error:
             self.lost = error.words
         else:
+            self.read_only = usage.get("read_only") is True
             self._note(_number(usage, "size_bytes"), _number(usage, "used_bytes"))
             if program != self._program:
                 self.lost = "The virtual server was started anew."

@@ -19,6 +19,7 @@ class Slices:
         kept = disk.read_file(directory / "revision")
         self.revision = kept.decode(errors="replace") if kept else None
         self._slices = {path.stem: path.read_bytes() for path in directory.glob("*.slice")}
+        self._unwritten: set[str] = set()
 
     def get(self, app: str) -> bytes | None:
         """What the server last said to this app's part; the same object until it says something else."""
@@ -26,11 +27,17 @@ class Slices:
 
     def keep(self, desired: Desired, revision: str) -> list[str]:
         """Takes over a new desired state; returns whose slices changed. An absent slice could not be built:
-        the one before stays. The revision comes last, so that a kill in between only means to look again."""
+        the one before stays. The revision comes last, so that a kill in between only means to look again.
+
+        What the server says holds at once, also while the disk is full: it may say that data is to be locked.
+        """
         changed = [app for app, data in desired.slices.items() if app.isalnum() and self.get(app) != data]
         for app in changed:
-            disk.write_file(self._directory / f"{app}.slice", desired.slices[app])
             self._slices[app] = desired.slices[app]
+        self._unwritten.update(changed)
+        for app in sorted(self._unwritten):
+            disk.write_file(self._directory / f"{app}.slice", self._slices[app])
+            self._unwritten.discard(app)
         disk.write_file(self._directory / "revision", revision.encode())
         self.revision = revision
         return changed

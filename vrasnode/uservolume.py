@@ -48,6 +48,7 @@ DAMAGED = frozenset(
 )
 # What no second try mends; all else is tried TRIES times, and what nobody has to act on, on and on.
 FINAL = DAMAGED | {"no_custodians", "disk_full", "not_for_us", "bad_half"}
+READ_ONLY = ("volume_read_only", "The volume takes no changes since an error. Make room, and log on again.")
 PATIENT = frozenset({"libvirt_gone"})
 
 
@@ -142,12 +143,15 @@ class UserVolume:
     def report(self) -> VolumeReport:
         """The same for the server, and for people. May be called from any thread."""
         record, watched, trouble = self.record, self._open, self._trouble
+        code, words = (trouble.code, trouble.words) if trouble else (record.code, record.words)
+        if watched and watched.read_only and not code:
+            code, words = READ_ONLY
         return VolumeReport(
             volume=self.volume,
             state=self.state,
             session=record.session or self._refused or record.ended,
-            code=trouble.code if trouble else record.code,
-            words=trouble.words if trouble else record.words,
+            code=code,
+            words=words,
             used_bytes=watched.used_bytes if watched else 0,
             size_bytes=watched.size_bytes if watched else 0,
             since=record.since,
@@ -255,7 +259,7 @@ class UserVolume:
             means.in_doubt()
         self._server_at = max(self._server_at, means.heard_at())
         if cut is None and self._server_at - self.record.heard_at >= HEARD_EVERY_S:
-            self._ledger.keep(heard_at=self._server_at)
+            self._ledger.note(heard_at=self._server_at)
         return cut
 
     def _go_on(self) -> bool:
@@ -363,7 +367,7 @@ class UserVolume:
         return aside(lambda: self._means.housing.tell(message), name="client-vm", done=self._wake)
 
     def _begin_lock(self, reason: str, *, error: VrasError | None = None, broken: bool = False) -> bool:
-        self._ledger.keep(
+        self._ledger.note(
             locking=str(reason),
             broken=broken,
             code=error.code if error else "",

@@ -14,7 +14,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from vrasnode import disk
-from vrasnode.errors import Refused
+from vrasnode.errors import HostBroken, Refused
 from vrasnode.volumenames import is_volume
 from vrasnode.wire import codec
 from vrasnode.wire.codec import Message
@@ -47,21 +47,32 @@ class Record(Message, frozen=True):
 
 
 class Ledger:
-    """The record of one volume. Safe to read from other threads; changing it raises HostBroken when the disk
-    does not take it, and the record is then what it was."""
+    """The record of one volume. Safe to read from other threads; to keep something raises HostBroken when the
+    disk does not take it, and the record is then what it was."""
 
     def __init__(self, directory: Path, volume: str, *, made: bool) -> None:
         """`made`: the volume's file is there. Without a record it is one that was used: never made anew."""
         self._path = directory / volume / "record.json"
         self.record = _read(self._path) or Record(deposited=made, formatted=made)
+        self._written = self.record
 
     def keep(self, **changes: Any) -> None:
         """On the disk before this returns."""
         record = replace(self.record, **changes)
-        if record != self.record:
+        if record != self._written:
             disk.make_directory(self._path.parent, mode=0o700)
             disk.write_file(self._path, codec.encode(record))
-            self.record = record
+            self._written = record
+        self.record = record
+
+    def note(self, **changes: Any) -> None:
+        """Holds for this process in any case, and on the disk if that takes it: a full disk keeps nobody from
+        locking. The next process finds what was last kept, and locks again."""
+        try:
+            self.keep(**changes)
+        except HostBroken as error:
+            log.warning("%s", error)
+            self.record = replace(self.record, **changes)
 
 
 def kept(directory: Path) -> Iterator[tuple[str, Record]]:

@@ -111,7 +111,7 @@ class Guest(SimulatedHousing):
         self.calls: list[str] = []
         self.told: list[Mapping[str, object]] = []
         self.program = "first"
-        self.hangs = self.holds_on = self.client_vm_off = False
+        self.hangs = self.holds_on = self.client_vm_off = self.read_only = False
         self.on_call: Callable[[str], None] = lambda op: None
 
     def call(self, op: str, *, timeout_s: float, **args: Any) -> Answer:
@@ -124,7 +124,8 @@ class Guest(SimulatedHousing):
             return {"session": self.program}
         if op == "volume_close" and self.holds_on:
             raise Refused("volume_busy", "Something holds the volume.")
-        return super().call(op, timeout_s=timeout_s, **args)
+        answer = super().call(op, timeout_s=timeout_s, **args)
+        return {**answer, "read_only": self.read_only} if op == "volume_usage" else answer
 
     def begin(self, op: str, **args: Any) -> "Future[Answer]":
         return Future() if self.hangs else super().begin(op, **args)

@@ -1,6 +1,7 @@
 """The conversation with the server: what is said when, and what happens when nobody answers."""
 
 import threading
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -95,6 +96,24 @@ def test_then_it_speaks_at_the_servers_intervals_only(pc: Pc) -> None:
 
     assert pc.count(BEAT) == 10  # every 30 s
     assert pc.count(LOOK) == 10  # polling, for there is no socket
+
+
+def test_what_the_server_says_holds_although_the_disk_is_full(
+    pc: Pc, office: Office, new: Published, small_disk: Callable[[int], Path]
+) -> None:
+    pc.contact.step()
+    disk = small_disk(64 << 10)
+    pc.slices._directory = disk
+    (disk / "filler").write_bytes(bytes(64 << 10))
+
+    office.assign(new, serial=2)
+    with pytest.raises(HostBroken, match="disk_full"):
+        pc.wait(31)
+    assert pc.slices.get("imaging") == office.slices["imaging"]
+
+    (disk / "filler").unlink()
+    pc.wait(31)
+    assert (disk / "imaging.slice").read_bytes() == office.slices["imaging"]
 
 
 def test_while_user_data_hangs_on_it_it_speaks_more_often(pc: Pc) -> None:

@@ -1,7 +1,8 @@
 """A user's volume on a PC, from the first logon to the lock: real volumes, a real office over HTTP, and a
 virtual server that keeps files in a folder. The real one is met by the walks."""
 
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from uuid import uuid4
 
@@ -407,6 +408,36 @@ def test_a_damaged_volume_is_said_and_never_made_anew(pc: DataPc) -> None:
 
     assert report.code == "volume_damaged"
     assert file.stat().st_size == size
+
+
+def test_a_full_disk_is_locked(office: DataOffice, small_disk: Callable[[int], Path], tmp_path: Path) -> None:
+    disk = small_disk(64 * MIB)
+    pc = DataPc(disk, office=office, identity=member_of(office, tmp_path / "identity"))
+    try:
+        wish = pc.opened()
+        with contextlib.suppress(OSError), (disk / "filler").open("wb") as filler:
+            while True:
+                filler.write(bytes(4096))
+                filler.flush()
+
+        pc.say(replace(wish, session="", nonce=""))
+        pc.until_state(LOCKED)
+
+        assert not pc.readable(wish.volume)
+        (disk / "filler").unlink()
+        pc.restart()
+        pc.until_state(LOCKED)
+    finally:
+        pc.close()
+
+
+def test_a_volume_that_takes_no_changes_is_said(pc: DataPc) -> None:
+    pc.guest.read_only = True
+
+    pc.opened()
+    pc.until(lambda: pc.report().code)
+
+    assert (pc.report().state, pc.report().code) == (OPEN, "volume_read_only")
 
 
 def test_a_client_vm_that_is_off_is_told_later(pc: DataPc) -> None:
