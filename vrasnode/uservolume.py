@@ -218,7 +218,7 @@ class UserVolume:
             words="",
             since=self._means.now(),
         )
-        self._trouble, self._tries, self._not_before = None, 0, float("-inf")
+        self._trouble, self._tries, self._not_before, self._refused = None, 0, float("-inf"), ""
         log.info("%s: %s has logged on", self.volume, wish.owner_name)
 
     def _refusal(self, wish: VolumeWish) -> VrasError | None:
@@ -235,7 +235,9 @@ class UserVolume:
         wish = self._wish
         if wish is None or wish.session in ("", self.record.session, self.record.ended, self._refused):
             return
-        if self.record.boot_id != self._means.boot_id or not self._means.knows(wish.nonce):
+        if self.record.boot_id != self._means.boot_id:
+            return  # what was open is locked first
+        if not self._means.knows(wish.nonce):
             self._refused = wish.session
             return
         self._stop_opening()

@@ -339,6 +339,20 @@ def test_a_replayed_logon_of_the_same_user_locks_what_is_open(pc: DataPc) -> Non
     assert not pc.readable(wish.volume)
 
 
+def test_a_lock_is_told_of_the_logon_that_it_ended_whatever_was_refused_before(pc: DataPc) -> None:
+    volume = str(uuid4())
+    pc.log_on(volume=volume, nonce="ab" * 16)
+    pc.until(lambda: pc.report() and pc.report().code == "unknown_logon")
+    wish = pc.opened(volume=volume)
+
+    pc.heard_at = pc.time() - LINK_S
+    pc.step()
+    pc.time.ahead += LINK_S
+    report = pc.until_state(LOCKED)
+
+    assert (report.session, report.code) == (wish.session, "")
+
+
 def test_two_users_of_one_pc_have_a_share_each_and_the_cable_stays_for_the_other(pc: DataPc) -> None:
     alices = pc.opened()
     pc.guest.told.clear()
