@@ -14,9 +14,10 @@ from clients import roles
 # What everybody may do who is logged in, and what asks for itself: REST, the PCs' doors, their logon's.
 OPEN = {"login", "logout", "set_language", "healthz", "admin:login", "admin:logout"}
 ASK_THEMSELVES = ("/api/v1/", "/node/v1/", "/mydoc/logon")
-# What shows people their own: for every account with a role, to be read.
+# What shows people their own: for every account with a role.
 MY_PAGE = "mydoc:my"
-OWN = {MY_PAGE, "mydoc:shared", "mydoc:shared-file"}
+OWN = {MY_PAGE, "mydoc:shared", "mydoc:shared-file", "mydoc:my-lost"}
+OWN_ACTS = {"mydoc:my-lost"}  # and what they may do there
 
 
 class RightsMiddleware:
@@ -38,7 +39,9 @@ class RightsMiddleware:
             return None
         if roles.may(request.user, request.method):
             return None
-        if place is None or request.method not in roles.SAFE_METHODS or not roles.role_of(request.user):
+        if place is None or not roles.role_of(request.user):
+            raise PermissionDenied
+        if request.method not in roles.SAFE_METHODS and place.view_name not in OWN_ACTS:
             raise PermissionDenied
         if place.view_name == "home":
             return redirect(MY_PAGE)

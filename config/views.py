@@ -15,6 +15,7 @@ from clients.models import Client, DirectoryUser, Group, PublisherKey
 from clients.pages import silent, staff
 from imaging.models import Delivery, Distribution, ImageVersion
 from mydoc import watching
+from mydoc.models import Lockout
 
 
 def installation(request: HttpRequest) -> dict[str, Any]:
@@ -35,6 +36,8 @@ def home(request: HttpRequest) -> HttpResponse:
     context = {
         "pending": Client.objects.pending().count(),
         "silent": len(silent(request, now=timezone.now())),
+        "lost": Client.objects.filter(state=Client.State.LOST).count(),
+        "locked_out": Lockout.objects.current().count(),
         "failed": failed.count(),
         "failing": Client.objects.all().failing().count(),
         "running": running.count(),

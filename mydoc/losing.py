@@ -66,7 +66,8 @@ def declare(
             "not_yours", _("Only administrators, and who has a PC, can say that it is lost."), status=403
         )
     if confirm != client.name:
-        raise Refusal("not_confirmed", preview(client, now=now), status=400, confirm=client.name)
+        said = [*preview(client, now=now), _("To do it, give its name as `confirm`.")]
+        raise Refusal("not_confirmed", " ".join(said), status=400, confirm=client.name)
     heard = _last_contact(client, now=now)
     with transaction.atomic():
         client.move(Client.State.LOST, reason=reason)
@@ -157,7 +158,7 @@ def delete_halves(*, now: datetime) -> int:
     return done
 
 
-def preview(client: Client, *, now: datetime) -> str:
+def preview(client: Client, *, now: datetime) -> list[str]:
     """What it means to declare this PC lost, in words."""
     heard = _last_contact(client, now=now)
     said = [
@@ -179,8 +180,7 @@ def preview(client: Client, *, now: datetime) -> str:
         )
         % {"when": _when(now + settings.LOST_UNDO)}
     )
-    said.append(_("To do it, give its name as confirmation: %(name)s") % {"name": client.name})
-    return " ".join(said)
+    return said
 
 
 def owner_of(client: Client) -> str:

@@ -25,7 +25,8 @@ def my(request: HttpRequest) -> HttpResponse:
     """One's own page."""
     now = timezone.now()
     volumes = list(standing.rows().filter(owner=request.user.pk))
-    given = Client.objects.approved().filter(assigned_user=request.user.pk)
+    mine = Client.objects.filter(state__in=[Client.State.APPROVED, Client.State.LOST])
+    given = mine.filter(assigned_user=request.user.pk)
     clients = sorted({*given, *(volume.client for volume in volumes)}, key=lambda client: client.name)
     grants = list(sharing.with_person(request.user))
     holders = {grant.volume.client for grant in grants}

@@ -4,7 +4,7 @@ portal's, `doors` the client VM's."""
 from django.urls import path, register_converter
 from rest_framework.routers import SimpleRouter
 
-from mydoc import api, asknode, logon, myviews, node, treeapi, treeviews
+from mydoc import api, asknode, logon, lossapi, lossviews, myviews, node, treeapi, treeviews
 from mydoc.converters import BytePath
 
 register_converter(BytePath, "bytes")
@@ -14,6 +14,8 @@ router.register("custodians", api.CustodianViewSet)
 router.register("volumes", api.VolumeViewSet)
 router.register("volumes", treeapi.VolumeTreeViewSet, basename="volume-tree")
 router.register("openings", api.OpeningViewSet)
+router.register("losses", lossapi.LossViewSet)
+router.register("clients", lossapi.ClientLossViewSet, basename="client-loss")
 
 node_patterns = [
     path("mydoc/key", node.key),
@@ -38,7 +40,12 @@ pages = (
         path("volumes/<uuid:pk>/sharing/<bytes:path>/", treeviews.share, name="share"),
         path("volumes/<uuid:pk>/grants/<int:grant>/withdraw/", treeviews.withdraw, name="withdraw"),
         path("pcs/<uuid:pk>/volumes/", treeviews.client_card, name="client-card"),
+        path("pcs/locked-out/", lossviews.locked_out, name="locked-out"),
+        path("pcs/<uuid:pk>/lost/", lossviews.lost, name="lost"),
+        path("pcs/<uuid:pk>/found/", lossviews.found, name="found"),
+        path("pcs/<uuid:pk>/let-in/", lossviews.let_in, name="let-in"),
         path("my/", myviews.my, name="my"),
+        path("my/pcs/<uuid:pk>/lost/", lossviews.my_lost, name="my-lost"),
         path("my/shared/<int:pk>/<bytes:path>/", myviews.shared, name="shared"),
         path("my/shared/<int:pk>/file/<bytes:path>/", myviews.shared_file, name="shared-file"),
     ],

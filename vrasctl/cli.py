@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import click
 
+from vrasctl import losses as _losses  # noqa: F401  (gives `pc` its commands)
 from vrasctl import showing
 from vrasctl.account import Login
 from vrasctl.distributions import distribute, distribution_group, rollback

@@ -168,6 +168,25 @@ def test_pcs_are_approved_moved_and_revoked_by_name(
     administrator.must("group", "delete", "front")
 
 
+def test_a_pc_is_lost_once_its_name_was_typed_and_found_again(
+    administrator: Administrator, enrol: Callable[..., Pc]
+) -> None:
+    administrator.must("group", "create", "taxis")
+    enrol("pc-lost-1", group="taxis", approved=True)
+    lost = ("pc", "lost", "pc-lost-1", "--reason", "left in a taxi", "--where", "品川")
+
+    told = administrator.run(*lost, "--confirm", "")
+    assert told.code != 0
+    assert "only the two recovery custodians" in told.err
+    assert administrator.json(*lost, "--confirm", "pc-lost-1")["order"] == "queued"
+    assert [pc["name"] for pc in administrator.json("pc", "list", "--state", "lost")] == ["pc-lost-1"]
+
+    assert administrator.json("pc", "found", "pc-lost-1", "--reason", "there")["order"] == "withdrawn"
+    assert administrator.json("pc", "show", "pc-lost-1")["state"] == "approved"
+    assert administrator.run("pc", "found", "pc-lost-1", "--reason", "again").code == 3
+    assert administrator.run("pc", "let-in", "pc-lost-1", "--reason", "x").code == 3
+
+
 def test_a_group_gets_an_image_by_itself_until_it_is_unsubscribed(administrator: Administrator) -> None:
     administrator.must("group", "create", "subscribed")
     administrator.must("image", "create", "weekly")
