@@ -524,6 +524,26 @@ def test_the_thief_of_the_database_finds_no_half_of_any_key(desk: UnlockingPc, s
             assert form not in dump
 
 
+def test_the_thief_of_the_whole_server_lacks_the_pcs_half(desk: UnlockingPc, sato: User) -> None:
+    desk.log_on(sato)
+    volume = Volume.objects.get()
+    pc_half = bytes(range(32))
+    key = sealing.lan_key(desk.half(desk.wish()), pc_half, volume=str(volume.pk))
+
+    stolen = volumekeys.half_of(volume)  # the database and the key directory together
+
+    assert sealing.lan_key(stolen, pc_half, volume=str(volume.pk)) == key
+    for guess in (bytes(32), stolen, bytes(range(1, 33))):
+        assert sealing.lan_key(stolen, guess, volume=str(volume.pk)) != key
+
+
+def test_home_says_that_passwords_open_user_data(admin: User) -> None:
+    browser = Browser()
+    browser.force_login(admin)
+
+    assert "Their passwords open user data" in browser.get("/").content.decode()
+
+
 def test_a_half_is_bound_to_its_row_and_to_the_key_directory(
     desk: UnlockingPc, sato: User, kato: User, installation: signing.KeyStore
 ) -> None:
