@@ -54,6 +54,9 @@ class Housing(Protocol):
     def unplug(self, volume: str, *, wait_s: float) -> None:
         """Returns when it is out. Raises Unreachable(device_held)."""
 
+    def overwrite(self) -> None:
+        """What was asked about volumes, names and passwords in it, is in the machine's memory no more."""
+
     def pull_cable(self) -> None:
         """Nobody reaches any share any more."""
 
@@ -115,6 +118,9 @@ class VirtualServerHousing:
 
     def unplug(self, volume: str, *, wait_s: float) -> None:
         self._machines.detach(self._virtual_server, volume_handle(serial_of(volume)).alias, wait_s=wait_s)
+
+    def overwrite(self) -> None:
+        self._channel.overwrite()
 
     def pull_cable(self) -> None:
         self._set_link(up=False)

@@ -9,7 +9,7 @@ guest still has of the data in its memory goes with it: it is switched off.
 
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import Protocol
 
@@ -58,6 +58,9 @@ def lock(
         if not answered:
             log.warning("%s: the virtual server holds on, and is switched off", volume)
             housing.switch_off()
+        else:
+            with suppress(VrasError):  # it ends with the machine that cannot be told
+                housing.overwrite()
         read_failed = volumes.prove_locked(volume)
     return LockProof(
         reason=reason,

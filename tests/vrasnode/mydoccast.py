@@ -135,6 +135,9 @@ class Guest(SimulatedHousing):
         super().plug(volume, socket)
         (self.directory / volume / "plugged").write_text(str(socket))
 
+    def overwrite(self) -> None:
+        self.calls.append("overwritten")
+
     def pull_cable(self) -> None:
         self.calls.append("cable out")
 

@@ -103,7 +103,8 @@ class ServicePc:
         """Served, plugged in and mounted."""
         socket = self.volumes.serve(documents.name, documents.key)
         self.plug(documents.serial, socket, documents.name)
-        return self.ask("volume_open", serial=documents.serial, fresh=fresh)
+        size = self.volumes.size(documents.name)
+        return self.ask("volume_open", serial=documents.serial, fresh=fresh, size_bytes=size)
 
     def plug(self, serial: str, socket: Path, export: str) -> None:
         self.hypervisor.attach(NAME, volume_disk_xml(serial=serial, socket=socket, export=export))

@@ -63,7 +63,9 @@ def test_the_server_says_no_and_the_volume_is_locked_in_the_designed_order(pc: D
     pc.say(replace(wish, session="", nonce=""))
     report = pc.until_state(LOCKED)
 
-    assert pc.guest.calls[before:] == ["cable out", "volume_cut", "volume_close", "unplug", "cable in"]
+    assert pc.guest.calls[before:] == [
+        *("cable out", "volume_cut", "volume_close", "unplug", "overwritten", "cable in"),
+    ]
     assert not pc.readable(wish.volume)
     assert report.proof is not None
     assert (report.proof.reason, report.proof.read_failed, report.proof.guest_answered) == (

@@ -163,6 +163,9 @@ class SimulatedHousing:
         del wait_s
         (self._directory / volume / "plugged").unlink(missing_ok=True)
 
+    def overwrite(self) -> None:
+        """It keeps no requests."""
+
     def pull_cable(self) -> None:
         """There is none."""
 
