@@ -1,5 +1,6 @@
 """Who may read or change what: lists that the kernel enforces, set and read back. On a real ext4; root."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -154,6 +155,22 @@ def test_without_any_grant_ever_nothing_is_walked(guest: Guest, monkeypatch: pyt
     monkeypatch.setattr(grants.paths, "Walk", None)
 
     assert guest.ask("grants_apply", grants=[]) == {"applied": [], "failed": {}}
+
+
+def test_what_could_not_be_taken_away_is_tried_again(guest: Guest, monkeypatch: pytest.MonkeyPatch) -> None:
+    guest.ask("grants_apply", grants=[grant("営業")])
+
+    def full(*_what: Any) -> None:
+        raise OSError(errno.ENOSPC, "no room")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(acls, "write", full)
+        failed = guest.ask("grants_apply", grants=[])["failed"]
+    again = guest.ask("grants_apply", grants=[])
+
+    assert failed == {"": "The volume is full."}
+    assert again == {"applied": [], "failed": {}}
+    assert not any(reads(guest, path, B) for path in FILES)
 
 
 def test_a_walk_that_was_cut_is_made_good_by_the_next(guest: Guest, monkeypatch: pytest.MonkeyPatch) -> None:

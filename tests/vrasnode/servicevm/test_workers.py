@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,16 @@ def workers() -> Workers:
     return workers
 
 
+@pytest.fixture
+def in_groups() -> Iterator[None]:
+    """This program is in groups that a person is not in."""
+    before = os.getgroups()
+    os.setgroups([0, 4])
+    yield
+    os.setgroups(before)
+
+
+@pytest.mark.usefixtures("in_groups")
 def test_work_is_done_as_the_person_for_whom_it_is(workers: Workers) -> None:
     def who() -> dict[str, Any]:
         status = Path("/proc/self/status").read_text().splitlines()

@@ -8,7 +8,6 @@ until then: ask for a walk now and again.
 """
 
 import errno
-import hashlib
 import os
 import stat
 import threading
@@ -68,15 +67,13 @@ def apply(root: Path, grants: Iterable[Grant]) -> Mapping[str, Any]:
     """
     plan = _Plan.of(grants)
     with paths.folder(root, ()) as top:
-        stamp = _stamp(top)
-        if not plan.grants and stamp is None:
+        if not plan.grants and not _is_stamped(top):
             return {"applied": [], "failed": {}}
-        if stamp != plan.digest:
-            os.setxattr(top, STAMP, b"under way")
+        os.setxattr(top, STAMP, b"1")
         _Applying(plan, top).go()
         applied = [read for grant in plan.grants if (read := _read_back(root, grant, plan)) is not None]
-        if not plan.failed:
-            _set_stamp(top, plan.digest if plan.grants else None)
+        if not plan.grants and not plan.failed:
+            os.removexattr(top, STAMP)
     return {"applied": applied, "failed": plan.failed}
 
 
@@ -98,10 +95,6 @@ class _Plan:
             for path in _above(grant.path):
                 plan.passing.setdefault(path, {})[grant.uid] = PASS
         return plan
-
-    @property
-    def digest(self) -> bytes:
-        return hashlib.sha256(repr(self.grants).encode()).hexdigest().encode()
 
     def fail(self, path: bytes, words: str) -> None:
         """At this path: said of all grants that hold there."""
@@ -134,7 +127,7 @@ class _Applying:
     def go(self) -> None:
         own = self._plan.own
         trail = [_Folder(b"", own.get(b"", {}))]
-        self._bring(self._top, b".", b"", trail[0], is_folder=True)
+        self._try(self._top, b".", b"", trail[0], is_folder=True)
         walk, inside = paths.Walk(self._top), None
         for here, name, is_folder in walk:
             del trail[len(walk.trail) + 1 :]
@@ -148,14 +141,18 @@ class _Applying:
                 holds = _Folder(path, _joined(around.people, own.get(path, {})))
             if is_folder:
                 trail.append(holds)
-            try:
-                self._bring(here, name, path, holds, is_folder=is_folder)
-            except FileNotFoundError:
-                continue
-            except OSError as error:
-                if error.errno == errno.EIO:
-                    raise
-                self._plan.fail(path, refusal_of(error).words)
+            self._try(here, name, path, holds, is_folder=is_folder)
+
+    def _try(self, here: int, name: bytes, path: bytes, holds: _Folder, *, is_folder: bool) -> None:
+        """What vanishes meanwhile has no rights; what else fails is said, and the walk goes on."""
+        try:
+            self._bring(here, name, path, holds, is_folder=is_folder)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            if error.errno == errno.EIO:
+                raise
+            self._plan.fail(path, refusal_of(error).words)
 
     def _bring(self, here: int, name: bytes, path: bytes, holds: _Folder, *, is_folder: bool) -> None:
         """One file or folder to what it should have, and looks whether it has."""
@@ -252,15 +249,8 @@ def _frozen(people: Mapping[int, int]) -> _People:
     return tuple(sorted(people.items()))
 
 
-def _stamp(top: int) -> bytes | None:
+def _is_stamped(top: int) -> bool:
     try:
-        return os.getxattr(top, STAMP)
+        return bool(os.getxattr(top, STAMP))
     except OSError:
-        return None
-
-
-def _set_stamp(top: int, stamp: bytes | None) -> None:
-    if stamp is not None:
-        os.setxattr(top, STAMP, stamp)
-    elif _stamp(top) is not None:
-        os.removexattr(top, STAMP)
+        return False
