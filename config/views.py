@@ -14,7 +14,7 @@ from clients import quickstore, roles
 from clients.models import Client, DirectoryUser, Group, PublisherKey
 from clients.pages import silent, staff
 from imaging.models import Delivery, Distribution, ImageVersion
-from mydoc import watching
+from mydoc import replicating, watching
 from mydoc.models import Lockout
 
 
@@ -51,6 +51,7 @@ def home(request: HttpRequest) -> HttpResponse:
         "has_distribution": Distribution.objects.exists(),
         "local_only": settings.DIRECTORY is None,
         "passwords_open": not settings.PRODUCTION,
+        "overdue": replicating.overdue(now=timezone.now()).count(),
         "directory_trouble": watching.trouble(),
         "kept": DirectoryUser.objects.filter(kept_administrator=True).select_related("user"),
         "server": f"{request.scheme}://{request.get_host()}",

@@ -12,8 +12,9 @@ from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 
 from clients.serializers import ReasonSerializer
-from mydoc import recovering, unlocking
+from mydoc import recovering, replicating, unlocking
 from mydoc.models import Custodian, Opening, Volume
+from mydoc.replicaapi import ReplicationRunSerializer
 from mydoc.serializers import (
     CustodianSerializer,
     ForgetHalfSerializer,
@@ -67,6 +68,13 @@ class VolumeViewSet(viewsets.ReadOnlyModelViewSet[Volume]):
         wish.is_valid(raise_exception=True)
         unlocking.forget_half(volume, **wish.validated_data, now=timezone.now())
         return Response(self.get_serializer(volume).data)
+
+    @extend_schema(request=None, responses=ReplicationRunSerializer)
+    @action(detail=True, methods=["post"])
+    def replicate(self, request: Request, pk: str) -> Response:
+        """Copies the volume to the NAS now, while it is open; else as soon as it is."""
+        run = replicating.ask(self.get_object(), now=timezone.now())
+        return Response(ReplicationRunSerializer(run).data)
 
     @extend_schema(request=ReasonSerializer, responses=RecoverySerializer)
     @action(detail=True, methods=["post"])

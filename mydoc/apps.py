@@ -7,6 +7,7 @@ class MydocConfig(AppConfig):
     verbose_name = _("My Doc Manager")
 
     def ready(self) -> None:
-        from mydoc import wishes
+        from mydoc import replicawishes, wishes
 
         wishes.register()
+        replicawishes.register()

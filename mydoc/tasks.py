@@ -8,7 +8,7 @@ from redis.exceptions import LockError
 
 from clients import quickstore
 from clients.auditing import Actor, acting
-from mydoc import lockingout, losing, watching
+from mydoc import lockingout, losing, replicating, watching
 
 WORKER = Actor(name="system", kind="system", origin="worker")
 LIMIT_S = 60
@@ -34,3 +34,10 @@ def lose() -> int:
     with acting(WORKER):
         now = timezone.now()
         return losing.delete_halves(now=now) + lockingout.sweep(now=now)
+
+
+@shared_task(soft_time_limit=LIMIT_S, time_limit=LIMIT_S + 10)
+def replicate() -> int:
+    """Asks PCs for the replicas that are due."""
+    with acting(WORKER):
+        return replicating.plan(now=timezone.now())

@@ -18,7 +18,7 @@ from clients import roles
 from clients.errors import Refusal
 from clients.models import Client
 from clients.pages import administrators, page_of, presence_of, silent, staff
-from mydoc import browsing, bytepaths, listing, reasons, sharing, standing
+from mydoc import browsing, bytepaths, listing, reasons, replicating, sharing, standing
 from mydoc.models import FolderGrant, Opening, Volume
 from mydoc.reasons import Reason
 from mydoc.serving import attachment
@@ -65,6 +65,7 @@ class Desk:
             **listing.crumbs(path),
             "sharing": sharing.applied(self.standing),
             "may_open": roles.may_change(self.request.user),
+            "replicas": replicating.enabled(),
         }
 
     def ask_why(self, back: str = "") -> HttpResponse:
@@ -101,6 +102,8 @@ def _volumes(request: HttpRequest) -> QuerySet[Volume]:
     state, words, owner = (request.GET.get(name, "") for name in ("state", "q", "owner"))
     if state == "off":
         rows = rows.filter(client__in=silent(request, now=timezone.now()))
+    elif state == "overdue":
+        rows = rows.filter(pk__in=replicating.overdue(now=timezone.now()))
     elif state in ("open", "locked", "broken"):
         rows = rows.filter(told__state=state).exclude(client__in=silent(request, now=timezone.now()))
         if state == "open":

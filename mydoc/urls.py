@@ -4,7 +4,20 @@ portal's, `doors` the client VM's."""
 from django.urls import path, register_converter
 from rest_framework.routers import SimpleRouter
 
-from mydoc import api, asknode, logon, lossapi, lossviews, myviews, node, treeapi, treeviews
+from mydoc import (
+    api,
+    asknode,
+    logon,
+    lossapi,
+    lossviews,
+    myviews,
+    node,
+    replicaapi,
+    replicanode,
+    replicaviews,
+    treeapi,
+    treeviews,
+)
 from mydoc.converters import BytePath
 
 register_converter(BytePath, "bytes")
@@ -16,6 +29,7 @@ router.register("volumes", treeapi.VolumeTreeViewSet, basename="volume-tree")
 router.register("openings", api.OpeningViewSet)
 router.register("losses", lossapi.LossViewSet)
 router.register("clients", lossapi.ClientLossViewSet, basename="client-loss")
+router.register("replications", replicaapi.ReplicationRunViewSet)
 
 node_patterns = [
     path("mydoc/key", node.key),
@@ -23,6 +37,8 @@ node_patterns = [
     path("mydoc/kill", node.kill),
     path("mydoc/questions", asknode.questions),
     path("mydoc/answers/<slug:question>", asknode.answer),
+    path("replication/key", replicanode.key),
+    path("replication/manifest/<uuid:pk>", replicanode.manifest),
 ]
 
 # Of nobody who has logged in: this is where logging on is proven.
@@ -33,6 +49,7 @@ pages = (
         path("volumes/", treeviews.volumes, name="volumes"),
         path("volumes/find/", treeviews.find_in_each, name="find-in-each"),
         path("volumes/<uuid:pk>/", treeviews.volume, name="volume"),
+        path("volumes/<uuid:pk>/replicate/", replicaviews.replicate, name="replicate"),
         path("volumes/<uuid:pk>/reason/", treeviews.reason, name="reason"),
         path("volumes/<uuid:pk>/folder/<bytes:path>/", treeviews.folder, name="folder"),
         path("volumes/<uuid:pk>/file/<bytes:path>/", treeviews.file, name="file"),

@@ -55,6 +55,10 @@ class FakePc:
         body = message if isinstance(message, bytes) else codec.encode(message)
         return _DOORS.post(path, body, content_type="application/json", headers=self.sign("POST", path, body))
 
+    def put(self, path: str, body: bytes) -> Any:
+        headers = self.sign("PUT", path, body)
+        return _DOORS.put(path, body, content_type="application/octet-stream", headers=headers)
+
     def sign(
         self, method: str, target: str, body: bytes, *, created: int | None = None, nonce: str | None = None
     ) -> dict[str, str]:

@@ -70,6 +70,11 @@ def half_purpose(volume: str, session: str) -> str:
     return f"key {volume} {session}"
 
 
+def replication_purpose(volume: str) -> str:
+    """The context under which what one run of a replication needs travels."""
+    return f"replication {volume}"
+
+
 def answer_purpose(question: str) -> str:
     """The context under which the answer to one question travels."""
     return f"answer {question}"

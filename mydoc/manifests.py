@@ -1,0 +1,122 @@
+"""Manifests of replicas: which files, of what content, a PC says that a replica holds; kept as they came.
+
+Each lies beside what its PC signed it with, so that nobody, neither the server, can say later that it was
+another. They are read as a stream: there may be a million files.
+"""
+
+import gzip
+import hashlib
+import json
+import os
+import uuid
+import zlib
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+from django.conf import settings
+from django.utils.translation import gettext_lazy as _
+
+from clients.errors import Refusal
+from clients.models import Client
+from mydoc.lastreplica import KeptFile, LastReplica
+from mydoc.models import Volume
+from mydoc.replicamodels import ReplicationRun
+from vrasnode.wire.replication import ManifestLine
+
+SIGNED = ("content-digest", "signature-input", "signature")
+MAX_LINE_BYTES = 64 << 10
+MAX_UNPACKED_BYTES = 2 << 30
+LINE = msgspec.json.Decoder(ManifestLine)
+
+
+class BadManifest(Refusal):
+    status = 400
+
+
+def take(client: Client, run_id: uuid.UUID, data: bytes, *, signed: Mapping[str, str], now: datetime) -> None:
+    """Keeps the manifest of a run of this PC that is under way; the same may come again.
+
+    Raises Refusal: no_such_run, bad_manifest.
+    """
+    run = (
+        ReplicationRun.objects.filter(
+            pk=run_id, state=ReplicationRun.State.RUNNING, replica__volume__client=client
+        )
+        .select_related("replica")
+        .first()
+    )
+    if run is None:
+        raise Refusal("no_such_run", _("Nothing of this kind is to be copied now. Look again."))
+    path = path_of(run)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _write(path, data)
+    try:
+        count = sum(1 for _line in _lines(path))
+    except (OSError, EOFError, zlib.error, ValueError, msgspec.MsgspecError) as error:
+        path.unlink(missing_ok=True)
+        raise BadManifest("bad_manifest", _("This manifest cannot be read.")) from error
+    proof = {name: signed[name] for name in SIGNED if name in signed}
+    _write(path.with_suffix(".signed"), json.dumps({**proof, "received": now.isoformat()}).encode())
+    digest = hashlib.sha256(data).hexdigest()
+    ReplicationRun.objects.filter(pk=run.pk).update(manifest=digest, files=count, heard_at=now)
+
+
+def path_of(run: ReplicationRun) -> Path:
+    """Where the manifest of a run lies."""
+    return Path(settings.STORE) / "manifests" / str(run.replica.volume_id) / f"{run.pk}.gz"
+
+
+class Replicas:
+    """What is known of replicas, for `lastreplica`."""
+
+    def last(self, volume: Volume, *, before: datetime) -> LastReplica | None:
+        run = _last(volume, before)
+        if run is None or run.begun_at is None:
+            return None
+        return LastReplica(at=run.begun_at, files=run.files, size_bytes=int(run.told.get("total_bytes", 0)))
+
+    def files(self, volume: Volume, *, before: datetime) -> Iterator[KeptFile]:
+        run = _last(volume, before)
+        for line in _lines(path_of(run)) if run else ():
+            yield KeptFile(
+                path=line.path, size_bytes=line.size_bytes, changed=_time(line.mtime_ns), sha256=line.sha256
+            )
+
+
+def _last(volume: Volume, before: datetime) -> ReplicationRun | None:
+    rows = ReplicationRun.objects.filter(replica__volume=volume, state=ReplicationRun.State.DONE)
+    return rows.filter(ended_at__lte=before).select_related("replica").order_by("-ended_at").first()
+
+
+def _lines(path: Path) -> Iterator[ManifestLine]:
+    """Raises ValueError, msgspec.MsgspecError, EOFError, OSError for what is no manifest."""
+    before, left = None, MAX_UNPACKED_BYTES
+    with gzip.open(path) as file:
+        while raw := file.readline(MAX_LINE_BYTES):
+            left -= len(raw)
+            line = LINE.decode(raw)
+            if left < 0 or not raw.endswith(b"\n") or line.size_bytes < 0:
+                raise ValueError("this is no line of a manifest")
+            if before is not None and line.path <= before:
+                raise ValueError("not sorted by path")
+            before = line.path
+            yield line
+
+
+def _time(nanoseconds: int) -> datetime | None:
+    try:
+        return datetime.fromtimestamp(nanoseconds / 1e9, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Durably, and whole or not at all."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    with aside.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    aside.rename(path)
