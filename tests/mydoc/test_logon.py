@@ -304,6 +304,23 @@ def test_a_group_that_stops_being_one_of_employees_takes_its_members_along(
     assert Opening.objects.get().reason == "no_employee"
 
 
+@pytest.mark.usefixtures("by_changes")
+def test_the_group_of_employees_is_known_however_its_name_is_written(
+    desk: UnlockingPc, log_on: LogOn, company: Directory, person: Adder, settings: Any
+) -> None:
+    roles = dict(company.settings().roles)
+    roles["employee"] = roles["employee"].replace(",", " , ").upper()
+    settings.DIRECTORY = company.settings(roles=roles)
+    person("judy")
+    opened(desk, log_on("judy"))
+    sweep()
+
+    company.leave("vras-employees", "judy")
+
+    assert sweep() == 1
+    assert Opening.objects.get().reason == "no_employee"
+
+
 def test_a_user_who_is_renamed_keeps_what_is_open(
     desk: UnlockingPc, log_on: LogOn, company: Directory, person: Adder, by_changes: None
 ) -> None:
