@@ -7,6 +7,7 @@ from django.urls import include, path
 from django.views.i18n import set_language
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
+from checkout import urls as checkout
 from clients import urls as clients
 from clients.forms import LoginForm
 from config import views
@@ -26,6 +27,7 @@ urlpatterns = [
     path("", include(clients.pages)),
     path("", include(imaging.pages)),
     path("", include(mydoc.pages)),
+    path("", include(checkout.pages)),
     path("healthz", login_not_required(views.healthz), name="healthz"),
     path("i18n/setlang/", login_not_required(set_language), name="set_language"),
     path("admin/", admin.site.urls),

@@ -26,6 +26,21 @@ def attachment(request: HttpRequest, found: Download) -> StreamingHttpResponse:
     )
 
 
+def streamed(
+    request: HttpRequest, pieces: Generator[bytes, None, None], *, name: str, content_type: str
+) -> StreamingHttpResponse:
+    """The answer that carries a file which is made on the way."""
+    return StreamingHttpResponse(
+        _awaited(pieces) if isinstance(request, ASGIRequest) else pieces,
+        content_type=content_type,
+        headers={
+            "Content-Disposition": content_disposition_header(True, name),
+            "X-Content-Type-Options": "nosniff",
+            "Cache-Control": "private, no-store",
+        },
+    )
+
+
 async def _awaited(pieces: Generator[bytes, None, None]) -> AsyncGenerator[bytes, None]:
     try:
         while (piece := await sync_to_async(lambda: next(pieces, None))()) is not None:

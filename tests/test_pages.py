@@ -12,6 +12,7 @@ from django.contrib.auth.models import User
 from django.test import Client as Browser
 from django.urls import reverse
 
+from checkout import urls as checkouts
 from clients import devicepolicing, enrolling, signing
 from clients import urls as registry
 from clients.devicepolicing import Draft
@@ -19,6 +20,7 @@ from clients.models import Group, PublisherKey
 from imaging import distributing, publishing
 from imaging import urls as desktops
 from imaging.models import Delivery, MasterImage
+from mydoc import losing
 from mydoc import urls as documents
 from mydoc.models import FolderGrant
 from tests import images
@@ -80,7 +82,11 @@ def addresses(  # noqa: PLR0917  (pytest gives them by name)
     key = PublisherKey.objects.create(fingerprint="ab" * 16, name="mori", public_key=bytes(range(32)))
     volume = make_volume(pc, User.objects.create_user("suzuki"), now=now)
     grant = FolderGrant.objects.create(volume=volume, path=b"plans", person=admin, access="read", reason="x")
+    lost = enrol("pc-lost")
+    make_volume(lost, User.objects.create_user("ito"), now=now)
+    loss = losing.declare(lost.client, by=admin, reason="x", confirm="pc-lost", now=now)
     keys = {
+        "dossier": loss.pk,
         "volume": volume.pk,
         "client": pc.client.pk,
         "grant": grant.pk,
@@ -107,7 +113,7 @@ def addresses(  # noqa: PLR0917  (pytest gives them by name)
     own = {"group": "group", "scope": "scope", "place": "place", "bus": "bus", "key": "port"}
     own |= {"path": "path", "grant": "grant"}
     found = [reverse("home")]
-    for patterns, space in (registry.pages, desktops.pages, documents.pages):
+    for patterns, space in (registry.pages, desktops.pages, documents.pages, checkouts.pages):
         for pattern in patterns:
             name = str(pattern.name)
             kind = of.get(name) or name.rsplit("-", 1)[0]

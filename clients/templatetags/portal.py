@@ -86,6 +86,7 @@ ACTS = {
     "renewed": _("certificate renewed"),
     "replaced": _("replaced"),
     "retired": _("retired"),
+    "reported": _("dossier read"),
     "revoked": _("revoked"),
     "roles": _("other roles"),
     "running": _("started again"),
