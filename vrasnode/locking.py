@@ -22,6 +22,7 @@ from vrasnode.wire.mydoc import LockProof
 log = logging.getLogger("vrasnode.mydoc")
 
 CUT_S = 2.0  # for the guest to answer at all
+PATIENT_CUT_S = 20.0  # where nobody is to be kept out in a hurry, and what is not written down yet counts
 CLOSE_S = 6.0  # to write down what it had acknowledged
 UNPLUG_S = 2.0
 
@@ -41,20 +42,21 @@ def lock(
     housing: Housing,
     is_alone: Callable[[], bool],
     clock: Callable[[], float],
+    cut_s: float = CUT_S,
 ) -> LockProof:
     """Locks the volume, however far it is open; again is no harm. `is_alone`: no other one is open, so that
-    the cable may be pulled.
+    the cable may be pulled. `cut_s`: how long the guest may take to answer.
 
     Raises HostBroken when the machine or the daemon cannot be ended: lock again. The daemon is killed before
     anything of libvirt's can fail for good.
     """
     begun = clock()
     with _cable_out(housing, is_alone):
-        answered = _let_go(volume, housing)
+        answered = _let_go(volume, housing, cut_s=cut_s)
         volumes.stop(volume)
-        cut_s = clock() - begun
+        seconds = clock() - begun
         if not answered:  # libvirt is asked only now: of a machine that hangs it may know nothing for long
-            answered = not housing.holds(volume) or _let_go(volume, housing)
+            answered = not housing.holds(volume) or _let_go(volume, housing, cut_s=CUT_S)
         if not answered:
             log.warning("%s: the virtual server holds on, and is switched off", volume)
             housing.switch_off()
@@ -64,7 +66,7 @@ def lock(
         read_failed = volumes.prove_locked(volume)
     return LockProof(
         reason=reason,
-        seconds=round(cut_s, 3),
+        seconds=round(seconds, 3),
         read_failed=read_failed,
         daemon_gone=True,
         guest_answered=answered,
@@ -80,11 +82,18 @@ def lock_kept(
     is_alone: Callable[[], bool],
     clock: Callable[[], float],
     now: Callable[[], datetime],
+    cut_s: float = CUT_S,
 ) -> LockProof:
     """Locks the volume for the reason in its record, where the end is noted, too. Raises as `lock`."""
     record = ledger.record
     proof = lock(
-        volume, reason=record.locking, volumes=volumes, housing=housing, is_alone=is_alone, clock=clock
+        volume,
+        reason=record.locking,
+        volumes=volumes,
+        housing=housing,
+        is_alone=is_alone,
+        clock=clock,
+        cut_s=cut_s,
     )
     ledger.note(
         locking="",
@@ -102,11 +111,11 @@ def lock_kept(
     return proof
 
 
-def _let_go(volume: str, housing: Housing) -> bool:
+def _let_go(volume: str, housing: Housing, *, cut_s: float) -> bool:
     """Whether the guest has let go of the volume."""
     serial = serial_of(volume)
     try:
-        housing.call("volume_cut", timeout_s=CUT_S, serial=serial)
+        housing.call("volume_cut", timeout_s=cut_s, serial=serial)
         housing.call("volume_close", timeout_s=CLOSE_S, serial=serial)
         housing.unplug(volume, wait_s=UNPLUG_S)
     except Refused as error:

@@ -25,6 +25,7 @@ from vrasnode.housing import VirtualServerHousing
 from vrasnode.hypervisor import MachineState
 from vrasnode.servicevm.build.cache import default_cache
 from vrasnode.servicevm.build.image import build_image
+from vrasnode.volumerecord import kept
 from vrasnode.wire.mydoc import VolumeState, VolumeWish
 
 pytestmark = pytest.mark.slow
@@ -159,5 +160,8 @@ def test_an_agent_that_was_ended_leaves_them_open_and_the_pcs_shutdown_locks_the
     troubles = list(lock_all(pc.directory / "mydoc", volumes=pc.volumes, housing=pc.housing))
 
     assert troubles == []
+    (proof,) = (record.proof for _, record in kept(pc.directory / "mydoc"))
+    assert proof is not None
+    assert proof.guest_answered  # what it had acknowledged is written down
     assert not pc.readable(wish.volume)
     assert pc.smb("ls").returncode != 0
