@@ -28,6 +28,7 @@ pytest_plugins = [
     "tests.lab.office",
     "tests.lab.postgres",
     "tests.lab.company",
+    "tests.lab.documents",
 ]
 
 # No assertion is timed: an example is slow when the machine is busy, and still right.

@@ -58,6 +58,18 @@ def test_updating_is_measured_beside_casync_with_and_without_reflink() -> None:
     assert result["bars"] == []
 
 
+def test_opening_and_cutting_off_user_data_is_measured_with_and_without_the_guests() -> None:
+    result = run("cutoff")
+
+    assert result["benchmark"] == "cutoff"
+    assert {
+        "pc.create", "pc.open_and_read", "pc.cut", "pc.cut.p95", "pc.cut_and_proof", "walk.first_logon",
+        "walk.logon_to_read", "walk.cut.data_path.p95", "walk.cut.read_fails_inside.p95",
+        "walk.cut.proof_at_the_server",
+    } <= result["series"].keys()  # fmt: skip
+    assert result["bars"] == []
+
+
 def test_a_client_vm_is_measured_beside_its_host_and_beside_emulated_devices() -> None:
     result = run("machines")
 

@@ -1,0 +1,181 @@
+"""A whole company for the walk of user data: a directory, a PC with both its machines, one user at work.
+
+The agent is the real one, told shorter times by which it locks: the rules themselves are tested with injected
+clocks (tests/vrasnode/test_cutoff.py). Everything else is as it is delivered.
+"""
+
+import base64
+import http.cookiejar
+import json
+import os
+import signal
+import sys
+import threading
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from config.demo import bootimage, documents
+from config.demo.directory import Directory
+from config.demo.office import Office
+from config.demo.server import ADMIN, DemoServer
+from vrasnode.hypervisor import Answer
+
+LINK_S = 15.0  # instead of 70
+AGENT = f"""
+import sys
+from vrasnode import controllers, cutoff
+from vrasnode.cli import main
+cutoff.LINK_S, cutoff.DOUBT_S, controllers.BETWEEN_S = {LINK_S}, 6.0, 3.0
+sys.exit(main())
+"""
+LIMIT_S = 180.0  # on a busy machine; a few seconds are usual
+USER = "alice"
+
+
+class Workday:
+    """The company, the PC, and the looks that tests take at the user's documents on it."""
+
+    def __init__(self, office: Office) -> None:
+        assert office.company is not None
+        self.office = office
+        self.directory: Directory = office.company.directory
+        self.controller = office.company.controller
+        self.pc = office.pcs[0]
+
+    def log_on(self) -> str:
+        """The user logs on inside the client VM: what their logon script said."""
+        return self.pc.log_on(USER, Directory.password_of(USER))
+
+    def be_open(self) -> None:
+        """Has the documents open, whatever was before."""
+        if not self.is_open():
+            self.log_on()
+
+    def run(self, command: str, *, stdin: bytes = b"") -> Answer:
+        """How a shell command of the user ended inside the client VM."""
+        return self.pc.as_user(USER, command, stdin=stdin)
+
+    def write(self, name: str, data: bytes) -> None:
+        """A file in the user's Documents, on the virtual server's disk when this returns."""
+        answer = self.run(f"cat > Documents/{name} && sync Documents/{name}", stdin=data)
+        assert answer.exit_code == 0, answer.errors
+
+    def read(self, name: str) -> bytes:
+        answer = self.run(f"cat Documents/{name}")
+        assert answer.exit_code == 0, answer.errors
+        return answer.output
+
+    def is_open(self) -> bool:
+        """Whether the user can read there, inside the client VM."""
+        return self.run("ls Documents/").exit_code == 0
+
+    def told(self) -> dict[str, Any]:
+        """What the PC said of the user's volume last, whole."""
+        code = (
+            f"from mydoc.models import Volume; import json; v = Volume.objects.get(owner__username={USER!r})"
+        )
+        printed = self.office.server.manage("shell", "-c", f"{code}; print(json.dumps(v.told))")
+        return dict(json.loads(printed.strip().splitlines()[-1]))
+
+    @property
+    def volume(self) -> str:
+        """The user's volume, by its id."""
+        (found,) = self.office.rest("GET", f"/api/v1/volumes/?owner__username={USER}")["results"]
+        return str(found["id"])
+
+    def openings(self, **wanted: str) -> list[dict[str, Any]]:
+        """Logons that the server knows, newest first."""
+        query = urllib.parse.urlencode(wanted)
+        return list(self.office.rest("GET", f"/api/v1/openings/?{query}")["results"])
+
+    def machine(self, name: str) -> int:
+        """The process of a machine's QEMU."""
+        (pid,) = (pid for pid in self.pc.lab.place.processes() if f"guest={name}," in _command_line(pid))
+        return pid
+
+    def daemons(self) -> list[int]:
+        """The storage daemons of this PC, each of which serves an open volume."""
+        return [
+            pid
+            for pid in self.pc.lab.place.processes()
+            if "qemu-storage-daemon" in _command_line(pid).partition("\0")[0]
+        ]
+
+    def let_pass(self, seconds: float) -> None:
+        """Lets a stretch of the PC's time pass, because its length is the point."""
+        threading.Event().wait(seconds)
+
+    def kill_machine(self, name: str) -> None:
+        os.kill(self.machine(name), signal.SIGKILL)
+
+    def wait(self, what: str, so: Callable[[], bool], *, within_s: float = LIMIT_S) -> None:
+        """Returns when it is so. Fails with the agent's last words when it takes too long."""
+        deadline = time.monotonic() + within_s
+        while not so():
+            assert time.monotonic() < deadline, f"{what}: not within {within_s} s\n{self.pc.agent.tail()}"
+            time.sleep(0.1)
+
+
+class Portal:
+    """An administrator at the portal, as a browser without scripts."""
+
+    def __init__(self, server: DemoServer) -> None:
+        self._url = server.url
+        self._jar = http.cookiejar.CookieJar()
+        self._opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(self._jar))
+        self.get("/login/")
+        self.post("/login/", username=ADMIN, password=server.password_file.read_text())
+
+    def get(self, path: str) -> bytes:
+        with self._opener.open(self._url + path, timeout=60) as answer:
+            return bytes(answer.read())
+
+    def post(self, path: str, **fields: str) -> bytes:
+        (token,) = (cookie.value for cookie in self._jar if cookie.name == "csrftoken")
+        data = urllib.parse.urlencode({"csrfmiddlewaretoken": token or "", **fields}).encode()
+        request = urllib.request.Request(self._url + path, data=data)  # noqa: S310 - http, of the lab
+        with self._opener.open(request, timeout=60) as answer:
+            return bytes(answer.read())
+
+    def look(self, volume: str, why: str) -> None:
+        """Says why they look into this data."""
+        self.get(f"/volumes/{volume}/reason/")
+        self.post(f"/volumes/{volume}/reason/", reason=why)
+
+    def folder(self, volume: str, path: str) -> str:
+        """The page of a folder."""
+        return self.get(f"/volumes/{volume}/folder/{_word(path)}/").decode()
+
+    def file(self, volume: str, path: str) -> bytes:
+        """A file, downloaded."""
+        return self.get(f"/volumes/{volume}/file/{_word(path)}/")
+
+
+def _word(path: str) -> str:
+    return base64.urlsafe_b64encode(path.encode()).decode().rstrip("=") or "-"
+
+
+def _command_line(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
+    except OSError:
+        return ""  # it has ended
+
+
+@pytest.fixture(scope="session")
+def workday(swept: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workday]:
+    """One company that the walks share; each begins by bringing the documents where it wants them."""
+    cache = bootimage.default_cache()
+    images = documents.build(cache, say=print)
+    place = tmp_path_factory.mktemp("company")
+    agent = (sys.executable, "-c", AGENT)
+    with Office(place, port=0, count=1, cache=cache, say=print, full=True, agent=agent) as office:
+        office.furnish()
+        documents.equip(office, images)
+        yield Workday(office)
