@@ -19,8 +19,8 @@ from benchmarks.measuring import Cost
 from config.demo.lan import Lan, LanPc
 from config.demo.processes import Child, run
 from config.demo.server import ADMIN, ROOT, DemoServer
-from vrasnode.building import State
 from vrasnode.errors import HostBroken
+from vrasnode.places import State
 from vrasnode.slots import Boot, Slots, read_boot
 
 PORT = 8000

@@ -9,7 +9,9 @@ class ClientsConfig(AppConfig):
     def ready(self) -> None:
         from clients import (
             devicepolicing,
+            networking,
             openapi,  # noqa: F401  (registers itself)
         )
 
         devicepolicing.register()
+        networking.register()

@@ -15,7 +15,7 @@ from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from clients import deviceplanning, devicepolicing, enrolling
+from clients import deviceplanning, devicepolicing, enrolling, networking
 from clients.deviceserializers import (
     AssignSerializer,
     DevicePolicySerializer,
@@ -162,6 +162,7 @@ class ClientDevicesViewSet(DevicePolicyActions):
                     for finding in deviceplanning.findings(client, now=timezone.now())
                 ],
                 "sleep": sleep_json(deviceplanning.sleep(client)),
+                "wifi": networking.standing_json(client),
             }
         )
 

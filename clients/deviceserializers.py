@@ -15,6 +15,7 @@ from clients.suspending import Decider, ModelSuspend, Sleep
 from vrasnode.deviceplan import Planned
 from vrasnode.devicepolicy import Remark
 from vrasnode.wire import devices as wire
+from vrasnode.wire.network import WifiState
 
 
 def language() -> str:
@@ -195,13 +196,24 @@ class FindingSerializer(serializers.Serializer[Any]):
     remedy = serializers.CharField()
 
 
+class WifiStandingSerializer(serializers.Serializer[Any]):
+    """How the Wi-Fi of a PC stands, as it told."""
+
+    wifi = serializers.ChoiceField(choices=[(item.value, item.name) for item in WifiState])
+    ssid = serializers.CharField()
+    address = serializers.CharField()
+    code = serializers.CharField(help_text="why it is not connected")
+    words = serializers.CharField()
+
+
 class PcDevicesSerializer(serializers.Serializer[Any]):
-    """The devices of a PC, and what its board and firmware lack."""
+    """The devices of a PC, what its board and firmware lack, how it sleeps and how its Wi-Fi stands."""
 
     reported_at = serializers.DateTimeField(allow_null=True)
     devices = DeviceSerializer(many=True)
     findings = FindingSerializer(many=True)
     sleep = SleepSerializer()
+    wifi = WifiStandingSerializer(allow_null=True)
 
 
 class WhySerializer(DeviceSerializer):

@@ -1,5 +1,4 @@
-"""The registry's rows: groups, PCs and what they may have of their devices, tokens, publishers' keys, the
-audit log."""
+"""The registry's rows: groups, PCs and their devices' policies, tokens, publishers' keys, the audit log."""
 
 import uuid
 from typing import Any, TypeVar
@@ -12,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from clients.errors import Refusal
 from clients.stateful import Stateful
+from clients.wifi import WifiNetwork, WifiSecret, WifiStanding  # noqa: F401  (Django looks for rows here)
 from vrasnode.errors import Refused
 from vrasnode.wire import devices as wire
 from vrasnode.wire import names

@@ -3,13 +3,14 @@
 from django.urls import path
 from rest_framework.routers import SimpleRouter
 
-from clients import api, deviceapi, deviceviews, node, views
+from clients import api, deviceapi, deviceviews, networkapi, networkviews, node, views
 
 router = SimpleRouter()
 router.register("groups", api.GroupViewSet)
 router.register("clients", api.ClientViewSet)
 router.register("groups", deviceapi.GroupPolicyViewSet, basename="group-policy")
 router.register("clients", deviceapi.ClientDevicesViewSet, basename="client-devices")
+router.register("groups", networkapi.GroupWifiViewSet, basename="group-wifi")
 router.register("users", deviceapi.UserViewSet, basename="user")
 router.register("enrolment-tokens", api.EnrolmentTokenViewSet)
 router.register("tokens", api.ApiTokenViewSet, basename="token")
@@ -38,6 +39,7 @@ pages = (
         path("groups/", views.groups, name="groups"),
         path("groups/<int:pk>/", views.group, name="group"),
         path("groups/<int:pk>/edit/", views.group_edit, name="group-edit"),
+        path("groups/<int:pk>/wifi/", networkviews.wifi, name="group-wifi"),
         path("groups/<int:pk>/delete/", views.group_delete, name="group-delete"),
         path("policies/<slug:scope>/<slug:pk>/", deviceviews.policy, name="policy"),
         path("policies/<slug:scope>/<slug:pk>/change/", deviceviews.change, name="policy-change"),

@@ -33,9 +33,10 @@ from vrasnode.localpage import LocalPage, LocalState, VolumeLine
 from vrasnode.logon import Nonces
 from vrasnode.mydoc import Mydoc
 from vrasnode.outbox import Outbox
+from vrasnode.places import STATE_MODE, State
 from vrasnode.protection import Protection
 from vrasnode.server import Server
-from vrasnode.shape import Machine
+from vrasnode.shape import ROUTED_ROLE, Machine
 from vrasnode.slices import Slices
 from vrasnode.slots import Slots
 from vrasnode.turning import Turning
@@ -48,52 +49,9 @@ from vrasnode.wire.clients import HostFacts
 from vrasnode.wire.devices import DevicesReport
 from vrasnode.wire.imaging import DeliveryReport
 from vrasnode.wire.mydoc import MydocReport
+from vrasnode.wire.network import SECRET_PURPOSE
+from vrasnode.wireless import Wireless
 from vrasnode.world import World
-
-STATE_MODE = 0o711  # libvirt's QEMU passes through to its disks; what is secret lies behind 0700
-
-
-@dataclass(frozen=True)
-class State:
-    """The state directory: where everything of this PC lies."""
-
-    root: Path
-
-    @property
-    def identity(self) -> Path:
-        return self.root / "identity"
-
-    @property
-    def slices(self) -> Path:
-        return self.root / "slices"
-
-    @property
-    def images(self) -> Path:
-        return self.root / "images"
-
-    @property
-    def desktop(self) -> Path:
-        return self.root / "desktop"
-
-    @property
-    def devices(self) -> Path:
-        return self.root / "devices"
-
-    @property
-    def service(self) -> Path:
-        return self.root / "service"
-
-    @property
-    def mydoc(self) -> Path:
-        return self.root / "mydoc"
-
-    @property
-    def outbox(self) -> Path:
-        return self.root / "outbox.json"
-
-    @property
-    def lock(self) -> Path:
-        return self.root / "lock"
 
 
 @dataclass(frozen=True)
@@ -164,6 +122,7 @@ class _Pc:
         self._machine = machine_of(state.desktop, options)
         self._devices = self._make_devices()
         self._service = self._make_service() if world.networks else None
+        self._wireless = self._make_wireless()
         self._desktop = self._make_desktop()
         self._contact = self._make_contact()
         self._mydoc = self._make_mydoc()
@@ -178,6 +137,8 @@ class _Pc:
                 root_key, self._service_slots, "virtualserver", wire.Machine.VIRTUAL_SERVER
             )
             parts += [self._make_page(name), self._service, served]
+        if self._wireless:
+            parts += [self._wireless]
         self._world.machines.on_change(self._machine_changed)
         self._world.watch(self._device_changed)
         return [*parts, self._desktop, imaging]
@@ -220,9 +181,26 @@ class _Pc:
             threads=self._world.threads,
         )
 
+    def _make_wireless(self) -> Wireless | None:
+        radio = self._world.radio
+        if radio is None or not self._world.networks:
+            return None
+        certificate, key = self._identity.certificate_files
+        return Wireless(
+            radio=radio,
+            machines=self._world.machines,
+            mac=self._machine.mac(ROUTED_ROLE),
+            pc=self._identity.client_id,
+            identity=(certificate.resolve(), key.resolve()),
+            unseal=lambda sealed: self._identity.unseal(sealed, purpose=SECRET_PURPOSE),
+            get_slice=self._slices.get,
+            report=lambda message: self._outbox.put("network", "state", message, keep=False),
+            clock=time.monotonic,
+        )
+
     def _make_desktop(self) -> Desktop:
         self._desktop_slots = self._world.open_slots(self._state.images)
-        service = self._service
+        service, wireless = self._service, self._wireless
         return Desktop(
             self._state.desktop,
             slots=self._desktop_slots,
@@ -230,6 +208,7 @@ class _Pc:
             machine=replace(self._machine, internal=self._world.networks),
             grantor=self._devices.passing,
             is_held=lambda: service is not None and service.awaited,
+            is_routed=lambda: wireless is not None and wireless.routed,
             accelerator=self._world.accelerator,
             direct_io=self._world.direct_io,
             io_uring=self._world.io_uring,
@@ -348,6 +327,7 @@ class _Pc:
                     for one in self._mydoc.reports()
                 ],
                 unencrypted=self._protection.allowed_bare,
+                wifi=self._wireless.standing if self._wireless else None,
             )
 
         macs = {role: self._machine.mac(f"{role}/internal") for role in ("client-vm", "virtual-server")}
@@ -384,6 +364,8 @@ class _Pc:
 
     def _machine_changed(self, _name: str) -> None:
         self._desktop.nudge()
+        if self._wireless:
+            self._wireless.nudge()
         if self._service:
             self._service.nudge()
         self._device_changed()

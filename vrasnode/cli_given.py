@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from vrasnode import disk, usbguard
-from vrasnode.building import State
 from vrasnode.errors import Refused
+from vrasnode.places import State
 from vrasnode.slices import Slices
 from vrasnode.wire import codec
 from vrasnode.wire.clients import HostFacts

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from vrasnode import host, hostdevices
-from vrasnode.building import State
 from vrasnode.cli_given import read_facts, read_policy, told_policy
 from vrasnode.deviceplan import Plan, Planned, findings, make_plan
 from vrasnode.devicepolicy import check_rules, lint
 from vrasnode.errors import Refused
+from vrasnode.places import State
 from vrasnode.wire.devices import DeviceFacts, DevicePolicy
 from vrasnode.words import LANGUAGES, say
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from vrasnode import host
-from vrasnode.building import State
 from vrasnode.cli_given import read_facts, read_policy, told_policy
+from vrasnode.places import State
 from vrasnode.preflight import Finding, Severity, examine
 from vrasnode.wire.clients import HostFacts
 from vrasnode.words import LANGUAGES, say

@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from vrasnode import desktop, locking, statelock, virtualserver
-from vrasnode.building import Options, State, machine_of
+from vrasnode.building import Options, machine_of
 from vrasnode.controlchannel import ControlChannel
 from vrasnode.cutoff import Cut
 from vrasnode.domainxml import Profile
 from vrasnode.errors import HostBroken, VrasError
 from vrasnode.housing import Housing, VirtualServerHousing
 from vrasnode.hypervisor import Hypervisor, MachineState
+from vrasnode.places import State
 from vrasnode.virtualserver import control_socket
 from vrasnode.volumerecord import Ledger, kept
 from vrasnode.volumes import Volumes

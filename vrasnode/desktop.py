@@ -49,7 +49,8 @@ class Machines(Protocol):
 class Desktop:
     """The part. `clock` counts seconds and never goes back; `report` takes reports and whether to keep them
     over a kill; `make_overlay` puts a fresh disk over a base image; `grantor` says what of the PC a start may
-    have, `is_held` whether it had better wait: the virtual server is about to be up."""
+    have, `is_held` whether it had better wait: the virtual server is about to be up; `is_routed` whether it
+    gets a card for Wi-Fi."""
 
     name = "desktop"
 
@@ -62,6 +63,7 @@ class Desktop:
         machine: Machine,
         grantor: Grantor,
         is_held: Callable[[], bool] = lambda: False,
+        is_routed: Callable[[], bool] = lambda: False,
         accelerator: Accelerator,
         direct_io: bool,
         make_overlay: Callable[[Path, Path], None],
@@ -77,6 +79,7 @@ class Desktop:
         self._machine = machine
         self._grantor = grantor
         self._is_held = is_held
+        self._is_routed = is_routed
         self._accelerator = accelerator
         self._direct_io = direct_io
         self._io_uring = io_uring
@@ -292,6 +295,7 @@ class Desktop:
             accelerator=self._accelerator,
             direct_io=self._direct_io,
             io_uring=self._io_uring,
+            routed=self._is_routed(),
         )
 
     def _overlay(self, version: Version) -> Path:

@@ -80,6 +80,7 @@ def platform(state_dir: Path, *, sysfs: Path = SYSFS, proc: Path = PROC) -> Plat
         encrypted_state=disks.is_encrypted(state_dir),
         virtualizes=None if cpuinfo is None else virtualizes(cpuinfo.decode("utf-8", "replace")),
         swap=disks.swaps,
+        vfio=_vfio(sysfs.parent / "dev"),
     )
 
 
@@ -184,6 +185,11 @@ def _iommu(sysfs: Path) -> str | None:
     units = kerneltree.names(sysfs / "class" / "iommu")
     kinds = {"dmar": "vtd", "ivhd": "amdvi"}
     return next((kinds[unit[:4]] for unit in units if unit[:4] in kinds), None)
+
+
+def _vfio(devices: Path) -> bool | None:
+    """Made at start where the module is installed, and loads it when somebody asks."""
+    return (devices / "vfio" / "vfio").exists() if devices.is_dir() else None
 
 
 def _secure_boot(sysfs: Path) -> bool | None:

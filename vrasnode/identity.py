@@ -30,7 +30,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import NameOID
 from msgspec.structs import replace
 
-from vrasnode import disk
+from vrasnode import disk, sealing
 from vrasnode.errors import HostBroken, Refused
 from vrasnode.wire import codec
 from vrasnode.wire.clients import ClientState, EnrolAnswer, Installation
@@ -117,6 +117,13 @@ class Identity:
         if not isinstance(key, X25519PrivateKey):
             raise _unreadable(self.directory / "hpke.key", "it is not an X25519 key")
         return key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+
+    def unseal(self, sealed: bytes, *, purpose: str) -> bytes:
+        """What was sealed to this PC for that purpose. Raises Refused(not_for_us)."""
+        key = self._load("hpke.key")
+        if not isinstance(key, X25519PrivateKey):
+            raise _unreadable(self.directory / "hpke.key", "it is not an X25519 key")
+        return sealing.open_sealed(sealed, key, purpose=purpose)
 
     def begin(self, *, server: str, name: str, installation: bytes) -> None:
         """Makes the keys if there are none and pins the installation; the token has vouched for it."""

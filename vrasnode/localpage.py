@@ -20,6 +20,7 @@ from vrasnode.deviceplan import Planned
 from vrasnode.domainxml import INTERNAL, INTERNAL_BRIDGE, LOCAL_NAME, Neighbour, network_xml
 from vrasnode.errors import HostBroken
 from vrasnode.localdoors import Doors, Reply
+from vrasnode.wire.network import NetworkReport, WifiState
 from vrasnode.words import known_codes, say
 
 log = logging.getLogger("vrasnode.network")
@@ -83,6 +84,9 @@ class LocalState:
     devices: tuple[DeviceLine, ...]
     volumes: tuple[VolumeLine, ...] = ()
     unencrypted: bool = False  # user data is allowed though the state directory is not encrypted
+    wifi: str = ""  # a WifiState; "" where there is no card
+    wifi_ssid: str = ""
+    wifi_code: str = ""  # why it is not connected
 
 
 def state_of(
@@ -95,6 +99,7 @@ def state_of(
     devices: Sequence[tuple[Planned, bool]],
     volumes: Sequence[VolumeLine] = (),
     unencrypted: bool = False,
+    wifi: NetworkReport | None = None,
 ) -> LocalState:
     """The state from what the parts say of themselves."""
     return LocalState(
@@ -111,6 +116,9 @@ def state_of(
         ),
         volumes=tuple(volumes),
         unencrypted=unencrypted,
+        wifi=wifi.wifi.value if wifi and wifi.wifi is not WifiState.NONE else "",
+        wifi_ssid=wifi.ssid if wifi else "",
+        wifi_code=wifi.code if wifi else "",
     )
 
 
@@ -287,10 +295,13 @@ def page(state: LocalState, language: str) -> str:
     if documents:
         documents = f"<h2>{words('page_documents')}</h2><table>{documents}</table>"
     devices = f"<table>{rows}</table>" if rows else f"<p>{words('page_no_devices')}</p>"
+    why = f" {words(state.wifi_code)}" if state.wifi_code else ""
+    wifi = [("page_wifi", words(f"wifi_{state.wifi}", ssid=state.wifi_ssid) + why)] if state.wifi else []
     facts = "".join(
         f"<tr><th scope=row>{words(label)}</th><td>{value}</td></tr>"
         for label, value in (
             ("page_server", contact),
+            *wifi,
             ("page_client_vm", words(f"machine_{state.client_vm}")),
             ("page_virtual_server", words(f"machine_{state.virtual_server}")),
             ("page_agent", html.escape(state.agent_version)),

@@ -13,6 +13,32 @@ TABLE: dict[str, dict[str, str]] = {
         "en": "not reachable, last contact {time}",
         "ja": "接続できません、最終接続 {time}",
     },
+    "page_wifi": {"en": "Wi-Fi", "ja": "無線LAN（Wi-Fi）"},
+    "wifi_connected": {"en": "connected to “{ssid}”", "ja": "「{ssid}」に接続中"},
+    "wifi_off": {"en": "not in use", "ja": "使用していません"},
+    "wifi_out_of_reach": {
+        "en": "The network is not in reach.",
+        "ja": "ネットワークが見つかりません（電波の届く範囲にありません）。",
+    },
+    "wifi_refused": {
+        "en": "The network refuses this PC. Its certificate or password is not accepted there.",
+        "ja": "ネットワークがこのPCを拒否しました。証明書またはパスワードが受け付けられていません。",
+    },
+    "wifi_searching": {"en": "not connected to “{ssid}”", "ja": "「{ssid}」に接続していません"},
+    "wifi_server_unproven": {
+        "en": "The network cannot prove that it is the company's: certificate or name of its RADIUS server"
+        " are others than the group's page says. This PC does not join it.",
+        "ja": "会社のネットワークであることを確認できません。RADIUSサーバの証明書または名前が、"
+        "グループの設定と異なります。このPCは接続しません。",
+    },
+    "wifi_switched_off": {
+        "en": "The Wi-Fi card is switched off by a switch or key of this PC.",
+        "ja": "Wi-Fiカードが、このPCのスイッチまたはキーで切られています。",
+    },
+    "wifi_wrong_secret": {
+        "en": "The passphrase is not that of the network. Correct it on the group's page.",
+        "ja": "パスフレーズがネットワークのものと一致しません。グループのページで訂正してください。",
+    },
     "page_virtual_server": {"en": "Virtual server", "ja": "仮想サーバ環境"},
     "machine_absent": {"en": "not there yet", "ja": "未導入"},
     "machine_running": {"en": "running", "ja": "稼働中"},

@@ -64,7 +64,10 @@ def examine(facts: HostFacts, *, policy: DevicePolicy | None, now: datetime) -> 
         found += _of_platform(facts.platform)
     if facts.devices is not None:
         iommu = facts.platform is not None and facts.platform.iommu is not None
-        found += _Devices(facts.devices, policy, now=now, iommu=iommu).findings()
+        of_devices = _Devices(facts.devices, policy, now=now, iommu=iommu)
+        found += of_devices.findings()
+        if facts.platform is not None and facts.platform.vfio is False and iommu:
+            found.append(of_devices.without_vfio())
         found += _of_usb(facts.devices, facts.platform, policy)
         found += _of_network(facts.devices)
     if facts.platform is None or facts.devices is None:
@@ -131,6 +134,13 @@ class _Devices:
             planned = self._plan.of(Bus.PCI, device.address)
             if device.boot_display and planned and planned.fate is Fate.PASSED:
                 yield Finding("boot_display_passed", self._grave, _named(planned))
+
+    def without_vfio(self) -> Finding:
+        """The IOMMU is on, and the kernel hands nothing out all the same."""
+        passed = any(one.bus is Bus.PCI and one.fate is Fate.PASSED for one in self._plan.devices)
+        if not self._known:
+            return Finding("vfio_missing", Severity.WARNING)
+        return Finding("vfio_missing", Severity.BLOCKER if passed else Severity.NOTE)
 
     @property
     def _grave(self) -> Severity:

@@ -125,6 +125,15 @@ TABLE: dict[str, dict[str, str]] = {
         "ja": "ファームウェアでVT-dまたはAMD-Viを有効にしてください。VT-dではカーネルに"
         "intel_iommu=onの指定も必要です。",
     },
+    "vfio_missing": {
+        "en": "/dev/vfio/vfio is missing: the kernel hands no device of this PC to the client VM.",
+        "ja": "/dev/vfio/vfioがなく、カーネルがデバイスをクライアント環境に渡せません。",
+    },
+    "vfio_missing.remedy": {
+        "en": "Load the module vfio-pci now and at each start: a file in /etc/modules-load.d with its name.",
+        "ja": "モジュールvfio-pciを読み込み、/etc/modules-load.dにその名前を書いたファイルを置いて"
+        "起動時にも読み込まれるようにしてください。",
+    },
     "iommu_group_with_disk": {
         "en": "{device} cannot be kept apart from {others}, which the control base needs: {reason}",
         "ja": "{device}は、制御基盤が必要とする{others}とIOMMUグループが同じです（理由: {reason}）",
@@ -194,12 +203,12 @@ TABLE: dict[str, dict[str, str]] = {
         "ja": "ノートPCではデバイスモードを使ってください。",
     },
     "wifi_shared": {
-        "en": "Wi-Fi belongs to the control base: the client VM does not see the card.",
-        "ja": "Wi-Fiは制御基盤が使い、クライアント環境からカードは見えません。",
+        "en": "Wi-Fi belongs to the control base: the client VM does not see the card, and is routed to it.",
+        "ja": "Wi-Fiは制御基盤が使います。クライアント環境からカードは見えず、通信が中継されます。",
     },
     "wifi_shared.remedy": {
-        "en": "Connect the PC to the wired LAN where it is to be bridged.",
-        "ja": "ブリッジ接続が必要な場合は有線LANに接続してください。",
+        "en": "Say on its group's page which Wi-Fi it joins. To have it bridged, connect it by cable.",
+        "ja": "接続するWi-Fiをグループのページで設定してください。ブリッジ接続には有線LANが必要です。",
     },
     "not_described": {
         "en": "The PC has not described its board or its devices, so they could not be examined.",

@@ -8,6 +8,7 @@ from uuid import UUID, uuid5
 
 from vrasnode.domainxml import (
     INTERNAL,
+    ROUTED,
     Accelerator,
     ClientVm,
     Firmware,
@@ -21,6 +22,7 @@ from vrasnode.grants import Grants
 from vrasnode.wire.codec import Message
 
 SOCKET_PATH_BYTES = 107  # unix(7)
+ROUTED_ROLE = "client-vm/routed"
 SPARE_PORTS = 4  # to plug into while the machine runs
 
 
@@ -49,8 +51,10 @@ class Machine(Message, frozen=True):
         accelerator: Accelerator,
         direct_io: bool,
         io_uring: bool = False,
+        routed: bool = False,
     ) -> ClientVm:
-        """The machine that starts from `disk`, with its own files in `directory`."""
+        """The machine that starts from `disk`, with its own files in `directory`; `routed`: with a card on
+        the network that Wi-Fi is reached by."""
         return ClientVm(
             name=name,
             uuid=self.uuid,
@@ -72,6 +76,7 @@ class Machine(Message, frozen=True):
             opticals=tuple(Optical(node) for node in grants.opticals),
             lan=self.lan_nic("client-vm"),
             internal=Nic(INTERNAL, self.mac("client-vm/internal")) if self.internal else None,
+            routed=Nic(ROUTED, self.mac(ROUTED_ROLE)) if routed else None,
             screen=None if grants.display else _screen(directory),
             spare_ports=SPARE_PORTS,
         )

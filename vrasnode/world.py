@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from vrasnode import disk, host, hostdevices, pchalf, volumes
+from vrasnode import disk, firewall, host, hostdevices, pchalf, volumes
 from vrasnode.devices import Bench
 from vrasnode.domainxml import Accelerator, Attached, Mark
 from vrasnode.housing import Housing
@@ -24,8 +24,10 @@ from vrasnode.tpm import Tpm
 from vrasnode.uevents import Watch
 from vrasnode.unlocking import Halves
 from vrasnode.uservolume import Volumes
+from vrasnode.wifi import Standing, Wifi
 from vrasnode.wire.clients import HostFacts
 from vrasnode.wire.devices import DeviceFacts, Suspend, UsbDevice
+from vrasnode.wireless import Radio
 
 
 class Machines(Protocol):
@@ -63,10 +65,10 @@ class World:
     """One PC. `facts` is asked again whenever the server is to be told; `direct_io` and `io_uring` are about
     the disk of the client VM, `clones` about that of the images; `threads` is how many may work at once.
     `bench` shows the devices, `watch` begins to call when one comes or goes; `show` puts words on the PC's
-    own screen; `enforce` holds the PC awake or lets it sleep; `networks`: whether its machines can have
-    one of their own. `open_volumes` and `open_halves` are given the directory of user data; `house` says
-    where volumes are opened, None: in the PC's virtual server; `knows_logon` says of a nonce whether a logon
-    here carried it, None: those that this agent gave out."""
+    own screen; `enforce` holds the PC awake or lets it sleep; `radio` joins Wi-Fi, None where that cannot
+    be; `networks`: whether its machines can have one of their own. `open_volumes` and `open_halves` are given
+    the directory of user data; `house` says where volumes are opened, None: in the PC's virtual server;
+    `knows_logon` says of a nonce whether a logon here carried it, None: those that this agent gave out."""
 
     machines: Machines
     make_overlay: Callable[[Path, Path], None]
@@ -82,6 +84,7 @@ class World:
     watch: Callable[[Callable[[], None]], object]
     show: Callable[[str], None]
     enforce: Callable[[Suspend], None]
+    radio: Radio | None = None
     networks: bool = True
     io_uring: bool = False
     open_slots: Callable[[Path], Slots] = Slots
@@ -114,6 +117,7 @@ def pc(root: Path, *, images: Path, desktop: Path, hypervisor_uri: str) -> World
         watch=lambda changed: Watch(changed).start(),  # ends with the process
         show=Screen().show,
         enforce=Sleeping(clock=time.monotonic).enforce,
+        radio=HostRadio(Wifi()),
     )
 
 
@@ -128,3 +132,35 @@ class HostBench:
 
     def usb_devices(self) -> list[UsbDevice]:
         return hostdevices.usb_devices(state_dir=self.root)
+
+
+@dataclass(frozen=True)
+class HostRadio:
+    """The Wi-Fi card of the PC that this runs on, and the wall between it and the machines."""
+
+    wifi: Wifi
+
+    @property
+    def run(self) -> Path:
+        return self.wifi.run
+
+    def card(self) -> str | None:
+        return self.wifi.card()
+
+    def join(self, card: str, config: str, *, ca_certificate: str) -> None:
+        self.wifi.join(card, config, ca_certificate=ca_certificate)
+
+    def leave(self, card: str | None) -> None:
+        self.wifi.leave(card)
+
+    def look(self, card: str) -> Standing:
+        return self.wifi.look(card)
+
+    def lead(self, bridge: str, card: str) -> None:
+        self.wifi.lead(bridge, card)
+
+    def wall(self, *, bridge: str, outward: str) -> None:
+        firewall.hold(bridge=bridge, outward=outward)
+
+    def close(self) -> None:
+        self.wifi.close()

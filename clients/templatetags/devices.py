@@ -10,7 +10,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from clients import deviceplanning, devicepolicing
+from clients import deviceplanning, devicepolicing, networking
 from clients.deviceforms import BUSES, VERDICTS
 from clients.deviceplanning import Standing
 from clients.deviceserializers import language, remark_words
@@ -22,6 +22,7 @@ from vrasnode.deviceplan import Planned
 from vrasnode.devicepolicy import Remark
 from vrasnode.preflight import Severity
 from vrasnode.wire import devices as wire
+from vrasnode.wire.network import WifiState
 
 register = template.Library()
 
@@ -133,6 +134,18 @@ def may_sleep(sleep: Sleep) -> str:
     """What closing the lid may do, and who decided it."""
     what = DevicePolicy.Suspend(sleep.suspend.value).label
     return gettext("%(what)s: %(why)s") % {"what": what, "why": sleep.words}
+
+
+@register.simple_tag
+def wifi_of(client: Client) -> str:
+    """How a PC's Wi-Fi stands, and why it is not connected; "" of one that has none."""
+    told = networking.standing_of(client)
+    if told is None or told.wifi is WifiState.NONE:
+        return ""
+    said = words.say(f"wifi_{told.wifi}", language(), {"ssid": told.ssid})
+    if not told.code:
+        return said
+    return f"{said} {words.say(told.code, language()) if told.code in words.known_codes() else told.words}"
 
 
 @register.filter

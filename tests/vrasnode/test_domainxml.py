@@ -95,6 +95,9 @@ SHAPES = {
     ),
     "windows_tcg": replace(WINDOWS_PC, accelerator=Accelerator.TCG, io_uring=False),
     "windows_screen": replace(WINDOWS_PC, screen=STATE / "screen.sock", suspend=Suspend.ALLOWED),
+    "windows_notebook_wifi": replace(
+        WINDOWS_PC, lan=None, routed=Nic("openvras-routed", "c2:1a:2b:3c:4d:62"), spare_ports=2
+    ),
     "optical_shared": replace(SALES_PC, opticals=(Optical("sr0"), Optical("sr1"))),
     "hard_to_quote": replace(SALES_PC, name=HOSTILE, disk=STATE / """a 'b' "c" <d> & e.qcow2"""),
     "two_cards_to_come": replace(SALES_PC, accelerator=Accelerator.TCG, spare_ports=2),

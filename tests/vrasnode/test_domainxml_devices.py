@@ -26,6 +26,7 @@ from vrasnode.domainxml import (
     handle_of,
     mac_of,
     network_xml,
+    routed_network_xml,
 )
 from vrasnode.errors import Refused
 
@@ -219,6 +220,29 @@ def test_the_internal_network_has_no_way_out_and_addresses_for_its_machines_alon
     assert [host.get("ip") for host in network.findall("ip/dhcp/host")] == ["192.168.254.2"]
     assert [host.get("ip") for host in network.findall("dns/host")] == ["192.168.254.1"]
     assert network.findtext("dns/host/hostname") == "vras.internal"
+
+
+def test_the_routed_network_leads_out_by_one_interface_and_has_addresses_for_its_machine_alone(
+    tmp_path: Path,
+) -> None:
+    xml = routed_network_xml(
+        "openvras-routed", bridge="vras-routed", outward="wlan0", gateway=GATEWAY, neighbours=[SALES]
+    )
+    (tmp_path / "network.xml").write_text(xml)
+
+    check = subprocess.run(
+        ["virt-xml-validate", tmp_path / "network.xml", "network"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert check.returncode == 0, check.stderr
+    network = _tree(xml)
+    forward = network.find("forward")
+    assert forward is not None and forward.attrib == {"mode": "nat", "dev": "wlan0"}
+    assert network.find("ip/dhcp/range") is None
+    assert [host.get("ip") for host in network.findall("ip/dhcp/host")] == ["192.168.254.2"]
 
 
 @pytest.mark.parametrize(

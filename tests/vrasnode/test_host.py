@@ -247,3 +247,14 @@ def test_swapping_to_a_disk_is_told_and_to_memory_is_not(board: Callable[[Pc], P
 
     pc.entries["proc/swaps"] = f"{pc.entries['proc/swaps']}/dev/sda3 partition 1 0 -2\n"
     assert board(pc).swap is True
+
+
+def test_whether_the_kernel_hands_devices_out_is_seen_by_its_device_file(tmp_path: Path) -> None:
+    sysfs_tree, control = tmp_path / "sys", tmp_path / "dev" / "vfio" / "vfio"
+    (tmp_path / "dev").mkdir()
+    assert host.platform(tmp_path, sysfs=sysfs_tree, proc=tmp_path / "proc").vfio is False
+
+    control.parent.mkdir()
+    control.touch()
+
+    assert host.platform(tmp_path, sysfs=sysfs_tree, proc=tmp_path / "proc").vfio is True

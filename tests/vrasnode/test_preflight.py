@@ -134,6 +134,25 @@ def test_an_iommu_that_is_off_blocks_where_something_is_to_be_passed_through(
     assert found(described("synthetic_no_iommu"), policy)["iommu_off"].severity is severity
 
 
+@pytest.mark.parametrize(
+    ("policy", "severity"),
+    [(DISPLAYS, Severity.BLOCKER), (NOTHING, Severity.NOTE), (None, Severity.WARNING)],
+)
+def test_a_kernel_that_hands_nothing_out_blocks_where_something_is_to_be_passed_through(
+    tower: HostFacts, policy: DevicePolicy | None, severity: Severity
+) -> None:
+    assert found(with_board(tower, vfio=False), policy)["vfio_missing"].severity is severity
+    assert "vfio_missing" not in found(with_board(tower, vfio=True), policy)
+    assert "vfio_missing" not in found(with_board(tower, vfio=None), policy)
+
+
+def test_without_an_iommu_that_alone_is_said() -> None:
+    findings = found(with_board(described("synthetic_no_iommu"), vfio=False), DISPLAYS)
+
+    assert "iommu_off" in findings
+    assert "vfio_missing" not in findings
+
+
 def test_a_wanted_device_in_the_group_of_the_disk_is_named_with_the_reason() -> None:
     finding = found(described("synthetic_shared_group"), NETWORK)["iommu_group_with_disk"]
 

@@ -26,9 +26,12 @@ from vrasnode.domainxml.networks import (
     INTERNAL,
     INTERNAL_BRIDGE,
     LOCAL_NAME,
+    ROUTED,
+    ROUTED_BRIDGE,
     Neighbour,
     mac_of,
     network_xml,
+    routed_network_xml,
 )
 from vrasnode.domainxml.parts import Accelerator, Firmware, Mark, Nic
 from vrasnode.domainxml.reading import Attached, attached_of, card_with_link, is_favoured, mark_of, seal_of
@@ -39,6 +42,8 @@ __all__ = [
     "INTERNAL",
     "INTERNAL_BRIDGE",
     "LOCAL_NAME",
+    "ROUTED",
+    "ROUTED_BRIDGE",
     "Accelerator",
     "Attached",
     "ClientVm",
@@ -64,6 +69,7 @@ __all__ = [
     "mac_of",
     "mark_of",
     "network_xml",
+    "routed_network_xml",
     "seal_of",
     "service_vm_xml",
     "volume_disk_xml",

@@ -69,6 +69,7 @@ class ClientVm:
     opticals: tuple[Optical, ...] = ()
     lan: Nic | None = None
     internal: Nic | None = None
+    routed: Nic | None = None
     screen: Path | None = None
     usb_ports: int = USB_PORTS
     spare_ports: int = 0
@@ -203,7 +204,7 @@ def _devices(vm: ClientVm) -> Element:
         *(device_element(optical) for optical in vm.opticals),
         _usb_controller(vm.usb_ports),
         element("controller", type="scsi", index="0", model="virtio-scsi"),
-        *nics(lan=vm.lan, internal=vm.internal),
+        *nics(lan=vm.lan, internal=vm.internal, routed=vm.routed),
         console(vm.console_log),
         element("channel", element("target", type="virtio", name=AGENT_CHANNEL), type="unix"),
         *_tpm(vm),

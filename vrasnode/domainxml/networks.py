@@ -1,7 +1,8 @@
-"""Networks of a PC's machines: addresses that never change, and the network inside the PC.
+"""Networks of a PC's machines: addresses that never change, the network inside the PC, the routed one.
 
-The internal network has no way out: the two machines see each other and the control base, nobody else. Only
-cards that are named get an address, always the same.
+The internal network has no way out: the two machines see each other and the control base, nobody else. The
+routed one leads out by one interface of the control base, which lends its address: what Wi-Fi needs, whose
+stations speak for nobody but themselves. Only cards that are named get an address, always the same.
 """
 
 import hashlib
@@ -16,6 +17,8 @@ from vrasnode.errors import Refused
 
 INTERNAL = "openvras-internal"
 INTERNAL_BRIDGE = "vras-internal"
+ROUTED = "openvras-routed"
+ROUTED_BRIDGE = "vras-routed"
 LOCAL_NAME = "vras.internal"
 BRIDGE_NAME_BYTES = 15  # IFNAMSIZ - 1, <linux/if.h>
 
@@ -62,6 +65,32 @@ def network_xml(
         element("mac", address=mac_of(name, "gateway")),  # else libvirt throws dice at each definition
         element("domain", name=local_name, localOnly="yes"),
         element("dns", element("host", element("hostname", text=local_name), ip=str(gateway.ip))),
+        element(
+            "ip",
+            element("dhcp", *(_host(neighbour) for neighbour in neighbours)),
+            address=str(gateway.ip),
+            netmask=str(gateway.netmask),
+        ),
+    )
+    return to_text(network)
+
+
+def routed_network_xml(
+    name: str, *, bridge: str, outward: str, gateway: IPv4Interface, neighbours: Sequence[Neighbour]
+) -> str:
+    """The XML of a network whose machines reach the world by the interface `outward` alone, under its
+    address; nobody from there reaches them. Names are asked of the control base, which asks where it would.
+
+    Raises Refused: bad_machine_text, bad_network.
+    """
+    _check(bridge, gateway, neighbours)
+    network = element(
+        "network",
+        element("name", text=name),
+        element("uuid", text=str(uuid5(_NETWORKS, name))),
+        element("forward", mode="nat", dev=outward),
+        element("bridge", name=bridge, stp="off", delay="0"),
+        element("mac", address=mac_of(name, "gateway")),
         element(
             "ip",
             element("dhcp", *(_host(neighbour) for neighbour in neighbours)),

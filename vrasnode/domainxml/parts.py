@@ -39,7 +39,7 @@ class Mark:
 @dataclass(frozen=True)
 class Nic:
     """One network card, paravirtual. `network`: a bridge of the control base for the LAN, or the name of a
-    libvirt network for the one inside the PC."""
+    libvirt network for the one inside the PC and the routed one."""
 
     network: str
     mac: str
@@ -63,15 +63,17 @@ def cpu(accelerator: Accelerator, *children: Element) -> Element:
     return element("cpu", *children, mode="maximum", check="none")
 
 
-def nics(*, lan: Nic | None, internal: Nic | None) -> Iterator[Element]:
-    """Without boot ROMs: no machine of ours starts from the network."""
-    for kind, nic in (("bridge", lan), ("network", internal)):
+def nics(*, lan: Nic | None, internal: Nic | None, routed: Nic | None = None) -> Iterator[Element]:
+    """Without boot ROMs: no machine of ours starts from the network. The cable of the routed one is out until
+    there is somewhere to go: with it in, a guest would try that way first as likely as not."""
+    for kind, nic in (("bridge", lan), ("network", internal), ("network", routed)):
         if nic is not None:
             yield element(
                 "interface",
                 element("mac", address=nic.mac),
                 element("source", **{kind: nic.network}),
                 element("model", type="virtio"),
+                *([element("link", state="down")] if nic is routed else []),
                 element("rom", enabled="no"),
                 type=kind,
             )

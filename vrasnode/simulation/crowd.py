@@ -14,9 +14,10 @@ from typing import Any
 
 from vrasnode import disk
 from vrasnode.agent import Agent
-from vrasnode.building import STATE_MODE, Options, State, build
+from vrasnode.building import Options, build
 from vrasnode.errors import Refused
 from vrasnode.identity import Identity, Token
+from vrasnode.places import STATE_MODE, State
 from vrasnode.server import Server
 from vrasnode.simulation import hardware, pc
 from vrasnode.simulation.crank import Crank, Wake

@@ -15,10 +15,10 @@ from uuid import UUID
 from msgspec.structs import replace
 
 from vrasnode import disk
-from vrasnode.building import State
 from vrasnode.domainxml import Accelerator
 from vrasnode.identity import read_enrolment
 from vrasnode.imaging import Imaging
+from vrasnode.places import State
 from vrasnode.simulation import hardware
 from vrasnode.simulation.documents import SimulatedHousing, SimulatedVolumes
 from vrasnode.simulation.images import EmptySlots, FetchingAlone, Watch, WatchedSlots

@@ -31,6 +31,7 @@ class Platform(Message, frozen=True):
     encrypted_state: bool | None = None  # whether the state directory lies on an encrypted partition
     virtualizes: bool | None = None  # the processor has VT-x or AMD-V, and the firmware shows it
     swap: bool | None = None  # the control base swaps to a disk
+    vfio: bool | None = None  # whether the kernel hands devices out: /dev/vfio/vfio is there
     unencrypted_allowed: bool = False  # user data is opened though `encrypted_state` is False
 
 

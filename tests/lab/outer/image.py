@@ -24,6 +24,7 @@ PACKAGES = (
     *("udev", "kmod", "iproute2", "procps", "pciutils", "usbutils"),
     *("qemu-system-x86", "qemu-utils", "ovmf", "libvirt-daemon-system", "libvirt-clients"),
     *("python3", "dnsmasq-base", "iptables", "dosfstools"),
+    *("wpasupplicant", "isc-dhcp-client", "nftables", "hostapd", "iw"),
 )
 # Of the kernel's modules: the drivers of the emulated devices, and what libvirt's networks need.
 MODULES = (
@@ -49,6 +50,7 @@ MODULES = (
         "drivers/md",
         "drivers/iommu",
     ),
+    *("net/mac80211", "net/wireless", "net/rfkill", "drivers/net/wireless/mac80211_hwsim.ko"),
     *("sound/soundcore.ko", "sound/core", "sound/hda", "sound/pci/hda", "sound/usb"),
 )
 FIRST_MODULES = ("virtio_pci", "virtio_blk", "crc32c_generic", "ext4")

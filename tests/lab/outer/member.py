@@ -132,6 +132,15 @@ class Member:
         found = self._rest("GET", f"/api/v1/clients/{self._id}/devices/")["devices"]
         return {device["key"]: device for device in found}
 
+    def set_wifi(self, wish: dict[str, Any] | None) -> None:
+        """The Wi-Fi of the PC's group; None: it has none."""
+        self._rest("DELETE" if wish is None else "PUT", f"/api/v1/groups/{GROUP}/wifi/", wish)
+
+    def wifi(self) -> dict[str, Any]:
+        """How its Wi-Fi stands, as the server knows it."""
+        found: dict[str, Any] = self._rest("GET", f"/api/v1/clients/{self._id}/devices/")["wifi"] or {}
+        return found
+
     def plan(self) -> dict[str, dict[str, Any]]:
         """What the PC itself says of them."""
         found = json.loads(self.outer.run("vrasnode", "plan", "--state", STATE, "--json"))["devices"]
@@ -217,4 +226,4 @@ class Member:
             method, self.server.url + path, json=body, headers=headers, retries=False, timeout=30
         )
         assert answer.status < 400, f"{method} {path}: {answer.status} {answer.data.decode()}"
-        return json.loads(answer.data)
+        return json.loads(answer.data) if answer.data else None
