@@ -120,3 +120,14 @@ def test_the_control_base_joins_by_its_own_certificate_and_the_client_vm_reaches
 
     assert world == member.wifi()["address"]  # whom the world saw
     assert own == ["closed", "closed"]
+
+
+def test_a_network_that_only_has_the_companys_name_is_not_joined_and_the_page_says_why(
+    member: Member, company: Company
+) -> None:
+    member.set_wifi(company.wish(server_name="radius.somewhere.example"))
+
+    member.wait("its reason", lambda: member.wifi().get("code") == "wifi_server_unproven")
+
+    assert member.wifi()["wifi"] == "searching"
+    assert "AP-STA-CONNECTED" not in airwaves.log(member.outer)
