@@ -35,6 +35,7 @@ from vrasnode.mydoc import Mydoc
 from vrasnode.outbox import Outbox
 from vrasnode.places import STATE_MODE, State
 from vrasnode.protection import Protection
+from vrasnode.replication import Replication
 from vrasnode.server import Server
 from vrasnode.shape import ROUTED_ROLE, Machine
 from vrasnode.slices import Slices
@@ -136,7 +137,16 @@ class _Pc:
             served = self._make_imaging(
                 root_key, self._service_slots, "virtualserver", wire.Machine.VIRTUAL_SERVER
             )
-            parts += [self._make_page(name), self._service, served]
+            copying = Replication(
+                server=self._server,
+                housing=self._housing(),
+                is_open=self._mydoc.is_open,
+                get_slice=self._slices.get,
+                outbox=self._outbox,
+                wake=self._wake.set,
+                now=self._now,
+            )
+            parts += [self._make_page(name), self._service, served, copying]
         if self._wireless:
             parts += [self._wireless]
         self._world.machines.on_change(self._machine_changed)
@@ -150,7 +160,7 @@ class _Pc:
             machines=self._world.machines,
             get_slice=self._slices.get,
             report=self._report_devices,
-            on_facts=self._facts_changed,
+            on_facts=lambda: self._contact.tell_facts(),  # noqa: PLW0108  (it is made later)
             show=self._world.show,
             enforce=self._world.enforce,
             has_iommu=self._world.has_iommu,
@@ -252,7 +262,7 @@ class _Pc:
             now=self._now,
             heard_at=lambda: self._contact.heard_at,
             controller_at=lambda: controllers.answered_at,
-            in_doubt=self._ask_controllers,
+            in_doubt=lambda: self._mydoc.ask_controllers(),  # noqa: PLW0108  (it is made later)
             is_welcome=lambda: self._identity.approved,
             knows=self._world.knows_logon or self._nonces.take,
             blocked=self._protection.blocked,
@@ -281,9 +291,6 @@ class _Pc:
             clock=time.monotonic,
             now=self._now,
         )
-
-    def _ask_controllers(self) -> None:
-        self._mydoc.ask_controllers()
 
     def _housing(self) -> Housing:
         if self._world.house is not None:
@@ -358,9 +365,6 @@ class _Pc:
 
     def _facts(self) -> HostFacts:
         return self._protection.told(self._world.facts())
-
-    def _facts_changed(self) -> None:
-        self._contact.tell_facts()
 
     def _machine_changed(self, _name: str) -> None:
         self._desktop.nudge()

@@ -42,6 +42,7 @@ from vrasnode.wire.clients import (
 )
 from vrasnode.wire.codec import MAX_MESSAGE_BYTES, decode, encode
 from vrasnode.wire.mydoc import KeyAnswer, KeyRequest, KillNotice, KillReport, Questions, RecoveryDeposit
+from vrasnode.wire.replication import ReplicationKeyAnswer, ReplicationKeyRequest
 from vrasnode.wire.signatures import content_digest, signature_base, signature_input
 
 T = TypeVar("T")
@@ -184,6 +185,15 @@ class Server:
     def answer(self, question: str, sealed: bytes) -> None:
         """Gives back what was asked, sealed to whoever asked."""
         self._post(f"/node/v1/mydoc/answers/{quote(question, safe='')}", sealed, kind=SEALED)
+
+    def replication_key(self, request: ReplicationKeyRequest) -> ReplicationKeyAnswer:
+        """What one run of a replication needs, sealed."""
+        return decode(self._post("/node/v1/replication/key", encode(request)), ReplicationKeyAnswer)
+
+    def hand_in_manifest(self, run: str, packed: bytes) -> None:
+        """What was copied in this run."""
+        path = f"/node/v1/replication/manifest/{quote(run, safe='')}"
+        self._call(Ask(method="PUT", path=path, body=packed, kind=SEALED))
 
     def manifest(self, path: str) -> bytes:
         """The bytes of a manifest. Raises Unreachable(fetch_gone) when it is no longer there."""

@@ -8,6 +8,7 @@ from vrasnode.servicevm.guest.answering import Answering, Ops
 from vrasnode.servicevm.guest.fileserver import FileServer
 from vrasnode.servicevm.guest.port import open_port
 from vrasnode.servicevm.guest.processes import holders, kill
+from vrasnode.servicevm.guest.replicas import Replicas
 from vrasnode.servicevm.guest.shares import Shares
 from vrasnode.servicevm.guest.volumes import Volumes
 from vrasnode.servicevm.guest.workers import Workers
@@ -45,7 +46,8 @@ def _add_user_data(ops: Ops, fileserver: FileServer) -> None:
         accounts=Path("/run/accounts/passwd"),
         own_accounts=Path("/etc/openvras/passwd"),
     )
-    userdata.add_to(ops, volumes=volumes, shares=shares, workers=workers, data=DATA)
+    replicas = Replicas(volumes, run=Path("/run/replicas"))
+    userdata.add_to(ops, volumes=volumes, shares=shares, workers=workers, replicas=replicas, data=DATA)
 
 
 if __name__ == "__main__":

@@ -10,19 +10,22 @@ from typing import Any
 
 from vrasnode.servicevm.guest import foldertree, grants
 from vrasnode.servicevm.guest.answering import Ops
+from vrasnode.servicevm.guest.replicas import Replicas
 from vrasnode.servicevm.guest.shares import Shares
 from vrasnode.servicevm.guest.volumes import Volumes
 from vrasnode.servicevm.guest.workers import Workers
 
 
-def add_to(ops: Ops, *, volumes: Volumes, shares: Shares, workers: Workers, data: Path) -> None:
+def add_to(
+    ops: Ops, *, volumes: Volumes, shares: Shares, workers: Workers, replicas: Replicas, data: Path
+) -> None:
     """Adds all of them."""
 
     def volume_open(serial: str, fresh: bool = False, size_bytes: int | None = None) -> Mapping[str, Any]:
         return volumes.open(serial, fresh=fresh is True, size_bytes=size_bytes)
 
     def volume_cut(serial: str) -> Mapping[str, Any]:
-        ended = workers.end(volumes.place(serial).name)
+        ended = workers.end(volumes.place(serial).name) + replicas.end(serial)
         return {"ended": ended + shares.cut(serial)["ended"]}
 
     def volume_close(serial: str) -> Mapping[str, Any]:
@@ -38,5 +41,6 @@ def add_to(ops: Ops, *, volumes: Volumes, shares: Shares, workers: Workers, data
     ops.add("volume_usage", volumes.usage)
     ops.add("share_open", share_open)
     ops.add("share_close", shares.cut)
+    replicas.add_to(ops)
     foldertree.add_to(ops, workers=workers, data=data)
     grants.add_to(ops, workers=workers, data=data)

@@ -1,0 +1,221 @@
+"""The PC copies what the server names: the virtual server's own program, restic and gateway are real."""
+
+import gzip
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from config.demo.processes import Child, wait_for
+from mydoc import nas
+from tests.mydoc.replicas import answers, free_port
+from vrasnode import replication, sealing
+from vrasnode.errors import Refused
+from vrasnode.outbox import Outbox
+from vrasnode.replication import Replication
+from vrasnode.servicevm.guest.answering import Ops, Refusal
+from vrasnode.servicevm.guest.replicas import Replicas
+from vrasnode.volumenames import serial_of
+from vrasnode.wire import codec
+from vrasnode.wire.replication import (
+    ReplicationKey,
+    ReplicationKeyAnswer,
+    ReplicationKeyRequest,
+    ReplicationReport,
+    ReplicationSlice,
+    ReplicationWish,
+    RunReport,
+    RunState,
+)
+
+pytestmark = pytest.mark.slow
+VOLUME, RUN = "6f9619ff-8b86-4d01-b42d-00cf4fc964ff", "0b6f2e0e-9a5b-4a83-8d6c-0a5f6b8f3a11"
+SECRETS = "of-the-gateway", "of-the-repository"
+NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
+
+
+class Places:
+    """Volumes, as far as replicas need them: one, mounted."""
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+
+    def require(self, serial: object) -> Path:
+        if serial != serial_of(VOLUME):
+            raise Refusal("volume_closed", "The volume is not open.")
+        return self.place
+
+
+class Guest:
+    """The virtual server's program, asked without the line between."""
+
+    def __init__(self, directory: Path) -> None:
+        self.ops = Ops()
+        self.replicas = Replicas(Places(directory / "data"), run=directory / "run")  # type: ignore[arg-type]
+        self.replicas.add_to(self.ops)
+
+    def call(self, op: str, *, timeout_s: float, **args: Any) -> Any:
+        try:
+            return self.ops.find(op)[0](**args)
+        except Refusal as refusal:
+            raise Refused(refusal.code, refusal.words) from refusal
+
+
+class Doors:
+    """The server's doors."""
+
+    def __init__(self) -> None:
+        self.asked: list[ReplicationKeyRequest] = []
+        self.manifests: dict[str, bytes] = {}
+        self.busy = False
+
+    def replication_key(self, request: ReplicationKeyRequest) -> ReplicationKeyAnswer:
+        self.asked.append(request)
+        if self.busy:
+            raise Refused("gateway_busy", "Many PCs copy now.")
+        key = ReplicationKey(
+            run=RUN, repository=f"{VOLUME}/", user=VOLUME, password=SECRETS[0], repository_password=SECRETS[1]
+        )
+        purpose = sealing.replication_purpose(VOLUME)
+        return ReplicationKeyAnswer(
+            sealed=sealing.seal(codec.encode(key), request.reply_key, purpose=purpose)
+        )
+
+    def hand_in_manifest(self, run: str, packed: bytes) -> None:
+        self.manifests[run] = packed
+
+
+class Pc:
+    """The part, turned by hand; what it says lies in `told`."""
+
+    def __init__(self, directory: Path, port: int) -> None:
+        self.directory = directory
+        self.doors, self.guest, self.open = Doors(), Guest(directory), True
+        self.outbox = Outbox(directory / "outbox.json")
+        self.told: list[RunReport] = []
+        self.port = port
+        self.seconds = 0.0
+        self.wish(RUN)
+        self.part = self.make()
+
+    def make(self) -> Replication:
+        return Replication(
+            server=self.doors,
+            housing=self.guest,  # type: ignore[arg-type]
+            is_open=lambda volume: self.open and volume == VOLUME,
+            get_slice=lambda app: self.slice,
+            outbox=self.outbox,
+            wake=lambda: None,
+            now=lambda: NOW,
+            clock=lambda: self.seconds,
+        )
+
+    def wish(self, run: str, **changed: Any) -> None:
+        one = ReplicationWish(volume=VOLUME, run=run, **changed)
+        said = ReplicationSlice(volumes=[one], gateway=f"http://127.0.0.1:{self.port}")
+        self.slice = codec.encode(said)
+
+    def step(self) -> None:
+        self.seconds += 1
+        self.part.step()
+        self.outbox.send(self._hear)
+
+    def until_ended(self) -> RunReport:
+        def ended() -> bool:
+            self.step()
+            return any(one.state is not RunState.RUNNING for one in self.told)
+
+        wait_for("the end of the run", ended, children=[])
+        return self.told[-1]
+
+    def _hear(self, app: str, body: bytes) -> None:
+        assert app == "replication"
+        self.told += codec.decode(body, ReplicationReport).runs
+
+
+@pytest.fixture
+def pc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pc]:
+    monkeypatch.setattr(replication, "LOOK_S", 0.05)
+    port, where = free_port(), tmp_path / "nas"
+    for folder in (where, tmp_path / "data"):
+        folder.mkdir()
+    (tmp_path / "data" / "見積.txt").write_text("見積")
+    argv = [str(nas.program()), "serve", "restic", "--addr", f"127.0.0.1:{port}", "--append-only"]
+    argv += ["--user", VOLUME, "--pass", SECRETS[0], "--private-repos", str(where)]
+    with Child("rclone", argv, log=tmp_path / "rclone.log") as child:
+        wait_for("the gateway", lambda: answers(port), children=[child])
+        one = Pc(tmp_path, port)
+        yield one
+        one.part.close()
+        one.guest.replicas.end(serial_of(VOLUME))
+
+
+def test_an_open_volume_is_copied_its_manifest_handed_in_and_the_end_told(pc: Pc) -> None:
+    ended = pc.until_ended()
+
+    assert (ended.state, ended.files, ended.total_bytes) == (RunState.DONE, 1, 6), ended
+    assert ended.snapshot
+    (line,) = gzip.decompress(pc.doors.manifests[RUN]).splitlines()
+    assert json.loads(line)["size_bytes"] == 6
+    pc.step()
+    pc.step()
+    assert len(pc.doors.asked) == 1
+
+
+@pytest.mark.parametrize("wait", [timedelta(minutes=5), None])
+def test_nothing_begins_before_its_slot_or_while_the_volume_is_locked(pc: Pc, wait: timedelta | None) -> None:
+    if wait:
+        pc.wish(RUN, not_before=NOW + wait)
+    else:
+        pc.open = False
+
+    pc.step()
+    pc.step()
+
+    assert pc.doors.asked == []
+
+
+def test_a_volume_that_is_locked_meanwhile_cuts_its_run_off(pc: Pc) -> None:
+    (pc.directory / "data" / "large").write_bytes(bytes(range(256)) * (1 << 18))
+    pc.step()
+    wait_for("the copying", lambda: bool(pc.guest.replicas._jobs), children=[])
+
+    pc.open = False
+    pc.guest.replicas.end(serial_of(VOLUME))
+
+    assert pc.until_ended().state is RunState.CUT_OFF
+    assert pc.doors.manifests == {}
+
+
+def test_an_agent_that_begins_again_finds_the_run_where_it_is(pc: Pc) -> None:
+    pc.step()
+    pc.part.close()
+    pc.part = pc.make()
+
+    assert pc.until_ended().state is RunState.DONE
+
+
+def test_when_the_gateway_is_busy_it_is_asked_again_later(pc: Pc) -> None:
+    pc.doors.busy = True
+    pc.step()
+    wait_for("the refusal", lambda: _stepped(pc) and pc.part._job is None, children=[])
+    pc.doors.busy = False
+    pc.seconds += replication.AGAIN_S
+
+    assert pc.until_ended().state is RunState.DONE
+
+
+def test_no_secret_lies_in_what_is_written_down_or_said(pc: Pc) -> None:
+    pc.until_ended()
+
+    kept = b"".join(path.read_bytes() for path in pc.directory.glob("run/*")) + repr(pc.told).encode()
+    assert not any(secret.encode() in kept for secret in SECRETS)
+    assert SECRETS[0].encode() not in (pc.directory / "outbox.json").read_bytes()
+
+
+def _stepped(pc: Pc) -> bool:
+    pc.step()
+    return True

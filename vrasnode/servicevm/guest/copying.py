@@ -1,0 +1,351 @@
+"""Copies one volume to its replica: the life of one process, which `replicas` begins and anybody may kill.
+
+restic sends everything again after a kill in the middle of a backup, for what it stored is not in any index
+yet. So what has changed is copied in slices first, each a snapshot of its own: a kill costs one of them. Then
+one snapshot of the whole follows, which finds everything there. What was copied is written down in the volume
+itself, with hashes, so that the next manifest costs what has changed.
+
+The order comes by stdin, for there are secrets in it; what is said on stdout is one JSON object a line.
+"""
+
+import base64
+import hashlib
+import json
+import os
+import stat
+import subprocess
+import sys
+import time
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+OWN = ".openvras"  # the volume's folder for this; the share does not show it
+NOT_COPIED = {os.fsencode(OWN), b"lost+found"}
+HOST = "openvras"
+NICE = 10
+TRIES, PAUSE_S = 5, 1.5  # the gateway learns of a new volume within a second
+PIECE_BYTES = 1 << 20
+INCOMPLETE = 3  # restic's exit code when files could not be read
+SAYINGS = (
+    (("wrong password or no key",), "wrong_repository_key"),
+    (("401", "unauthorized"), "gateway_refused"),
+    (("403", "forbidden"), "gateway_forbids"),
+    (("no space", "disk_full", "507"), "nas_full"),
+    (("certificate", "x509", "tls:"), "gateway_certificate"),
+    (("refused", "timeout", "no such host", "no route", "unreachable", "reset"), "gateway_away"),
+    (("500", "502", "503", "internal server error"), "nas_failed"),
+)
+
+Say = Callable[[Mapping[str, Any]], None]
+
+
+class Failed(Exception):
+    """It cannot go on: `code` is stable, `words` say why."""
+
+    def __init__(self, code: str, words: str) -> None:
+        super().__init__(words)
+        self.code = code
+        self.words = words
+
+
+@dataclass(frozen=True)
+class Found:
+    """One file. `mark` changes whenever its content does."""
+
+    path: bytes  # from the volume's root
+    size: int
+    mtime_ns: int
+    inode: int
+
+    @property
+    def mark(self) -> tuple[int, int, int]:
+        return self.size, self.mtime_ns, self.inode
+
+
+class Copied:
+    """What the repository holds already: the mark and hash of each file. Lost, it costs time alone."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._repository = ""
+        self.hashes: dict[bytes, tuple[tuple[int, int, int], str]] = {}
+
+    def load(self, repository: str) -> None:
+        """What was written down for this repository; of another one nothing is there."""
+        self._repository = repository
+        try:
+            lines = zlib.decompress(self._path.read_bytes(), wbits=31).splitlines()
+            if json.loads(lines[0]) != repository:
+                return
+            for line in lines[1:]:
+                path, size, mtime_ns, inode, digest = json.loads(line)
+                self.hashes[base64.b64decode(path)] = (size, mtime_ns, inode), digest
+        except (OSError, ValueError, IndexError, zlib.error):
+            self.hashes = {}
+
+    def holds(self, file: Found) -> bool:
+        return self.hashes.get(file.path, (None, ""))[0] == file.mark
+
+    def save(self) -> None:
+        """Whole or not at all."""
+        lines = [json.dumps(self._repository)]
+        lines += [
+            json.dumps([_text(path), *mark, digest]) for path, (mark, digest) in sorted(self.hashes.items())
+        ]
+        _write_packed(self._path, lines)
+
+
+class Copy:
+    """One run."""
+
+    def __init__(self, order: Mapping[str, Any], say: Say) -> None:
+        self._root = Path(order["root"])
+        self._manifest = Path(order["manifest"])
+        self._slice_bytes = max(1, int(order["slice_bytes"]))
+        self._own = self._root / OWN
+        self._environment = {
+            **{name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ},
+            "RESTIC_REPOSITORY": order["repository"],
+            "RESTIC_PASSWORD": order["repository_password"],
+            "RESTIC_CACHE_DIR": str(self._own / "cache"),
+            "RESTIC_PROGRESS_FPS": "1",
+        }
+        self._secrets = [part for part in (order["repository"], order["repository_password"]) if part]
+        self._options: list[str] = []
+        if order.get("authority"):
+            authority = self._manifest.with_suffix(".pem")
+            authority.write_text(order["authority"])
+            self._options = ["--cacert", str(authority)]
+        self._copied = Copied(self._own / "copied.gz")
+        self._say = say
+        self._progress: dict[str, Any] = {"state": "running", "files": 0, "unreadable": 0}
+        self._progress |= {"total_bytes": 0, "done_bytes": 0, "sent_bytes": 0}
+
+    def run(self) -> None:
+        """Says at the end how it went. Raises Failed."""
+        self._make_own_folder()
+        self._copied.load(self._open_repository())
+        self._restic("unlock")  # locks of processes that are dead
+        files = list(walk(self._root))
+        changed = [file for file in files if not self._copied.holds(file)]
+        self._tell(files=len(files), total_bytes=sum(file.size for file in changed))
+        if sum(file.size for file in changed) > self._slice_bytes:
+            for part in slices(changed, self._slice_bytes):
+                self._copy_slice(part)
+        self._hash(file for file in files if not self._copied.holds(file))
+        snapshot = self._backup("full", str(self._root))
+        digest = self._write_manifest(files)
+        total = sum(file.size for file in files)
+        self._tell(state="done", snapshot=snapshot, manifest=digest, total_bytes=total, done_bytes=total)
+
+    def _make_own_folder(self) -> None:
+        self._own.mkdir(mode=0o700, exist_ok=True)
+        if not stat.S_ISDIR(self._own.lstat().st_mode):
+            raise Failed("no_own_folder", f"{OWN} in the volume is no folder.")
+
+    def _open_repository(self) -> str:
+        """Its id; one is made where there is none."""
+        for left in reversed(range(TRIES)):
+            code, said = self._run("cat", "config")
+            if code == 0:
+                return str(json.loads(said[said.index("{") :])["id"])
+            if "unable to open config file" in said or "is there a repository" in said.lower():
+                code, said = self._run("init")
+                if code == 0:
+                    continue
+            if not left or code_of(said) not in ("gateway_refused", "gateway_away"):
+                break
+            time.sleep(PAUSE_S)
+        raise self._failed(said)
+
+    def _copy_slice(self, part: Sequence[Found]) -> None:
+        listed = self._manifest.with_suffix(".slice")
+        root = os.fsencode(self._root)
+        listed.write_bytes(b"".join(root + b"/" + file.path + b"\0" for file in part))
+        before = int(self._progress["done_bytes"])
+        self._backup("slice", "--files-from-raw", str(listed))
+        self._hash(part)
+        self._copied.save()
+        self._tell(done_bytes=before + sum(file.size for file in part))
+
+    def _hash(self, files: Iterable[Found]) -> None:
+        """Of what changed while it was read nothing is known: it is copied again the next time."""
+        for file in files:
+            path = os.path.join(os.fsencode(self._root), file.path)  # noqa: PTH118  (bytes)
+            try:
+                digest, mark = _digest(path)
+            except OSError:
+                continue
+            if mark == file.mark:
+                self._copied.hashes[file.path] = mark, digest
+
+    def _write_manifest(self, files: Sequence[Found]) -> str:
+        """Its digest. A file that changed since it was hashed is in it without a hash."""
+        now = {file.path: file for file in walk(self._root)}
+        lines = []
+        for file in sorted(files, key=lambda one: one.path):
+            known = now.get(file.path)
+            same = known is not None and known.mark == file.mark and self._copied.holds(file)
+            line = {"mtime_ns": file.mtime_ns, "path": _text(file.path), "size_bytes": file.size}
+            lines.append(json.dumps({**line, "sha256": self._copied.hashes[file.path][1] if same else ""}))
+        there = {file.path for file in files}
+        self._copied.hashes = {path: one for path, one in self._copied.hashes.items() if path in there}
+        self._copied.save()
+        return _write_packed(self._manifest, lines)
+
+    def _backup(self, tag: str, *what: str) -> str:
+        """The snapshot's id."""
+        before, summary = int(self._progress["done_bytes"]), {}
+        excluded = [f"--exclude={self._root / os.fsdecode(name)}" for name in NOT_COPIED]
+        command = ["backup", "--json", "--host", HOST, "--tag", tag, "--one-file-system", *excluded, *what]
+        complaints: list[str] = []
+
+        def hear(line: str) -> None:
+            try:
+                told = json.loads(line)
+                kind = told["message_type"]
+            except (ValueError, KeyError, TypeError):
+                complaints.append(line)
+                return
+            if kind == "summary":
+                summary.update(told)
+            elif kind == "error":
+                complaints.append(line)
+            elif kind == "status" and tag == "slice":
+                self._tell(done_bytes=before + int(told.get("bytes_done", 0)))
+
+        code = self._each_line(command, hear)
+        if code == INCOMPLETE and tag == "full":
+            self._progress["unreadable"] = max(1, sum('"error"' in line for line in complaints))
+        elif code not in (0, INCOMPLETE):
+            raise self._failed("\n".join(complaints))
+        self._tell(sent_bytes=int(self._progress["sent_bytes"]) + int(summary.get("data_added", 0)))
+        return str(summary.get("snapshot_id", ""))
+
+    def _restic(self, *arguments: str) -> None:
+        code, said = self._run(*arguments)
+        if code:
+            raise self._failed(said)
+
+    def _run(self, *arguments: str) -> tuple[int, str]:
+        said: list[str] = []
+        return self._each_line(arguments, said.append), "\n".join(said)
+
+    def _each_line(self, arguments: Sequence[str], hear: Callable[[str], None]) -> int:
+        child = subprocess.Popen(
+            ["restic", *self._options, *arguments],
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        )
+        with child:
+            for line in child.stdout or ():
+                hear(line.rstrip("\n"))
+        return child.returncode
+
+    def _failed(self, said: str) -> Failed:
+        last = said.strip().splitlines()[-1] if said.strip() else "restic said nothing"
+        for secret in self._secrets:
+            last = last.replace(secret, "…")
+        return Failed(code_of(said), last[:300])
+
+    def _tell(self, **changed: Any) -> None:
+        self._progress |= changed
+        self._say(self._progress)
+
+
+def walk(root: Path) -> Iterator[Found]:
+    """The regular files of a volume. What vanishes meanwhile, or may not be read, is left out."""
+    waiting = [b""]
+    top = os.fsencode(root)
+    while waiting:
+        folder = waiting.pop()
+        try:
+            with os.scandir(os.path.join(top, folder)) as entries:  # noqa: PTH118
+                for entry in entries:
+                    path = os.path.join(folder, entry.name)  # noqa: PTH118
+                    if not folder and entry.name in NOT_COPIED:
+                        continue
+                    found = entry.stat(follow_symlinks=False)
+                    if stat.S_ISDIR(found.st_mode):
+                        waiting.append(path)
+                    elif stat.S_ISREG(found.st_mode):
+                        yield Found(path, found.st_size, found.st_mtime_ns, found.st_ino)
+        except OSError:
+            continue
+
+
+def slices(files: Iterable[Found], most: int) -> Iterator[list[Found]]:
+    """In parts of at most `most` bytes; a larger file is a part by itself."""
+    part: list[Found] = []
+    size = 0
+    for file in sorted(files, key=lambda one: one.path):
+        if part and size + file.size > most:
+            yield part
+            part, size = [], 0
+        part.append(file)
+        size += file.size
+    if part:
+        yield part
+
+
+def code_of(said: str) -> str:
+    """What a complaint of restic's means."""
+    low = said.lower()
+    return next((code for words, code in SAYINGS if any(word in low for word in words)), "restic_failed")
+
+
+def _digest(path: bytes) -> tuple[str, tuple[int, int, int]]:
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        digest = hashlib.sha256()
+        while piece := os.read(descriptor, PIECE_BYTES):
+            digest.update(piece)
+        found = os.fstat(descriptor)
+        return digest.hexdigest(), (found.st_size, found.st_mtime_ns, found.st_ino)
+    finally:
+        os.close(descriptor)
+
+
+def _write_packed(path: Path, lines: Iterable[str]) -> str:
+    """By gzip, whole or not at all; the SHA-256 of what was written."""
+    packer, digest, aside = zlib.compressobj(6, wbits=31), hashlib.sha256(), path.with_suffix(".part")
+    with aside.open("wb") as file:
+        for line in lines:
+            piece = packer.compress(f"{line}\n".encode())
+            digest.update(piece)
+            file.write(piece)
+        piece = packer.flush()
+        digest.update(piece)
+        file.write(piece)
+        file.flush()
+        os.fsync(file.fileno())
+    aside.rename(path)
+    return digest.hexdigest()
+
+
+def _text(path: bytes) -> str:
+    return base64.b64encode(path).decode()
+
+
+def main() -> None:
+    def say(told: Mapping[str, Any]) -> None:
+        print(json.dumps(told), flush=True)
+
+    os.nice(NICE)
+    try:
+        Copy(json.load(sys.stdin), say).run()
+    except Failed as failed:
+        say({"state": "failed", "code": failed.code, "words": failed.words})
+    except OSError as error:
+        say({"state": "failed", "code": "guest_failed", "words": error.strerror or "unknown error"})
+
+
+if __name__ == "__main__":
+    main()
