@@ -48,6 +48,11 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
     more: bool = False
 
+    @property
+    def labelled(self) -> list[list[tuple[str, str]]]:
+        """The rows, each cell with its column: for narrow screens."""
+        return [list(zip(self.columns, row, strict=True)) for row in self.rows]
+
 
 @dataclass(frozen=True)
 class VolumeReport:
@@ -213,9 +218,7 @@ def _volume(
             *_known(volume, loss, replica),
             Fact(
                 _("Server's half of the key"),
-                _("deleted %(when)s") % {"when": when(deleted)}
-                if volume.server_half is None
-                else _("kept, and not given to this PC"),
+                _half(volume, deleted),
             ),
             Fact(
                 _("Recovery"),
@@ -286,6 +289,12 @@ def _known(volume: Volume, loss: Loss, replica: LastReplica | None) -> list[Fact
             grave=True,
         ),
     ]
+
+
+def _half(volume: Volume, deleted: datetime | None) -> str:
+    if volume.server_half is not None:
+        return _("kept, and not given to this PC")
+    return _("deleted %(when)s") % {"when": when(deleted)} if deleted else _("none")
 
 
 def _logons(rows: list[Opening]) -> Table:
