@@ -4,6 +4,7 @@ Needs root. The tests use one machine, and most of them one volume.
 """
 
 import os
+import shutil
 import subprocess
 import tempfile
 from base64 import b64decode, b64encode
@@ -18,8 +19,10 @@ from config.demo.pcs import LabPc
 from tests.lab.libvirtd import QEMU_CACHE, comes
 from tests.vrasnode.service_pc import NAME, STRANGER, Documents, ServicePc, master_key
 from vrasnode.errors import Refused
+from vrasnode.hypervisor import MachineState
 from vrasnode.servicevm.build.cache import default_cache
 from vrasnode.servicevm.build.image import build_image
+from vrasnode.volumes import Volumes
 
 pytestmark = pytest.mark.slow
 
@@ -234,6 +237,54 @@ def test_a_lock_leaves_nothing_in_the_memory_of_the_machine_while_the_user_write
 def grown(pc: ServicePc, documents: Documents) -> int:
     used: int = pc.ask("volume_usage", serial=documents.serial)["used_bytes"]
     return used
+
+
+@contextmanager
+def room_for(documents: Documents, size: str) -> Iterator[tuple[Path, Path]]:
+    """A directory of volumes, and the small file system (tmpfs) in it that this volume lies on. The socket is
+    beside that: QEMU has mounts of its own."""
+    with tempfile.TemporaryDirectory() as place:
+        small = Path(place) / documents.name
+        small.mkdir()
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "none", small], check=True)
+        try:
+            yield Path(place), small
+        finally:
+            subprocess.run(["umount", "--lazy", small], check=True)
+
+
+def test_a_control_base_without_room_costs_what_is_being_written_and_nothing_else(
+    pc: ServicePc, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "kept").write_bytes(os.urandom(1 << 20))
+    (tmp_path / "large").write_bytes(os.urandom(24 << 20))
+    documents = Documents()
+    with room_for(documents, "24m") as (directory, small):
+        monkeypatch.setattr(pc, "volumes", Volumes(directory))
+        pc.make(documents, limit_bytes=64 << 20)
+        pc.open(documents, fresh=True)
+        pc.share(documents)
+        pc.smb(documents.password, f"put {tmp_path}/kept kept")
+        pc.lock(documents)
+        pc.open(documents)
+        pc.share(documents)
+
+        pc.smb(documents.password, f"put {tmp_path}/large large")
+        pc.lock(documents)
+        still = pc.hypervisor.state(NAME)
+        room = shutil.disk_usage(small).free
+        locked = pc.volumes.prove_locked(documents.name)
+        subprocess.run(["mount", "-o", "remount,size=256m", small], check=True)
+        pc.open(documents)
+        pc.share(documents)
+        got = pc.smb(documents.password, f"get kept {tmp_path}/got")
+        pc.lock(documents)
+
+    assert room < 1 << 20
+    assert still is MachineState.RUNNING  # libvirt's own way would be to stop the machine
+    assert locked
+    assert got.returncode == 0, got.stdout
+    assert (tmp_path / "got").read_bytes() == (tmp_path / "kept").read_bytes()
 
 
 def test_a_volume_that_grew_has_more_room_when_it_is_opened_again(
