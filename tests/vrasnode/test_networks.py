@@ -21,6 +21,7 @@ from vrasnode.domainxml import (
     client_vm_xml,
     mac_of,
     network_xml,
+    routed_network_xml,
 )
 from vrasnode.errors import HostBroken
 from vrasnode.hypervisor import Hypervisor
@@ -104,6 +105,26 @@ def test_its_machines_get_their_own_address_and_the_control_base_by_name(
 
     assert f"lease of {CLIENT.address} obtained" in answer.stderr
     assert str(GATEWAY.ip) in name.stdout.partition(LOCAL_NAME)[2]
+
+
+def test_the_routed_network_leads_out_by_its_interface_and_by_no_other(
+    hypervisor: Hypervisor, lab_pc: LabPc
+) -> None:
+    xml = routed_network_xml(
+        "openvras-routed", bridge=INTERNAL_BRIDGE, outward="wlan0", gateway=GATEWAY, neighbours=[CLIENT]
+    )
+    assert hypervisor.ensure_network(xml)
+    _plug_in(lab_pc, CLIENT.mac)
+
+    answer = _asks_for_an_address(lab_pc)
+    translated = _inside(lab_pc, "iptables", "-t", "nat", "-S", "LIBVIRT_PRT").stdout.splitlines()
+    passed = _inside(lab_pc, "iptables", "-S", "LIBVIRT_FWO").stdout.splitlines()
+
+    assert f"lease of {CLIENT.address} obtained" in answer.stderr
+    ways = [rule for rule in translated if "MASQUERADE" in rule]
+    assert ways and all("-o wlan0" in rule for rule in ways)
+    out = [rule for rule in passed if rule.endswith("-j ACCEPT")]
+    assert out and all("-o wlan0" in rule for rule in out)
 
 
 def test_a_stranger_gets_no_address_and_no_name_of_the_world(hypervisor: Hypervisor, lab_pc: LabPc) -> None:
