@@ -74,18 +74,22 @@ def neighbours() -> Iterator[Neighbours]:
 
 
 @pytest.fixture(autouse=True)
-def mounts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """What the system has mounted: this user's documents, for the PC has brought them."""
-    user = pwd.getpwuid(os.getuid()).pw_name
-    file = tmp_path / "mounts"
-    file.write_text(f"//100.127.255.242/documents /run/openvras/documents/{user} cifs rw 0 0\n")
-    monkeypatch.setenv("OPENVRAS_MOUNTS", str(file))
-    return file
+def brought(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The sign that this user's documents are mounted and their folders lead there."""
+    place = tmp_path / "run" / "documents" / pwd.getpwuid(os.getuid()).pw_name
+    place.parent.mkdir(parents=True)
+    ready = place.with_name(f"{place.name}.ready")
+    ready.touch()
+    mounts = tmp_path / "mounts"
+    mounts.write_text(f"//100.127.255.242/documents {place} cifs rw 0 0\n")
+    monkeypatch.setenv("OPENVRAS_MOUNTS", str(mounts))
+    monkeypatch.setenv("OPENVRAS_RUN", str(tmp_path / "run"))
+    return ready
 
 
 def log_on(pc: str, *, language: str = "en_US.UTF-8") -> tuple[int, str]:
     """Exit code and words of the logon script."""
-    kept = {name: os.environ[name] for name in ("PATH", "OPENVRAS_MOUNTS")}
+    kept = {name: os.environ[name] for name in ("PATH", "OPENVRAS_MOUNTS", "OPENVRAS_RUN")}
     env = {**kept, "LANG": language, "OPENVRAS_PC": pc}
     done = subprocess.run(
         [SCRIPTS / "openvras-logon"], env=env, capture_output=True, text=True, timeout=60, check=False
@@ -172,6 +176,15 @@ def test_what_keeps_the_documents_broken_is_said_but_not_what_did_before(neighbo
     ]
 
     assert log_on(neighbours.url) == (1, "openvras: F. [disk_full]")
+
+
+def test_documents_are_not_called_open_before_the_known_folders_lead_there(
+    neighbours: Neighbours, brought: Path
+) -> None:
+    brought.unlink()
+    neighbours.states = [{"state": "open"}, {"state": "broken", "code": "not_redirected", "words": "W."}]
+
+    assert log_on(neighbours.url) == (1, "openvras: W. [not_redirected]")
 
 
 GOOD = {
