@@ -1,5 +1,6 @@
 """The gateway takes and gives nothing up: the real rclone before a folder, the real restic of a PC."""
 
+import threading
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
@@ -9,14 +10,18 @@ import pytest
 import urllib3
 from cryptography.hazmat.primitives.asymmetric import ec
 from django.contrib.auth.models import User
+from django.db import connection
 
 from clients import enrolling
+from config.demo.processes import wait_for
+from mydoc import gateway as gateways
 from mydoc import replicakeys
 from mydoc.models import Volume
 from mydoc.replicamodels import Replica
 from tests.mydoc.answering import make_volume
-from tests.mydoc.replicas import Gateway, Restic
+from tests.mydoc.replicas import Gateway, Restic, answers
 from tests.pcs import FakePc
+from vrasnode.aside import aside
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db]
 Pc = Callable[[Volume], Restic]
@@ -118,3 +123,30 @@ def test_no_secret_of_a_replica_lies_in_the_database_in_clear(restic: Pc, volume
 
     assert pc.password.encode() not in bytes(row.repository_password)
     assert replicakeys.password_of(row).encode() not in bytes(row.password)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_volume_that_comes_while_it_serves_is_let_in_by_itself(volume: Volume, tmp_path: Path) -> None:
+    door, stop = Gateway(tmp_path), threading.Event()
+    (tmp_path / "nas").mkdir()
+    listen = f"127.0.0.1:{door.port}"
+
+    def serve() -> int:
+        try:
+            return gateways.serve(door.place, door.settings, listen=listen, directory=tmp_path, stop=stop)
+        finally:
+            connection.close()
+
+    serving = aside(serve, name="gateway")
+    try:
+        wait_for("the gateway", lambda: answers(door.port), children=[])
+        replica = replicakeys.replica_of(volume)
+        name, password = str(volume.pk), replicakeys.password_of(replica)
+        pc = Restic(door.repository(name, user=name, password=password), "opens", tmp_path)
+
+        wait_for("the door", lambda: pc.run("init").returncode == 0, children=[])
+    finally:
+        stop.set()
+
+    assert serving.result(30) == 0
+    assert not answers(door.port)
