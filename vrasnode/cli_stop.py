@@ -102,7 +102,7 @@ def lock_all(directory: Path, *, volumes: locking.Volumes, housing: Housing) -> 
                 is_alone=lambda: len(left) == 1,
                 clock=time.monotonic,
                 now=lambda: datetime.now(UTC),
-                cut_s=locking.PATIENT_CUT_S,
+                patient=True,
             )
         except VrasError as error:
             yield error

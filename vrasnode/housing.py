@@ -57,8 +57,8 @@ class Housing(Protocol):
     def overwrite(self) -> None:
         """What was asked about volumes, names and passwords in it, is in the machine's memory no more."""
 
-    def pull_cable(self) -> None:
-        """Nobody reaches any share any more."""
+    def pull_cable(self) -> bool:
+        """Nobody reaches any share any more; whether that is so."""
 
     def push_cable(self) -> None: ...
 
@@ -122,8 +122,8 @@ class VirtualServerHousing:
     def overwrite(self) -> None:
         self._channel.overwrite()
 
-    def pull_cable(self) -> None:
-        self._set_link(up=False)
+    def pull_cable(self) -> bool:
+        return self._set_link(up=False)
 
     def push_cable(self) -> None:
         self._set_link(up=True)
@@ -141,7 +141,7 @@ class VirtualServerHousing:
                 code, words = "client_vm_refused", f"{command[0]} in the client VM failed: {code}"
             raise Refused(code, words[:500])
 
-    def _set_link(self, *, up: bool) -> None:
+    def _set_link(self, *, up: bool) -> bool:
         """A cable that cannot be pulled holds no lock up, for what counts comes after it. With a machine
         that hangs libvirt was seen to wait for ever."""
         pulling = aside(lambda: self._machines.set_link(self._virtual_server, self._mac, up=up), name="cable")
@@ -151,3 +151,6 @@ class VirtualServerHousing:
             log.info("the virtual server's cable cannot be moved")
         except VrasError as error:
             log.info("%s", error)
+        else:
+            return True
+        return False

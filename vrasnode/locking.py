@@ -2,9 +2,10 @@
 
 cable pulled -> share cut -> unmounted -> unplugged -> daemon killed -> proven unreadable -> cable back
 
-The user is out after the first two, in a moment; what was acknowledged to them is then written down. A guest
-that does not answer is not waited for: the daemon is killed, and key and way to the data are gone. What that
-guest still has of the data in its memory goes with it: it is switched off.
+The user is out after the first step, in a moment; what was acknowledged to them is then written down, for
+which a guest that is only slow has some seconds. Where the cable cannot be pulled, because the machine hangs
+or another user works on, it has two: then the daemon is killed, and key and way to the data are gone. What
+that guest still has of the data in its memory goes with it: it is switched off.
 """
 
 import logging
@@ -22,9 +23,9 @@ from vrasnode.wire.mydoc import LockProof
 log = logging.getLogger("vrasnode.mydoc")
 
 CUT_S = 2.0  # for the guest to answer at all
-PATIENT_CUT_S = 20.0  # where nobody is to be kept out in a hurry, and what is not written down yet counts
-CLOSE_S = 6.0  # to write down what it had acknowledged
-UNPLUG_S = 2.0
+PATIENT_CUT_S = 10.0  # where nobody reaches it any more, and what is not written down yet counts
+CLOSE_S = 10.0  # to write down what it had acknowledged
+UNPLUG_S = 5.0
 
 
 class Volumes(Protocol):
@@ -42,17 +43,17 @@ def lock(
     housing: Housing,
     is_alone: Callable[[], bool],
     clock: Callable[[], float],
-    cut_s: float = CUT_S,
+    patient: bool = False,
 ) -> LockProof:
     """Locks the volume, however far it is open; again is no harm. `is_alone`: no other one is open, so that
-    the cable may be pulled. `cut_s`: how long the guest may take to answer.
+    the cable may be pulled. `patient`: nobody is there who has to be kept out.
 
     Raises HostBroken when the machine or the daemon cannot be ended: lock again. The daemon is killed before
     anything of libvirt's can fail for good.
     """
     begun = clock()
-    with _cable_out(housing, is_alone):
-        answered = _let_go(volume, housing, cut_s=cut_s)
+    with _cable_out(housing, is_alone) as is_out:
+        answered = _let_go(volume, housing, cut_s=PATIENT_CUT_S if is_out or patient else CUT_S)
         volumes.stop(volume)
         seconds = clock() - begun
         if not answered:  # libvirt is asked only now: of a machine that hangs it may know nothing for long
@@ -82,7 +83,7 @@ def lock_kept(
     is_alone: Callable[[], bool],
     clock: Callable[[], float],
     now: Callable[[], datetime],
-    cut_s: float = CUT_S,
+    patient: bool = False,
 ) -> LockProof:
     """Locks the volume for the reason in its record, where the end is noted, too. Raises as `lock`."""
     record = ledger.record
@@ -93,7 +94,7 @@ def lock_kept(
         housing=housing,
         is_alone=is_alone,
         clock=clock,
-        cut_s=cut_s,
+        patient=patient,
     )
     ledger.note(
         locking="",
@@ -128,12 +129,11 @@ def _let_go(volume: str, housing: Housing, *, cut_s: float) -> bool:
 
 
 @contextmanager
-def _cable_out(housing: Housing, is_alone: Callable[[], bool]) -> Iterator[None]:
+def _cable_out(housing: Housing, is_alone: Callable[[], bool]) -> Iterator[bool]:
     if not is_alone():
-        yield
+        yield False
         return
-    housing.pull_cable()
     try:
-        yield
+        yield housing.pull_cable()
     finally:
         housing.push_cable()

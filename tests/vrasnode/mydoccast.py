@@ -109,6 +109,7 @@ class Guest(SimulatedHousing):
         super().__init__(directory)
         self.directory = directory
         self.calls: list[str] = []
+        self.patience: dict[str, float] = {}
         self.told: list[Mapping[str, object]] = []
         self.program = "first"
         self.hangs = self.holds_on = self.client_vm_off = self.read_only = False
@@ -117,6 +118,7 @@ class Guest(SimulatedHousing):
     def call(self, op: str, *, timeout_s: float, **args: Any) -> Answer:
         if op not in ("ping", "volume_usage"):
             self.calls.append(op)
+        self.patience[op] = timeout_s
         self.on_call(op)
         if self.hangs:
             raise Unreachable("service_silent", "The virtual server does not answer.")
@@ -138,8 +140,9 @@ class Guest(SimulatedHousing):
     def overwrite(self) -> None:
         self.calls.append("overwritten")
 
-    def pull_cable(self) -> None:
+    def pull_cable(self) -> bool:
         self.calls.append("cable out")
+        return not self.hangs
 
     def push_cable(self) -> None:
         if self.calls[-1:] != ["cable in"]:

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from tests.vrasnode.conftest import member_of
 from tests.vrasnode.mydoccast import BOB, MIB, DataOffice, DataPc, StillCrank
 from tests.vrasnode.office import Keys
+from vrasnode import locking
 from vrasnode.cli import main
 from vrasnode.cli_stop import lock_all
 from vrasnode.cutoff import LINK_S, SERVER_S
@@ -222,6 +223,22 @@ def test_a_guest_that_hangs_is_not_waited_for_and_ends(pc: DataPc) -> None:
     assert "switch off" in pc.guest.calls[before:]
     assert report.proof is not None
     assert (report.proof.read_failed, report.proof.guest_answered) == (True, False)
+
+
+def test_a_guest_that_is_only_slow_has_time_to_write_down_once_nobody_reaches_it(pc: DataPc) -> None:
+    wish = pc.opened()
+    pc.say(replace(wish, session="", nonce=""))
+    pc.until_state(LOCKED)
+    alone = pc.guest.patience["volume_cut"]
+
+    first = pc.opened(volume=wish.volume)
+    second = pc.log_on(owner=BOB)
+    pc.until_state(OPEN, second.volume)
+    pc.say(replace(first, session="", nonce=""), second)
+    pc.until_state(LOCKED, first.volume)
+
+    assert alone == locking.PATIENT_CUT_S
+    assert pc.guest.patience["volume_cut"] == locking.CUT_S
 
 
 def test_a_guest_that_holds_on_loses_the_volume_before_it_is_switched_off(pc: DataPc) -> None:

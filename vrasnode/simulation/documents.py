@@ -166,8 +166,9 @@ class SimulatedHousing:
     def overwrite(self) -> None:
         """It keeps no requests."""
 
-    def pull_cable(self) -> None:
+    def pull_cable(self) -> bool:
         """There is none."""
+        return True
 
     def push_cable(self) -> None:
         """There is none."""
