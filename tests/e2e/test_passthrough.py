@@ -121,18 +121,19 @@ def test_what_is_no_longer_granted_is_gone_at_the_next_start_and_back_with_its_d
 
 
 @pytest.mark.soak
-def test_a_linux_client_vm_drives_the_devices_with_its_own_drivers(granted: Member, tmp_path: Path) -> None:
+def test_a_linux_client_vm_drives_the_devices_with_its_own_drivers(member: Member, tmp_path: Path) -> None:
+    member.bring(GRANTED, usb_mode="controller")
     disk = tmp_path / "linux.raw"
     linuxguest.make_disk(disk, cache=default_cache(), scratch=tmp_path)
-    granted.publish("linux", disk, "--no-agent", "--health-within", "5")
-    under_way = granted.distribute("linux")
+    member.publish("linux", disk, "--no-agent", "--health-within", "5")
+    under_way = member.distribute("linux")
     try:
-        granted.wait("Linux", lambda: linuxguest.READY in granted.console(), within_s=600)
-        said = granted.console().splitlines()
-        granted.wait("the server's knowing", lambda: granted.delivered(under_way))
+        member.wait("Linux", lambda: linuxguest.READY in member.console(), within_s=600)
+        said = member.console().splitlines()
+        member.wait("the server's knowing", lambda: member.delivered(under_way))
     finally:
-        back = granted.distribute(PROBE)
-        granted.wait("the probe guest's return", lambda: granted.delivered(back), within_s=300)
+        back = member.distribute(PROBE)
+        member.wait("the probe guest's return", lambda: member.delivered(back), within_s=300)
 
     assert f"nic e1000e {NIC_MAC}" in said
     assert f"nvme {NVME_SERIAL} {NVME_WORDS.decode()}" in said

@@ -40,6 +40,13 @@ ip netns exec air dnsmasq --conf-file=/dev/null --interface=wlan1 --bind-interfa
     --dhcp-range=192.0.2.50,192.0.2.60,1h --dhcp-option=option:router,192.0.2.1 \
     --dhcp-leasefile={FOLDER}/leases --pid-file={FOLDER}/dnsmasq.pid
 """
+_END_ONE = """
+test -f "$1" || exit 0
+pid=$(cat "$1")
+kill "$pid" || true
+while kill -0 "$pid" 2>/dev/null; do sleep 0.1; done
+rm -f "$1"
+"""
 # Says to each caller from which address they came.
 _CALLED = f"""\
 import os, socket
@@ -109,7 +116,7 @@ def put_up(outer: Outer, network: Network) -> None:
     """The access point offers this, in place of what it offered before."""
     for name in ("hostapd", "dnsmasq"):
         pid_file = f"{FOLDER}/{name}.pid"
-        outer.sh('test ! -f "$1" || { pkill -F "$1"; while [ -f "$1" ]; do sleep 0.1; done; }', pid_file)
+        outer.sh(_END_ONE, pid_file)
     for name, data in network.files.items():
         outer.write(f"{FOLDER}/{name}", data)
     common = _COMMON.format(ssid=network.ssid, hidden=int(network.hidden))
