@@ -101,6 +101,7 @@ def dossier(loss: Loss, *, now: datetime) -> Dossier:
     opened = Opening.objects.filter(volume__in=volumes, asked_at__gte=since)
     logons = _by_volume(opened.order_by("-asked_at"))
     looks = _by_volume(Look.objects.filter(volume__in=volumes, at__gte=since).order_by("-at"))
+    replicas = lastreplica.newest(volumes, before=loss.declared_at)
     return Dossier(
         loss=loss,
         client=client,
@@ -117,6 +118,7 @@ def dossier(loss: Loss, *, now: datetime) -> Dossier:
                 then.get(str(volume.pk)),
                 deleted=deleted.get(str(volume.pk)),
                 tables=(_logons(logons.get(volume.pk, [])), _looks(looks.get(volume.pk, []))),
+                replica=replicas.get(volume.pk),
             )
             for volume in volumes
         ),
@@ -204,8 +206,8 @@ def _volume(
     *,
     deleted: datetime | None,
     tables: tuple[Table, ...],
+    replica: LastReplica | None,
 ) -> VolumeReport:
-    replica = lastreplica.last(volume, before=loss.declared_at)
     owner = volume.owner.get_full_name() or volume.owner.get_username()
     told = _told((stood or {}).get("told"))
     told_at = parse_datetime((stood or {}).get("told_at") or "")

@@ -4,10 +4,11 @@ Without one, or for a volume that has none, there is none: then everything on it
 to be.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
+from uuid import UUID
 
 from mydoc.models import Volume
 
@@ -34,7 +35,8 @@ class KeptFile:
 class Replicas(Protocol):
     """Who keeps replicas."""
 
-    def last(self, volume: Volume, *, before: datetime) -> LastReplica | None: ...
+    def newest(self, volumes: Sequence[Volume], *, before: datetime) -> dict[UUID, LastReplica]:
+        """Of each volume that has one, by the volume's id; asked at once for all of them."""
 
     def files(self, volume: Volume, *, before: datetime) -> Iterator[KeptFile]:
         """All files of that replica, by path, as a stream: there may be a million."""
@@ -50,7 +52,12 @@ def register(replicas: Replicas) -> None:
 
 def last(volume: Volume, *, before: datetime) -> LastReplica | None:
     """The volume's last whole replica at that time; None: there is none."""
-    return _kept_by[0].last(volume, before=before) if _kept_by else None
+    return newest([volume], before=before).get(volume.pk)
+
+
+def newest(volumes: Sequence[Volume], *, before: datetime) -> dict[UUID, LastReplica]:
+    """The same for many volumes, by their ids; those without one are absent."""
+    return _kept_by[0].newest(volumes, before=before) if _kept_by else {}
 
 
 def files(volume: Volume, *, before: datetime) -> Iterator[KeptFile]:

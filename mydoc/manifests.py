@@ -10,12 +10,14 @@ import json
 import os
 import uuid
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from uuid import UUID
 
 import msgspec
 from django.conf import settings
+from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy as _
 
 from clients.errors import Refusal
@@ -71,11 +73,16 @@ def path_of(run: ReplicationRun) -> Path:
 class Replicas:
     """What is known of replicas, for `lastreplica`."""
 
-    def last(self, volume: Volume, *, before: datetime) -> LastReplica | None:
-        run = _last(volume, before)
-        if run is None or run.begun_at is None:
-            return None
-        return LastReplica(at=run.begun_at, files=run.files, size_bytes=int(run.told.get("total_bytes", 0)))
+    def newest(self, volumes: Sequence[Volume], *, before: datetime) -> dict[UUID, LastReplica]:
+        # The oldest first: what comes later takes its place.
+        rows = _done(before).filter(replica__volume__in=volumes).order_by("ended_at")
+        return {
+            run.replica.volume_id: LastReplica(
+                at=run.begun_at, files=run.files, size_bytes=int(run.told.get("total_bytes", 0))
+            )
+            for run in rows
+            if run.begun_at is not None
+        }
 
     def files(self, volume: Volume, *, before: datetime) -> Iterator[KeptFile]:
         run = _last(volume, before)
@@ -86,8 +93,12 @@ class Replicas:
 
 
 def _last(volume: Volume, before: datetime) -> ReplicationRun | None:
-    rows = ReplicationRun.objects.filter(replica__volume=volume, state=ReplicationRun.State.DONE)
-    return rows.filter(ended_at__lte=before).select_related("replica").order_by("-ended_at").first()
+    return _done(before).filter(replica__volume=volume).order_by("-ended_at").first()
+
+
+def _done(before: datetime) -> "QuerySet[ReplicationRun]":
+    rows = ReplicationRun.objects.filter(state=ReplicationRun.State.DONE, ended_at__lte=before)
+    return rows.select_related("replica")
 
 
 def _lines(path: Path) -> Iterator[ManifestLine]:

@@ -98,12 +98,14 @@ def test_a_group_in_a_group_in_a_group_counts(log_on: LogOn) -> None:
     assert role_of(User.objects.get(username="alice")) == {Role.EMPLOYEE}
 
 
-def test_an_employee_is_known_and_may_do_nothing_in_the_portal(log_on: LogOn) -> None:
+def test_an_employee_is_known_and_has_a_page_of_their_own_and_no_other(log_on: LogOn) -> None:
     browser = Browser()
 
     assert is_in(log_on("alice", browser=browser))
 
-    assert browser.get("/").status_code == 403
+    assert browser.get("/")["Location"] == "/my/"
+    assert browser.get("/my/").status_code == 200
+    assert browser.get("/pcs/").status_code == 403
     assert browser.post("/groups/", {"name": "hers"}).status_code == 403
 
 

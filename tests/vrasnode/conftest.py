@@ -126,7 +126,7 @@ def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
     with ExitStack() as stack:
 
         def mount(size_bytes: int) -> Path:
-            path = tmp_path / f"disk-{size_bytes}"
+            path = tmp_path / f"{size_bytes >> 20}M"  # short, for sockets lie below it
             path.mkdir()
             subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size_bytes}", "none", path], check=True)
             stack.callback(subprocess.check_call, ["umount", "-l", path])

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.authority import DAY, Authority
+from config.demo.authority import DAY, Authority
 from vrasnode.controllers import BETWEEN_S, Controllers
 
 LIMIT_S = 20.0
