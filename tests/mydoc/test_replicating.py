@@ -167,6 +167,7 @@ def test_without_its_manifest_nothing_counts_as_a_replica(pc: FakePc, volume: Vo
         packed([LINES[0], LINES[0]]),
         gzip.compress(b"{}\n"),
     ],
+    ids=["not packed", "cut short", "not sorted", "a path twice", "no line of ours"],
 )
 def test_what_is_no_manifest_is_refused(pc: FakePc, volume: Volume, data: bytes) -> None:
     key = key_of(ask_key(pc, volume), volume)
