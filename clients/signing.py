@@ -37,7 +37,7 @@ from vrasnode.wire.signatures import Role, RoleKey, Signed
 
 CA_LIFE = timedelta(days=3650)
 ROLE_LIFE = timedelta(days=730)
-ONLINE_ROLES = (Role.IMAGE, Role.ASSIGNMENT)
+ONLINE_ROLES = (Role.IMAGE, Role.ASSIGNMENT, Role.LEASE)
 WRAPPING_KEY = "mydoc.key"
 _VERSION, _IV_BYTES = b"\x01", 12
 

@@ -75,6 +75,11 @@ def replication_purpose(volume: str) -> str:
     return f"replication {volume}"
 
 
+def lease_purpose(lease: str) -> str:
+    """The context under which the server's half of a usage key's secret travels."""
+    return f"lease {lease}"
+
+
 def answer_purpose(question: str) -> str:
     """The context under which the answer to one question travels."""
     return f"answer {question}"
