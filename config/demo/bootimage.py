@@ -7,7 +7,6 @@ loop devices. Not for masters that people work with.
 """
 
 import json
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,10 +43,17 @@ def build_images(cache: Path, *, say: Callable[[str], None] = lambda _line: None
     (`tool_missing`, `packages_unavailable`, `tool_failed`, `image_not_built`).
     """
     folder = cache / f"bootimages-{_recipe()}"
-    if not (folder / _RECORD).exists():
-        with cache_of.only_builder(cache):
-            if not (folder / _RECORD).exists():
-                _build(folder, cache=cache, say=say)
+
+    def make(scratch: Path, into: Path) -> None:
+        hosttools.require()
+        packages = debianpackages.fetch(bootmaster.PACKAGES, into=cache / "packages", say=say)
+        debs = {name: found.deb for name, found in packages.items()}
+        marker = bootmaster.make(debs, scratch=scratch, into=into, say=say)
+        versions = {name: found.package.version for name, found in packages.items()}
+        record = {"marker": marker, "packages": versions}
+        (into / _RECORD).write_text(json.dumps(record, indent=2, sort_keys=True))
+
+    cache_of.made_once(folder, make)
     return _read(folder)
 
 
@@ -61,18 +67,3 @@ def _recipe() -> str:
 def _read(folder: Path) -> BootImages:
     marker: dict[str, str] = json.loads((folder / _RECORD).read_bytes())["marker"]
     return BootImages(**{name: folder / f"{name}.raw" for name in IMAGES}, marker=marker)
-
-
-def _build(folder: Path, *, cache: Path, say: Callable[[str], None]) -> None:
-    hosttools.require()
-    packages = debianpackages.fetch(bootmaster.PACKAGES, into=cache / "packages", say=say)
-    with tempfile.TemporaryDirectory(prefix="building-", dir=cache) as scratch:
-        images = Path(scratch) / "images"
-        images.mkdir()
-        debs = {name: found.deb for name, found in packages.items()}
-        marker = bootmaster.make(debs, scratch=Path(scratch), into=images, say=say)
-        versions = {name: found.package.version for name, found in packages.items()}
-        record = {"marker": marker, "packages": versions}
-        (images / _RECORD).write_text(json.dumps(record, indent=2, sort_keys=True))
-        cache_of.publish(images, folder)
-    say(f"boot images: ready in {folder}")

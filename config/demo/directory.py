@@ -6,7 +6,6 @@
 - heidi: employee, and in 400 groups more; ivan: employee through two groups that contain each other
 """
 
-import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -190,13 +189,7 @@ def kept(cache: Path) -> Path:
     """The archive of a provisioned controller with the cast: made once, then kept."""
     folder = cache / f"directory-{recipe(Path(__file__))}"
     archive = folder / "controller.tar.gz"
-    with cache_of.only_builder(cache):
-        if not archive.is_file():
-            with tempfile.TemporaryDirectory(prefix="building-", dir=cache) as scratch:
-                made = Path(scratch) / "made"
-                made.mkdir()
-                _make(Path(scratch), made / archive.name)
-                cache_of.publish(made, folder)
+    cache_of.made_once(folder, lambda scratch, into: _make(scratch, into / archive.name))
     return archive
 
 

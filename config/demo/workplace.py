@@ -9,7 +9,6 @@ played with (bootmaster) stay as small as they are.
 import hashlib
 import json
 import shutil
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,10 +76,17 @@ def build_workplace(cache: Path, *, say: Callable[[str], None] = lambda _line: N
     Promises and errors are those of `bootimage.build_images`.
     """
     folder = cache / f"workplace-{_recipe()}"
-    if not (folder / _RECORD).exists():
-        with cache_of.only_builder(cache):
-            if not (folder / _RECORD).exists():
-                _build(folder, cache=cache, say=say)
+
+    def make(scratch: Path, into: Path) -> None:
+        hosttools.require()
+        packages = debianpackages.fetch(PACKAGES, into=cache / "packages", say=say, libraries=True)
+        debs = {name: found.deb for name, found in packages.items()}
+        say("workplace: choosing files and writing the disk")
+        marker = _make(debs, scratch=scratch, disk=into / _DISK)
+        versions = {name: found.package.version for name, found in packages.items()}
+        (into / _RECORD).write_text(json.dumps({"marker": marker, "packages": versions}, indent=2))
+
+    cache_of.made_once(folder, make)
     record = json.loads((folder / _RECORD).read_bytes())
     return Workplace(disk=folder / _DISK, marker=record["marker"])
 
@@ -90,21 +96,6 @@ def _recipe() -> str:
     modules = (bootdisk, debianpackages, hosttools, initramfs, libraries)
     sources = [Path(module.__file__ or "") for module in modules]
     return cache_of.recipe([Path(__file__), *sources, *PLACES, bootmaster.GUEST / "initramfs-init"])
-
-
-def _build(folder: Path, *, cache: Path, say: Callable[[str], None]) -> None:
-    hosttools.require()
-    packages = debianpackages.fetch(PACKAGES, into=cache / "packages", say=say, libraries=True)
-    debs = {name: found.deb for name, found in packages.items()}
-    with tempfile.TemporaryDirectory(prefix="building-", dir=cache) as scratch:
-        built = Path(scratch) / "image"
-        built.mkdir()
-        say("workplace: choosing files and writing the disk")
-        marker = _make(debs, scratch=Path(scratch), disk=built / _DISK)
-        versions = {name: found.package.version for name, found in packages.items()}
-        (built / _RECORD).write_text(json.dumps({"marker": marker, "packages": versions}, indent=2))
-        cache_of.publish(built, folder)
-    say(f"workplace: ready in {folder}")
 
 
 def _make(debs: Mapping[str, Path], *, scratch: Path, disk: Path) -> str:

@@ -69,6 +69,7 @@ def test_updating_is_measured_beside_casync_with_and_without_reflink(workload: s
     assert result["bars"] == []
 
 
+@pytest.mark.soak  # minutes, and every part of it has tests of its own
 def test_opening_and_cutting_off_user_data_is_measured_with_and_without_the_guests() -> None:
     result = run("cutoff")
 
@@ -81,6 +82,7 @@ def test_opening_and_cutting_off_user_data_is_measured_with_and_without_the_gues
     assert result["bars"] == []
 
 
+@pytest.mark.soak  # minutes, and every part of it has tests of its own
 def test_a_client_vm_is_measured_beside_its_host_and_beside_emulated_devices() -> None:
     result = run("machines")
 

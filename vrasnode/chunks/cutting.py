@@ -26,7 +26,7 @@ from vrasnode.chunks.opening import OpenImage
 from vrasnode.chunks.packs import TARGET_BYTES, Pack, PackBuilder
 
 ASK_CHUNKS = 512  # in one question, give or take a batch
-ASKING_BYTES = 64 << 20  # of buffers that wait for one answer
+ASKING_BYTES = 32 << 20  # of buffers that wait for one answer
 EMITTING = 1  # packs, besides the one that is filled
 
 Known: TypeAlias = Callable[[Sequence[bytes]], Container[bytes]] | Container[bytes]

@@ -7,14 +7,13 @@ root, for mmdebstrap's mounts, which nobody else sees.
 
 import re
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from vrasnode.errors import HostBroken
 from vrasnode.servicevm.build import debianpackages, initramfs
-from vrasnode.servicevm.build.cache import only_builder, publish, recipe
+from vrasnode.servicevm.build.cache import made_once, recipe
 from vrasnode.servicevm.build.hosttools import run
 
 DISTRIBUTION = "bookworm"
@@ -71,10 +70,7 @@ class OuterImage:
 def build(cache: Path, *, say: Callable[[str], None] = lambda _line: None) -> OuterImage:
     """The image, from the cache where this recipe was built before. Raises HostBroken."""
     folder = cache / f"outer-{recipe(_sources())}"
-    if not folder.exists():
-        with only_builder(cache):
-            if not folder.exists():
-                _build(folder, cache=cache, say=say)
+    made_once(folder, lambda scratch, into: _make(scratch, into, cache=cache, say=say))
     return OuterImage(folder / "vmlinuz", folder / "initrd.img", folder / "root.img")
 
 
@@ -85,19 +81,16 @@ def _sources() -> Iterator[Path]:
         yield Path(module.__file__ or "")
 
 
-def _build(folder: Path, *, cache: Path, say: Callable[[str], None]) -> None:
-    with tempfile.TemporaryDirectory(prefix="building-outer-", dir=cache) as scratch:
-        done, root, kernel = (Path(scratch) / name for name in ("done", "root", "kernel"))
-        done.mkdir()
-        version = unpack_kernel(kernel, cache=cache, say=say)
-        say("emulated PC: installing Debian")
-        _install(root)
-        _add_modules(root, kernel, version)
-        say("emulated PC: making its disk")
-        shutil.copyfile(kernel / f"boot/vmlinuz-{version}", done / "vmlinuz")
-        (done / "initrd.img").write_bytes(_first_files(kernel))
-        _make_root_disk(root, done / "root.img")
-        publish(done, folder)
+def _make(scratch: Path, done: Path, *, cache: Path, say: Callable[[str], None]) -> None:
+    root, kernel = scratch / "root", scratch / "kernel"
+    version = unpack_kernel(kernel, cache=cache, say=say)
+    say("emulated PC: installing Debian")
+    _install(root)
+    _add_modules(root, kernel, version)
+    say("emulated PC: making its disk")
+    shutil.copyfile(kernel / f"boot/vmlinuz-{version}", done / "vmlinuz")
+    (done / "initrd.img").write_bytes(_first_files(kernel))
+    _make_root_disk(root, done / "root.img")
 
 
 def unpack_kernel(tree: Path, *, cache: Path, say: Callable[[str], None]) -> str:

@@ -4,7 +4,8 @@ import fcntl
 import hashlib
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,20 +23,42 @@ def recipe(sources: Iterable[Path]) -> str:
     return digest.hexdigest()[:16]
 
 
+def made_once(folder: Path, make: Callable[[Path, Path], None]) -> None:
+    """Fills `folder` by `make(scratch, into)` where it is not there yet: all of it, or it is not there.
+
+    Of two at once one makes it and the other waits; what is made for other folders is not waited for. What
+    `make` raises is passed on.
+    """
+    if folder.exists():
+        return
+    with _only_maker(folder):
+        if folder.exists():
+            return
+        with tempfile.TemporaryDirectory(prefix=_aside(folder), dir=folder.parent) as scratch:
+            into = Path(scratch) / "made"
+            into.mkdir()
+            make(Path(scratch), into)
+            _publish(into, folder)
+
+
 @contextmanager
-def only_builder(cache: Path) -> Iterator[None]:
-    """One builder of a cache at a time; what a killed one left behind is removed."""
-    cache.mkdir(parents=True, exist_ok=True)
-    with (cache / "bootimages.lock").open("w") as lock:
+def _only_maker(folder: Path) -> Iterator[None]:
+    """One at a time; what a killed one left behind is removed."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_name(f".{folder.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        for left in cache.glob("building-*"):
+        for left in folder.parent.glob(f"{_aside(folder)}*"):
             # A program that the killed one had started may write on for a moment: the next build gets that.
             shutil.rmtree(left, ignore_errors=True)
         yield
 
 
-def publish(built: Path, folder: Path) -> None:
-    """All there under its final name, read-only, also after a power cut; or nothing."""
+def _aside(folder: Path) -> str:
+    return f"building-{folder.name}-"
+
+
+def _publish(built: Path, folder: Path) -> None:
+    """Under its final name, read-only, also after a power cut."""
     for file in built.iterdir():
         file.chmod(0o444)
         _fsync(file)

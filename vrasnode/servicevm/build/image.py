@@ -1,7 +1,6 @@
 """The virtual server's image, from the cache where this recipe has been built before."""
 
 import json
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,10 +31,16 @@ def build_image(
     (`tool_missing`, `packages_unavailable`, `tool_failed`, `image_not_built`).
     """
     folder = cache / f"servicevm-{_recipe()}-{version}"
-    if not (folder / _RECORD).exists():
-        with cache_of.only_builder(cache):
-            if not (folder / _RECORD).exists():
-                _build(folder, cache=cache, version=version, say=say)
+
+    def make(scratch: Path, into: Path) -> None:
+        hosttools.require()
+        packages = debianpackages.fetch(contents.PACKAGES, into=cache / "packages", say=say, libraries=True)
+        debs = {name: found.deb for name, found in packages.items()}
+        contents.make(debs, version=version, scratch=scratch, into=into / _DISK, say=say)
+        record = {name: found.package.version for name, found in packages.items()}
+        (into / _RECORD).write_text(json.dumps({"packages": record}, indent=2, sort_keys=True))
+
+    cache_of.made_once(folder, make)
     return ServiceImage(disk=folder / _DISK, version=version)
 
 
@@ -46,17 +51,3 @@ def _recipe() -> str:
     return cache_of.recipe(
         [Path(__file__), *sources, *sorted(contents.FILES.iterdir()), *contents.program_files()]
     )
-
-
-def _build(folder: Path, *, cache: Path, version: str, say: Callable[[str], None]) -> None:
-    hosttools.require()
-    packages = debianpackages.fetch(contents.PACKAGES, into=cache / "packages", say=say, libraries=True)
-    with tempfile.TemporaryDirectory(prefix="building-", dir=cache) as scratch:
-        built = Path(scratch) / "image"
-        built.mkdir()
-        debs = {name: found.deb for name, found in packages.items()}
-        contents.make(debs, version=version, scratch=Path(scratch), into=built / _DISK, say=say)
-        record = {name: found.package.version for name, found in packages.items()}
-        (built / _RECORD).write_text(json.dumps({"packages": record}, indent=2, sort_keys=True))
-        cache_of.publish(built, folder)
-    say(f"virtual server: ready in {folder}")
