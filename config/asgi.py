@@ -22,6 +22,7 @@ from clients import front
 from clients import node as registry
 from clients.consumers import NodeConsumer, PageConsumer
 from imaging import node as images
+from imaging import swarmnode
 
 sockets = URLRouter(
     [
@@ -44,5 +45,7 @@ async def application(
         await images.packs(scope, receive, send)
     elif scope["type"] == "http" and scope["path"].startswith("/api/v1/packs/"):
         await images.upload(scope, receive, send)
+    elif scope["type"] == "http" and scope["path"].startswith("/node/v1/swarm/"):
+        await swarmnode.swarm(scope, receive, send)
     elif scope["type"] == "http":
         await django(scope, receive, send)

@@ -53,6 +53,7 @@ VARIABLES = {
     "OPENVRAS_GATEWAY_KEY_FILE": "the key of that certificate",
     "OPENVRAS_GATEWAY_CA": "file with the authority that vouches for that certificate",
     "OPENVRAS_NAME": "name of the installation, shown to people and pinned by PCs; default `OpenVRAS`",
+    "OPENVRAS_SWARM": "whether PCs of one place give each other a version's bytes: `on` (default) or `off`",
     "OPENVRAS_HEARTBEAT_S": "seconds between a PC's heartbeats; default 30",
     "OPENVRAS_POLL_S": "seconds between a PC's looks when no socket nudges it; default 60",
 }

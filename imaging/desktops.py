@@ -14,7 +14,7 @@ from django.conf import settings
 from clients import identity, nodeslice
 from clients.models import Client
 from clients.signals import client_joined
-from imaging import distributing
+from imaging import distributing, swarming
 from imaging.models import Delivery, ImageVersion
 from vrasnode.wire import codec
 from vrasnode.wire.imaging import SLICES, DeliveryReport, Fetch, ImagingSlice, Machine
@@ -54,6 +54,12 @@ def slice_of(client: Client, now: datetime, machine: Machine = Machine.CLIENT_VM
             packs_path=f"/packs/{permission(client.pk, now=now)}/",
             rate_bytes_s=delivery.distribution.rate_bytes_s,
             connections=CONNECTIONS,
+            swarm=swarming.terms(
+                client,
+                delivery.distribution_id,
+                now=now,
+                upload_bytes_s=delivery.distribution.rate_bytes_s,
+            ),
         ),
     )
 

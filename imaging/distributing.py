@@ -271,6 +271,7 @@ def _give_again(delivery: Delivery, *, now: datetime) -> None:
         changed_at=now,
         done_bytes=0,
         total_bytes=0,
+        peer_bytes=0,
         code="",
         words="",
     )
@@ -303,6 +304,7 @@ def _progress(report: DeliveryReport, *, now: datetime) -> dict[str, Any]:
     }
     if report.total_bytes:
         fields |= {"done_bytes": report.done_bytes, "total_bytes": report.total_bytes}
+        fields["peer_bytes"] = min(report.peer_bytes, report.done_bytes)
     if report.boot_s is not None:
         fields["boot_s"] = report.boot_s
     return fields

@@ -345,6 +345,7 @@ class Delivery(Stateful):
     heard_at = models.DateTimeField(null=True, editable=False)
     done_bytes = models.BigIntegerField(default=0, editable=False)
     total_bytes = models.BigIntegerField(default=0, editable=False)
+    peer_bytes = models.BigIntegerField(default=0, editable=False)  # of done_bytes: from other PCs
     refetched_chunks = models.PositiveIntegerField(default=0, editable=False)
     boot_s = models.FloatField(null=True, editable=False)
     code = models.CharField(_("code"), max_length=60, blank=True, editable=False)
@@ -365,6 +366,11 @@ class Delivery(Stateful):
 
     def __str__(self) -> str:
         return f"{self.distribution.version} → {self.client}"
+
+    @property
+    def server_bytes(self) -> int:
+        """What of it the server sent."""
+        return max(0, self.done_bytes - self.peer_bytes)
 
     @property
     def percent(self) -> int:

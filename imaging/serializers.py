@@ -126,6 +126,7 @@ class DeliverySerializer(serializers.ModelSerializer[Delivery]):
             "percent",
             "done_bytes",
             "total_bytes",
+            "peer_bytes",
             "refetched_chunks",
             "boot_s",
             "code",

@@ -2,7 +2,7 @@
 
 from django.contrib import messages
 from django.db import transaction
-from django.db.models import Count, Max, Q
+from django.db.models import Count, Max, Q, Sum
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
@@ -132,6 +132,9 @@ class Counts:
         self.total = sum(self.by_state.values())
         self.booted = self.by_state.get(Delivery.State.BOOTED, 0)
         self.failed = self.by_state.get(Delivery.State.FAILED, 0)
+        bytes_of = row.deliveries.aggregate(done=Sum("done_bytes"), peers=Sum("peer_bytes"))
+        self.peer_bytes = bytes_of["peers"] or 0
+        self.server_bytes = max(0, (bytes_of["done"] or 0) - self.peer_bytes)
         self.rows = [(code, label, self.by_state.get(code, 0)) for code, label in Delivery.State.choices]
 
 

@@ -25,13 +25,14 @@ from vrasnode.chunks.framemap import FrameMap, FrameRange
 from vrasnode.chunks.frames import open_frame
 from vrasnode.chunks.manifest import Manifest
 from vrasnode.errors import HostBroken, Refused, Unreachable
-from vrasnode.fetching import Fetcher
+from vrasnode.fetching import Fetcher, Wish
 from vrasnode.seeds import Seed, open_seed, sort_by_place
 
 MAX_WRONG = 3  # how often wrong bytes for one chunk are fetched again
 SPARE_BYTES = 32 << 20  # left free for whoever else writes on this disk
 BLOCK_BYTES = 4096
 FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 30.0
+ALONE_S = 60.0  # without peers, after it did not go with them
 
 _MISSING, _RIGHT, _NOT_IN_SEED = range(3)
 
@@ -44,6 +45,7 @@ class Progress:
     total_bytes: int = 0
     refetched_chunks: int = 0
     corrupt_seed_chunks: int = 0
+    peer_bytes: int = 0  # of `done_bytes`: what other PCs gave
 
 
 class Assembly:
@@ -84,6 +86,7 @@ class Assembly:
         self._frames: FrameMap | None = None
         self._clones = clones
         self._handle = -1
+        self._alone_until = float("-inf")
 
     def steps(self) -> Generator[bool, None, None]:
         """Each `next` is one bite; it gives whether there is more to do at once. At the end the part is whole
@@ -167,9 +170,14 @@ class Assembly:
         if to_fetch and (frames := self._frame_map()):
             self._check_room(len(to_fetch), len(picks))
             self.progress.total_bytes = self.progress.done_bytes + _frame_bytes(frames, to_fetch)
-            jobs = (partial(self._fetch, wanted) for wanted in frames.ranges(to_fetch))
-            lanes.append(crew.Lane(jobs, width=self._fetcher.connections, name="fetch"))
+            lanes.append(self._fetch_lane(frames, to_fetch))
         yield from self._run(lanes)
+
+    def _fetch_lane(self, frames: FrameMap, to_fetch: "array[int]") -> crew.Lane:
+        if self._fetcher.peers and self._fetcher.fetch.swarm and self._clock() >= self._alone_until:
+            return crew.Lane(iter([partial(self._share, frames, to_fetch)]), width=1, name="share")
+        jobs = (partial(self._fetch, wanted) for wanted in frames.ranges(to_fetch))
+        return crew.Lane(jobs, width=self._fetcher.connections, name="fetch")
 
     def _seedable(self, entries: Iterable[int]) -> Iterator[int]:
         return (entry for entry in entries if self._state[entry] == _MISSING)
@@ -231,6 +239,31 @@ class Assembly:
         with self._lock:
             self.progress.corrupt_seed_chunks += 1
 
+    def _share(self, frames: FrameMap, to_fetch: "array[int]") -> None:
+        """Gets frames together with other PCs; what that leaves is fetched in the next round."""
+        wish = Wish(
+            frames=frames,
+            wanted=to_fetch,
+            base="",
+            max_bytes=self._ruler.chunk_bytes,
+            handle=self._handle,
+            place=lambda entry: self._ruler.place(Run(entry, 1)),
+            right=self._ruler.right,
+            put=self._put_shared,
+            spoilt=self._wrong_bytes,
+        )
+        peers = self._fetcher.peers
+        if peers is not None and not peers.fetch(wish, self._fetcher, stop=self._stop):
+            self._alone_until = self._clock() + ALONE_S
+
+    def _put_shared(self, entries: list[int], frame: bytes, from_peer: bool) -> bool:
+        if entries and not self._put(entries, frame):
+            return False
+        with self._lock:
+            self.progress.done_bytes += len(frame)
+            self.progress.peer_bytes += len(frame) if from_peer else 0
+        return True
+
     def _fetch(self, wanted: FrameRange) -> None:
         if self.trouble:  # the others of this round would run into it one after the other
             return
@@ -241,19 +274,25 @@ class Assembly:
             self.trouble = error
 
     def _take_frame(self, entries: list[int], frame: bytes) -> None:
+        if not self._put(entries, frame):
+            for entry in entries:
+                self._wrong_bytes(entry)
+        with self._lock:
+            self.progress.done_bytes += len(frame)
+
+    def _put(self, entries: list[int], frame: bytes) -> bool:
+        """Keeps the chunk in a frame if it is right for all these entries; whether it is."""
         length = self._ruler.place(Run(entries[0], 1))[1]
         try:
             chunk = open_frame(frame, length)
         except Refused:
-            chunk = b""
+            return False
+        if len(chunk) != length or not all(self._ruler.right(entry, chunk) for entry in entries):
+            return False
         for entry in entries:
-            if len(chunk) == length and self._ruler.right(entry, chunk):
-                disk.write_exactly(self._handle, chunk, start=self._ruler.place(Run(entry, 1))[0])
-                self._state[entry] = _RIGHT
-            else:
-                self._wrong_bytes(entry)
-        with self._lock:
-            self.progress.done_bytes += len(frame)
+            disk.write_exactly(self._handle, chunk, start=self._ruler.place(Run(entry, 1))[0])
+            self._state[entry] = _RIGHT
+        return True
 
     def _wrong_bytes(self, entry: int) -> None:
         with self._lock:

@@ -38,6 +38,7 @@ from vrasnode.protection import Protection
 from vrasnode.replication import Replication
 from vrasnode.server import Server
 from vrasnode.shape import ROUTED_ROLE, Machine
+from vrasnode.sharing import Sharing
 from vrasnode.slices import Slices
 from vrasnode.slots import Slots
 from vrasnode.turning import Turning
@@ -318,6 +319,16 @@ class _Pc:
             threads=self._world.threads,
             clones=self._world.clones,
             machine=machine,
+            peers=self._make_sharing(slots) if self._world.shares else None,
+        )
+
+    def _make_sharing(self, slots: Slots) -> Sharing:
+        return Sharing(
+            tracker=self._server,
+            identity=self._identity,
+            sends=self._world.may_send,
+            now=self._now,
+            directory=slots.directory,
         )
 
     def _make_page(self, name: str) -> LocalPage:

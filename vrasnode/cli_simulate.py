@@ -49,6 +49,9 @@ def add_to(commands: Any) -> None:
         default=Images.REAL,
         help="none: fetch and check every byte, keep none",
     )
+    simulating.add_argument(
+        "--share", action="store_true", help="they give versions to each other, as PCs do; keeps images"
+    )
     simulating.add_argument("--threads", type=_count, default=THREADS, metavar="N", help="for all PCs")
     simulating.add_argument("--json", action="store_true", help="at the end, the figures as one JSON object")
 
@@ -56,7 +59,11 @@ def add_to(commands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Enrols and runs the PCs until SIGTERM or SIGINT, then says what they did."""
     settings = Settings(
-        boot_s=options.boot_s, fail_rate=options.fail_rate, seed=options.seed, images=options.images
+        boot_s=options.boot_s,
+        fail_rate=options.fail_rate,
+        seed=options.seed,
+        images=options.images,
+        share=options.share,
     )
     _allow_files(options.pcs * FILES_A_PC)
     _log_to_stderr()

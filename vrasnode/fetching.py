@@ -5,8 +5,9 @@ frames that were under way. Whether they are right is not judged here: digests d
 """
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Protocol
 
@@ -33,6 +34,33 @@ class Source(Protocol):
     def frames(self, path: str) -> bytes: ...
 
     def open_range(self, path: str, *, start: int, length: int) -> AbstractContextManager[Body]: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wish:
+    """What an assembly lacks, for whoever gets it elsewhere too. `handle` is the part; `place` says where an
+    entry's chunk is in it, `right` whether bytes are an entry's. `put` keeps a frame for these entries if it
+    is right, and says whether; `spoilt` is told when the server's was not."""
+
+    frames: FrameMap
+    wanted: Sequence[int]
+    base: str
+    max_bytes: int
+    handle: int
+    place: Callable[[int], tuple[int, int]]
+    right: Callable[[int, bytes], bool]
+    put: Callable[[list[int], bytes, bool], bool]
+    spoilt: Callable[[int], None]
+
+
+class Peers(Protocol):
+    """Other PCs, to get frames from: a `sharing.Sharing`."""
+
+    def fetch(self, wish: Wish, fetcher: "Fetcher", *, stop: threading.Event) -> bool:
+        """Whether all of it was got."""
+
+    def close(self) -> None:
+        """Ends giving to them."""
 
 
 class Throttle:
@@ -68,9 +96,16 @@ class Fetcher:
     """One transfer. `fetch` may be replaced while it runs: a new rate, a new permission."""
 
     def __init__(
-        self, source: Source, fetch: Fetch, *, clock: Callable[[], float], stop: threading.Event
+        self,
+        source: Source,
+        fetch: Fetch,
+        *,
+        clock: Callable[[], float],
+        stop: threading.Event,
+        peers: Peers | None = None,
     ) -> None:
         """`stop` ends waiting and reading."""
+        self.peers = peers
         self._source = source
         self._fetch = fetch
         self._stop = stop

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from platform import freedesktop_os_release
@@ -25,6 +26,7 @@ from vrasnode.wire.clients import HostFacts, Platform
 
 PROBE_LIMIT_S = 3.0
 BLOCK_BYTES = 4096
+POWER_S = 5.0  # between looks at where the power comes from
 
 # A guest of one ROM: at the reset vector (16 bytes before 4 GiB) it writes 0x15 to the port that ends QEMU,
 # whose exit status is then 0x15 * 2 + 1. Nothing else of a PC needs to work, and it takes 0.1 s.
@@ -156,6 +158,31 @@ def takes_io_uring(directory: Path) -> bool:
             return not subprocess.run([*read, scratch.name], capture_output=True, check=False).returncode
     except OSError:
         return False
+
+
+class MainsPower:
+    """Whether this PC runs on mains, or has no battery; looked up anew every few seconds at most."""
+
+    def __init__(self, *, clock: Callable[[], float], sysfs: Path = SYSFS) -> None:
+        self._clock = clock
+        self._supplies = sysfs / "class" / "power_supply"
+        self._looked_at = float("-inf")
+        self._mains = True
+
+    def __call__(self) -> bool:
+        if self._clock() - self._looked_at >= POWER_S:
+            self._looked_at = self._clock()
+            self._mains = self._look()
+        return self._mains
+
+    def _look(self) -> bool:
+        kinds = {
+            name: kerneltree.said(self._supplies / name / "type") for name in kerneltree.names(self._supplies)
+        }
+        others = (name for name, kind in kinds.items() if kind != "Battery")
+        return "Battery" not in kinds.values() or any(
+            kerneltree.number(self._supplies / name / "online") == 1 for name in others
+        )
 
 
 def boot_id() -> str:

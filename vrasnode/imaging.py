@@ -16,7 +16,7 @@ from vrasnode.assembling import Progress
 from vrasnode.chunks import manifest
 from vrasnode.chunks.manifest import Manifest
 from vrasnode.errors import HostBroken, Refused, Unreachable, VrasError
-from vrasnode.fetching import Fetcher, Source
+from vrasnode.fetching import Fetcher, Peers, Source
 from vrasnode.slots import Slots
 from vrasnode.staging import Work
 from vrasnode.wire import codec
@@ -63,6 +63,7 @@ class Imaging:
         threads: int,
         clones: bool,
         machine: Machine = Machine.CLIENT_VM,
+        peers: Peers | None = None,
     ) -> None:
         self.name = "imaging" if machine is Machine.CLIENT_VM else f"imaging of the {machine}"
         self._machine = machine
@@ -77,6 +78,7 @@ class Imaging:
         self._now = now
         self._threads = threads
         self._clones = clones
+        self._peers = peers
         self._seen: tuple[bytes | None, bytes | None] = (None, None)
         self._read_again_at: float | None = None
         self._assignment: Assignment | None = None
@@ -102,6 +104,8 @@ class Imaging:
     def close(self) -> None:
         """Ends what is under way; the next process goes on with it."""
         self._drop_work()
+        if self._peers:
+            self._peers.close()
 
     def _read_slice(self) -> None:
         found = self._get_slice(SLICES[self._machine]), self._get_slice("clients")
@@ -195,7 +199,7 @@ class Imaging:
         return self.new_work(
             assignment,
             slots=self._slots,
-            fetcher=Fetcher(self._source, fetch, clock=self._clock, stop=stop),
+            fetcher=Fetcher(self._source, fetch, clock=self._clock, stop=stop, peers=self._peers),
             read=self._read_manifest,
             stop=stop,
             clock=self._clock,
@@ -272,6 +276,7 @@ class Imaging:
             stage=stage,
             done_bytes=progress.done_bytes,
             total_bytes=progress.total_bytes,
+            peer_bytes=progress.peer_bytes,
             refetched_chunks=progress.refetched_chunks + self._slots.boot.spoiled,
             code=error.code if error else "",
             words=error.words if error else "",

@@ -44,6 +44,7 @@ from vrasnode.wire.codec import MAX_MESSAGE_BYTES, decode, encode
 from vrasnode.wire.mydoc import KeyAnswer, KeyRequest, KillNotice, KillReport, Questions, RecoveryDeposit
 from vrasnode.wire.replication import ReplicationKeyAnswer, ReplicationKeyRequest
 from vrasnode.wire.signatures import content_digest, signature_base, signature_input
+from vrasnode.wire.swarm import SwarmAnswer, SwarmCall, SwarmTerms
 
 T = TypeVar("T")
 
@@ -202,6 +203,14 @@ class Server:
     def frames(self, path: str) -> bytes:
         """The bytes of a frame map. Raises Unreachable(fetch_gone) when it is no longer there."""
         return self._content(path, limit=MAX_FRAMEMAP_BYTES)
+
+    def swarm(self, terms: SwarmTerms, call: SwarmCall) -> SwarmAnswer:
+        """One word with the server while a version is shared. Not signed: the permission says who it is."""
+        headers = {"Authorization": f"Bearer {terms.permission}"}
+        ask = Ask(
+            method="POST", path=_checked_path(terms.path), body=encode(call), headers=headers, signed=False
+        )
+        return decode(self._call(ask).body, SwarmAnswer)
 
     @contextmanager
     def open_range(self, path: str, *, start: int, length: int) -> Iterator[Body]:

@@ -67,8 +67,10 @@ class World:
     `bench` shows the devices, `watch` begins to call when one comes or goes; `show` puts words on the PC's
     own screen; `enforce` holds the PC awake or lets it sleep; `radio` joins Wi-Fi, None where that cannot
     be; `networks`: whether its machines can have one of their own. `open_volumes` and `open_halves` are given
-    the directory of user data; `house` says where volumes are opened, None: in the PC's virtual server;
-    `knows_logon` says of a nonce whether a logon here carried it, None: those that this agent gave out."""
+    the directory of user data; `shares`: versions are shared with other PCs, to whom it gives while
+    `may_send` says so (not on battery); `house` says where volumes are opened, None: in the PC's virtual
+    server; `knows_logon` says of a nonce whether a logon here carried it, None: those that this agent
+    gave out."""
 
     machines: Machines
     make_overlay: Callable[[Path, Path], None]
@@ -92,6 +94,8 @@ class World:
     open_volumes: Callable[[Path], Volumes] = volumes.Volumes
     open_halves: Callable[[Path], Halves] = _halves
     house: Callable[[Path], Housing] | None = None
+    shares: bool = False
+    may_send: Callable[[], bool] = lambda: True
     knows_logon: Callable[[str], bool] | None = None
     since_start: Callable[[], float] = _since_start
 
@@ -118,6 +122,8 @@ def pc(root: Path, *, images: Path, desktop: Path, hypervisor_uri: str) -> World
         show=Screen().show,
         enforce=Sleeping(clock=time.monotonic).enforce,
         radio=HostRadio(Wifi()),
+        shares=True,
+        may_send=host.MainsPower(clock=time.monotonic),
     )
 
 

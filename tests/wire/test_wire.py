@@ -17,7 +17,18 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from vrasnode.errors import Refused
-from vrasnode.wire import checkout, clients, codec, devices, imaging, mydoc, network, replication, signatures
+from vrasnode.wire import (
+    checkout,
+    clients,
+    codec,
+    devices,
+    imaging,
+    mydoc,
+    network,
+    replication,
+    signatures,
+    swarm,
+)
 from vrasnode.wire.codec import Message
 from vrasnode.wire.signatures import Keyring, Role
 
@@ -28,7 +39,7 @@ WHEN = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 def messages() -> dict[str, type[Message]]:
     """Every message of the wire, by name."""
-    modules = (checkout, clients, devices, imaging, mydoc, network, replication, signatures)
+    modules = (checkout, clients, devices, imaging, mydoc, network, replication, signatures, swarm)
     found = [item for module in modules for item in vars(module).values()]
     kinds = [item for item in found if isinstance(item, type) and issubclass(item, Message)]
     return {kind.__name__: kind for kind in kinds if kind is not Message}

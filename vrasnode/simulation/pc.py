@@ -71,6 +71,7 @@ def world(
         show=lambda _words: None,
         enforce=lambda _suspend: None,
         networks=False,
+        shares=kept and settings.share,
         open_slots=partial(WatchedSlots if kept else EmptySlots, watch=watch),
         imaging=Imaging if kept else FetchingAlone,
         open_volumes=SimulatedVolumes,

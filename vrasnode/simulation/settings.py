@@ -36,6 +36,7 @@ class Settings(Message, frozen=True, forbid_unknown_fields=True):
     seed: int = 0
     images: Images = Images.REAL
     model: Model = Model.ANY
+    share: bool = False  # gives versions to the other PCs and takes them from there
 
 
 def is_simulated(uri: str) -> bool:

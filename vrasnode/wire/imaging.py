@@ -5,6 +5,7 @@ from enum import StrEnum
 
 from vrasnode.wire.codec import Message
 from vrasnode.wire.signatures import Signed
+from vrasnode.wire.swarm import SwarmTerms
 
 CHUNK_BYTES = 256 << 10
 MAX_PACK_BYTES = 64 << 20
@@ -76,6 +77,7 @@ class Fetch(Message, frozen=True):
     packs_path: str  # prefix with a permission in it; + pack id
     rate_bytes_s: int | None  # None: as fast as it goes
     connections: int
+    swarm: SwarmTerms | None = None  # it may be shared with other PCs
 
 
 class ImagingSlice(Message, frozen=True):
@@ -99,6 +101,7 @@ class DeliveryReport(Message, frozen=True):
     stage: DeliveryStage
     done_bytes: int = 0  # of the frames to fetch, as stored in the packs
     total_bytes: int = 0
+    peer_bytes: int = 0  # of `done_bytes`: what other PCs gave
     refetched_chunks: int = 0  # wrong bytes that were found and fetched again
     boot_s: float | None = None
     code: str = ""

@@ -1,0 +1,334 @@
+"""Who gives which piece to whom, decided on this PC from what it sees. Pure: no I/O, no clock of its own.
+
+    from the server, or from the cell above -> mine to relay: pushed to all of my cell and the cells below
+    pushed to me by a peer                  -> mine; told to everybody (`news`)
+    heard of and not come in time           -> asked for, from somebody who has it
+    given out and nobody has it             -> `lost`: the server is told, and gives it out again
+
+What a PC takes from the server depends on its *credit*: few pieces, and none while those that it had are not
+passed on. So a fast PC does more than a slow one by itself. A peer that drains slowly is not waited for.
+Sets of pieces are Python integers, bit by bit: a batch is one `|`.
+"""
+
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+from random import Random
+
+CREDIT_PIECES = 16  # of all PCs of a cell together, at least LEAST each
+LEAST_CREDIT = 2
+ASK_AT_ONCE = 4  # pieces asked of one peer and not there yet
+ASK_IN_ALL = 24
+LAGGARD_QUEUE = 8  # what waits for a peer that is not waited for; the rest it asks for itself
+FIRST_PATIENCE_S, LEAST_PATIENCE_S = 1.0, 0.3
+ANSWER_S = 2.0  # for a piece that was asked for
+LOST_AT_ONCE = 32
+LOOKED_AT = 64
+_SAMPLES = 31
+
+
+class Side(StrEnum):
+    """Where a peer is, seen from here."""
+
+    CELL = "cell"
+    ABOVE = "above"  # hands on to me
+    BELOW = "below"  # I hand on to it
+
+
+@dataclass
+class Peer:
+    """What is known of a peer. `queue`: pieces to push, with whether it is to relay them."""
+
+    name: str
+    side: Side
+    has: int = 0
+    sends: bool = True
+    queue: dict[int, bool] = field(default_factory=dict)
+    asks: dict[int, None] = field(default_factory=dict)  # what it asked me for
+    asked: dict[int, float] = field(default_factory=dict)  # what I asked it for, and when
+    waits_since: float | None = None  # its queue has not moved since
+    laggard: bool = False
+
+
+@dataclass(frozen=True)
+class Ask:
+    """Ask this peer for this piece."""
+
+    peer: str
+    piece: int
+
+
+class Relay:
+    """One PC's part in sharing `pieces` pieces, of which it has some and wants some. Times are seconds of one
+    clock that never goes back. `random` chooses among equals."""
+
+    def __init__(self, pieces: int, *, have: int, want: int, random: Random, sends: bool = True) -> None:
+        self.pieces = pieces
+        self.have = have
+        self.want = want & ~have
+        self.sends = sends
+        self.peers: dict[str, Peer] = {}
+        self.duplicates = 0
+        self.fetching = 0  # pieces taken from the server and not there yet
+        self._random = random
+        self._news = 0
+        self._due: dict[int, float] = {}  # heard of and not had: when it was heard of
+        self._inflight: dict[int, str] = {}
+        self._delays: deque[float] = deque(maxlen=_SAMPLES)
+        self._frontiers: deque[tuple[float, int]] = deque(maxlen=64)
+        self._claimed: set[int] = set()
+        self._reported: dict[int, float] = {}
+        self._lags = False
+        self.hungry = False  # something that was asked for has come: more can be
+
+    @property
+    def lacks(self) -> int:
+        """What is wanted and not here."""
+        return self.want & ~self.have
+
+    @property
+    def patience_s(self) -> float:
+        """How long a piece may take from when it is first heard of until it comes by itself."""
+        if len(self._delays) < 5:
+            return FIRST_PATIENCE_S
+        return max(LEAST_PATIENCE_S, 4 * sorted(self._delays)[len(self._delays) // 2])
+
+    def joined(self, name: str, has: int, *, side: Side = Side.CELL, now: float) -> None:
+        """A peer is there, or there again; it has these pieces."""
+        if name in self.peers:
+            self.left(name)
+        peer = self.peers[name] = Peer(name, side)
+        self._hear(peer, has, since=float("-inf"))
+        self._queue_own(peer, now)
+
+    def left(self, name: str) -> None:
+        """A peer is gone."""
+        peer = self.peers.pop(name, None)
+        for piece in peer.asked if peer else ():
+            self._inflight.pop(piece, None)
+
+    def sided(self, name: str, side: Side) -> None:
+        """A peer has another place than before."""
+        self.peers[name].side = side
+
+    def heard(self, name: str, pieces: int, *, now: float) -> None:
+        """A peer has these pieces besides."""
+        self._hear(self.peers[name], pieces, since=now)
+
+    def quiet(self, name: str) -> None:
+        """A peer sends nothing from now on."""
+        peer = self.peers[name]
+        peer.sends = False
+        for piece in peer.asked:
+            self._inflight.pop(piece, None)
+        peer.asked.clear()
+
+    def loud(self, name: str) -> None:
+        """A peer sends again."""
+        self.peers[name].sends = True
+
+    def asked(self, name: str, piece: int) -> None:
+        """A peer asks for a piece."""
+        if self.sends and self.have >> piece & 1:
+            self.peers[name].asks[piece] = None
+
+    def fetched(self, piece: int, *, now: float) -> None:
+        """A piece came from the server: it is ours to relay."""
+        self._claimed.discard(piece)
+        if not self.have >> piece & 1:
+            self._own(piece)
+        self._spread(piece, None, now)
+
+    def received(self, name: str, piece: int, *, relay: bool, now: float) -> None:
+        """A right piece came from a peer."""
+        peer = self.peers.get(name)
+        if peer:
+            peer.asked.pop(piece, None)
+            peer.has |= 1 << piece
+        if self.have >> piece & 1:
+            self.duplicates += 1
+            return
+        heard = self._due.get(piece)
+        asked = self._inflight.pop(piece, None)
+        self.hungry |= asked is not None
+        if heard is not None and heard > float("-inf") and asked is None:
+            self._delays.append(now - heard)
+        self._own(piece)
+        if relay:
+            self._spread(piece, name, now)
+
+    def forget(self, piece: int) -> None:
+        """A piece that cannot be sent after all."""
+        self.have &= ~(1 << piece)
+
+    def wrong(self, name: str) -> None:
+        """A peer sent wrong bytes: nothing that it said counts."""
+        self.left(name)
+
+    def next_for(self, name: str, *, now: float) -> tuple[int, bool] | None:
+        """What to send this peer now, and whether it is to relay it."""
+        peer = self.peers[name]
+        for waiting in (peer.queue, peer.asks):
+            while waiting:
+                piece = next(iter(waiting))
+                relay = bool(waiting.pop(piece))
+                peer.waits_since = now if peer.queue else None
+                if self.have >> piece & 1 and not peer.has >> piece & 1:
+                    return piece, relay
+        peer.laggard = False
+        return None
+
+    def has_for(self, name: str) -> bool:
+        """Whether anything waits for this peer."""
+        peer = self.peers[name]
+        return bool(peer.queue or peer.asks)
+
+    def news(self) -> int:
+        """What this PC has since this was last asked: to be told to all peers."""
+        news, self._news = self._news, 0
+        return news
+
+    def frontier(self, piece: int, *, now: float) -> None:
+        """The server says that all pieces below have been given out."""
+        self._frontiers.append((now, piece))
+        lag = (self.lacks & ((1 << piece) - 1)).bit_count() - self.fetching
+        crowd = (1 + len(self.peers)) * self._full_credit
+        self._lags = lag > (crowd if self._lags else 3 * crowd + 8)
+
+    def credit(self, *, now: float) -> int:
+        """How many pieces to take from the server now."""
+        if not self.sends and any(peer.sends for peer in self.peers.values()):
+            return 0
+        self._flag_laggards(now)
+        waited_for = sorted(len(p.queue) for p in self.peers.values() if not p.laggard)
+        backlog = waited_for[len(waited_for) // 4] if waited_for else 0
+        if self._lags and waited_for:
+            return 0
+        return max(0, self._full_credit - self.fetching - backlog)
+
+    def taken(self, pieces: list[int]) -> None:
+        """The server gave these to this PC to get."""
+        self.fetching += len(pieces)
+        self._claimed.update(pieces)
+
+    def tick(self, *, now: float) -> list[Ask]:
+        """What to ask for now. Call it some ten times a second, and when `hungry`."""
+        self.hungry = False
+        for peer in self.peers.values():
+            late = [piece for piece, since in peer.asked.items() if now - since > ANSWER_S + self.patience_s]
+            for piece in late:
+                del peer.asked[piece]
+                self._inflight.pop(piece, None)
+        asks: list[Ask] = []
+        for piece in self._overdue(now):
+            if len(self._inflight) >= ASK_IN_ALL:
+                break
+            holders = [p for p in self.peers.values() if p.sends and p.has >> piece & 1]
+            free = [p for p in holders if len(p.asked) < ASK_AT_ONCE]
+            if not holders:
+                del self._due[piece]
+            if not free:
+                continue
+            least = min(len(p.asked) for p in free)
+            peer = self._random.choice([p for p in free if len(p.asked) == least])
+            peer.asked[piece] = now
+            self._inflight[piece] = peer.name
+            asks.append(Ask(peer.name, piece))
+        return asks
+
+    def lost(self, *, now: float) -> list[int]:
+        """Pieces that were given out a while ago, and that nobody here has; each named once in a while."""
+        patience = max(self.patience_s, LEAST_PATIENCE_S) + LEAST_PATIENCE_S
+        edge = bisect_right(self._frontiers, now - patience, key=lambda at: at[0])
+        if not edge:
+            return []
+        known = 0
+        for peer in self.peers.values():
+            if peer.sends:
+                known |= peer.has
+        lost = self.lacks & ~known & ((1 << self._frontiers[edge - 1][1]) - 1)
+        named = []
+        for piece in bits(lost):
+            if piece not in self._claimed and now - self._reported.get(piece, float("-inf")) > patience:
+                self._reported[piece] = now
+                named.append(piece)
+                if len(named) == LOST_AT_ONCE:
+                    break
+        return named
+
+    @property
+    def _full_credit(self) -> int:
+        return max(LEAST_CREDIT, CREDIT_PIECES // (1 + len(self.peers)))
+
+    def _own(self, piece: int) -> None:
+        self.have |= 1 << piece
+        self._news |= 1 << piece
+        self._due.pop(piece, None)
+        self._inflight.pop(piece, None)
+
+    def _spread(self, piece: int, source: str | None, now: float) -> None:
+        if not self.sends:
+            return
+        for peer in self.peers.values():
+            if peer.name == source or peer.side is Side.ABOVE or peer.has >> piece & 1:
+                continue
+            if peer.laggard and len(peer.queue) >= LAGGARD_QUEUE:
+                continue
+            if not peer.queue:
+                peer.waits_since = now
+            peer.queue[piece] = peer.side is Side.BELOW
+
+    def _queue_own(self, peer: Peer, now: float) -> None:
+        """What still waits for others is pushed to a newcomer too; the rest it asks for."""
+        waiting = {piece for other in self.peers.values() for piece in other.queue}
+        for piece in waiting:
+            if peer.side is not Side.ABOVE and not peer.has >> piece & 1:
+                peer.queue[piece] = peer.side is Side.BELOW
+                peer.waits_since = now
+
+    def _hear(self, peer: Peer, pieces: int, *, since: float) -> None:
+        peer.has |= pieces
+        for piece in [piece for piece in peer.queue if pieces >> piece & 1]:
+            del peer.queue[piece]
+        for piece in bits(pieces & self.lacks):
+            self._due.setdefault(piece, since)
+
+    def _overdue(self, now: float) -> Iterator[int]:
+        edge = now - self.patience_s
+        late = []
+        for piece, since in self._due.items():
+            if since <= edge and piece not in self._inflight:
+                late.append(piece)
+                if len(late) == LOOKED_AT:
+                    break
+        self._random.shuffle(late)
+        return iter(late)
+
+    def _flag_laggards(self, now: float) -> None:
+        limit = max(0.5, 2 * self.patience_s)
+        for peer in self.peers.values():
+            if peer.waits_since is not None and peer.queue and now - peer.waits_since > limit:
+                peer.laggard = True
+
+
+def bits(mask: int) -> Iterator[int]:
+    """The numbers of the bits that are set, from the lowest."""
+    base = 0
+    while mask:
+        low = mask & 0xFFFFFFFFFFFFFFFF
+        while low:
+            bit = low & -low
+            yield base + bit.bit_length() - 1
+            low ^= bit
+        mask >>= 64
+        base += 64
+
+
+def mask_of(numbers: Iterable[int], pieces: int) -> int:
+    """The other way round."""
+    found = bytearray(-(-pieces // 8))
+    for number in numbers:
+        found[number >> 3] |= 1 << (number & 7)
+    return int.from_bytes(found, "little")
