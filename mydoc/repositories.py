@@ -12,7 +12,7 @@ import shutil
 import signal
 import subprocess
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +27,7 @@ from mydoc.nassettings import NasSettings
 from mydoc.replicamodels import Replica
 
 READ_S = 120.0
+ALIVE_S = 20.0
 FULL, SLICE = "full", "slice"  # what a PC says that a snapshot is
 PIECE_BYTES = 1 << 20
 MAX_SAID_BYTES = 64 << 10
@@ -198,17 +199,37 @@ def write(
     return written
 
 
-def check(repository: Repository, *, subset: str = "", limit_s: float = 3600.0) -> Said:
+def check(
+    repository: Repository,
+    *,
+    subset: str = "",
+    limit_s: float = 3600.0,
+    alive: Callable[[], None] | None = None,
+) -> Said:
     """restic's own look at it; with a `subset` (`n/t`) it reads what is stored too. Damage is an answer:
     raises RepositoryFailed for all else that goes wrong."""
     given = [f"--read-data-subset={subset}"] if subset else []
-    return run(repository, *LOCKED_OUT, "check", "--with-cache", *given, limit_s=limit_s, damage=True)
+    arguments = [*LOCKED_OUT, "check", "--with-cache", *given]
+    return run(repository, *arguments, limit_s=limit_s, damage=True, alive=alive)
 
 
-def run(repository: Repository, *arguments: str, limit_s: float = READ_S, damage: bool = False) -> Said:
-    """Calls restic to its end. Raises RepositoryFailed, unless it failed for damage that is an answer."""
+def run(
+    repository: Repository,
+    *arguments: str,
+    limit_s: float = READ_S,
+    damage: bool = False,
+    alive: Callable[[], None] | None = None,
+) -> Said:
+    """Calls restic to its end; `alive` is called now and then meanwhile. Raises RepositoryFailed, unless it
+    failed for damage that is an answer."""
     with _started(repository, arguments, limit_s=limit_s) as child:
-        out, complaints = child.communicate()
+        while True:
+            try:
+                out, complaints = child.communicate(timeout=ALIVE_S)
+                break
+            except subprocess.TimeoutExpired:
+                if alive is not None:
+                    alive()
     said = Said(child.returncode, out.decode(errors="replace"), complaints.decode(errors="replace"))
     if said.code and not (damage and said.damaged):
         raise _failed(code_of(said.complaints, said.code), repository, said.complaints)
