@@ -22,7 +22,7 @@ PURE = {
     *("wire", "chunks", "sealing", "domainxml", "errors", "grants", "shape", "wanted"),
     *("devicepolicy", "deviceplan", "usbguard", "usbguardlines", "preflight"),
     *("cutoff", "guestnames", "localdoors", "volumenames"),
-    *("words", "pagewords", "policywords", "preflightwords", "documentwords"),
+    *("words", "pagewords", "policywords", "preflightwords", "documentwords", "leasewords"),
 }
 ONE_WORLD = {
     "libvirt": {f"vrasnode/{name}.py" for name in ("libvirtd", "hypervisor", "networks", "guestagent")},

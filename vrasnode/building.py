@@ -4,69 +4,56 @@ Here alone the parts meet: they do not import each other, and hear of each other
 does is its own module's; when it does it, the crank's (`agent`).
 """
 
-import secrets
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from uuid import UUID
 
 from msgspec.structs import replace
 
-from vrasnode import disk, documentsdoor, localpage
+from vrasnode import checkout, documentsdoor, localpage
 from vrasnode.agent import Agent, Part
+from vrasnode.checkout import Checkout
+from vrasnode.clock import Clock
 from vrasnode.contact import Contact
 from vrasnode.controlchannel import ControlChannel
 from vrasnode.controllers import Controllers
 from vrasnode.desktop import NAME as CLIENT_VM
 from vrasnode.desktop import Desktop
 from vrasnode.devices import Devices
-from vrasnode.domainxml import INTERNAL, Firmware, Nic, Profile
-from vrasnode.errors import HostBroken, Refused
+from vrasnode.domainxml import INTERNAL, Nic
+from vrasnode.errors import Refused
 from vrasnode.housing import Housing, VirtualServerHousing
 from vrasnode.identity import Identity
 from vrasnode.imaging import Imaging
 from vrasnode.killing import Killing
 from vrasnode.localpage import LocalPage, LocalState, VolumeLine
 from vrasnode.logon import Nonces
+from vrasnode.machineoptions import Options, machine_of
 from vrasnode.mydoc import Mydoc
 from vrasnode.outbox import Outbox
-from vrasnode.places import STATE_MODE, State
+from vrasnode.places import State
 from vrasnode.protection import Protection
 from vrasnode.replication import Replication
 from vrasnode.server import Server
-from vrasnode.shape import ROUTED_ROLE, Machine
+from vrasnode.shape import ROUTED_ROLE
 from vrasnode.sharing import Sharing
 from vrasnode.slices import Slices
 from vrasnode.slots import Slots
 from vrasnode.turning import Turning
-from vrasnode.uservolume import Means
+from vrasnode.usagekey import page
+from vrasnode.usagekey.verifying import Here
 from vrasnode.virtualserver import NAME as VIRTUAL_SERVER
 from vrasnode.virtualserver import ServiceMachine, VirtualServer, control_socket
-from vrasnode.wire import codec
+from vrasnode.volumemeans import Means
 from vrasnode.wire import imaging as wire
-from vrasnode.wire.clients import HostFacts
+from vrasnode.wire.clients import ClientState, HostFacts
 from vrasnode.wire.devices import DevicesReport
 from vrasnode.wire.imaging import DeliveryReport
 from vrasnode.wire.mydoc import MydocReport
 from vrasnode.wire.network import SECRET_PURPOSE
 from vrasnode.wireless import Wireless
 from vrasnode.world import World
-
-
-@dataclass(frozen=True)
-class Options:
-    """What `vrasnode run` was told about the client VM; None: as it was before, or the default."""
-
-    memory_mib: int | None = None
-    vcpus: int | None = None
-    firmware: Firmware | None = None
-    profile: Profile | None = None
-    tpm: bool | None = None
-    secure_boot: bool | None = None
-    lan_bridge: str | None = None
 
 
 def build(
@@ -91,11 +78,10 @@ def build(
         identity=identity,
         server=server,
         wake=wake,
+        root_key=identity.installation.root_key,
         allow_unencrypted=allow_unencrypted,
     )
-    return Agent(
-        pc.parts(name=identity.enrolment.name, root_key=identity.installation.root_key), wake=wake, stop=stop
-    )
+    return Agent(pc.parts(name=identity.enrolment.name), wake=wake, stop=stop)
 
 
 class _Pc:
@@ -110,9 +96,11 @@ class _Pc:
         identity: Identity,
         server: Server,
         wake: threading.Event,
+        root_key: bytes,
         allow_unencrypted: bool,
     ) -> None:
         self._state = state
+        self._root_key = root_key
         self._world = world
         self._identity = identity
         self._server = server
@@ -127,17 +115,17 @@ class _Pc:
         self._wireless = self._make_wireless()
         self._desktop = self._make_desktop()
         self._contact = self._make_contact()
+        self._volumes = world.open_volumes(state.mydoc)
+        self._checkout = self._make_checkout()
         self._mydoc = self._make_mydoc()
 
-    def parts(self, *, name: str, root_key: bytes) -> list[Part]:
+    def parts(self, *, name: str) -> list[Part]:
         """In the order of their turns: what may have to be locked comes before the server is heard, and the
         virtual server starts before the client VM."""
-        imaging = self._make_imaging(root_key, self._desktop_slots, "imaging", wire.Machine.CLIENT_VM)
-        parts: list[Part] = [self._mydoc, self._contact, self._make_killing(root_key), self._devices]
+        imaging = self._make_imaging(self._desktop_slots, "imaging", wire.Machine.CLIENT_VM)
+        parts: list[Part] = [self._mydoc, self._contact, self._checkout, self._make_killing(), self._devices]
         if self._service:
-            served = self._make_imaging(
-                root_key, self._service_slots, "virtualserver", wire.Machine.VIRTUAL_SERVER
-            )
+            served = self._make_imaging(self._service_slots, "virtualserver", wire.Machine.VIRTUAL_SERVER)
             copying = Replication(
                 server=self._server,
                 housing=self._housing(),
@@ -249,7 +237,6 @@ class _Pc:
 
     def _make_mydoc(self) -> Mydoc:
         controllers = Controllers(clock=self._world.since_start)
-        self._volumes = self._world.open_volumes(self._state.mydoc)
         self._halves = self._world.open_halves(self._state.mydoc)
         means = Means(
             volumes=self._volumes,
@@ -267,6 +254,7 @@ class _Pc:
             is_welcome=lambda: self._identity.approved,
             knows=self._world.knows_logon or self._nonces.take,
             blocked=self._protection.blocked,
+            lent=self._checkout,
         )
         return Mydoc(
             self._state.mydoc,
@@ -279,14 +267,43 @@ class _Pc:
             wake=self._wake.set,
         )
 
-    def _make_killing(self, root_key: bytes) -> Killing:
+    def _make_checkout(self) -> Checkout:
+        means = checkout.Means(
+            identity=self._identity,
+            here=Here(self._identity.client_id, self._identity.signing_fingerprint),
+            root_key=self._root_key,
+            clock=Clock(
+                wall=lambda: datetime.now(UTC),
+                since_start=self._world.since_start,
+                boot_id=self._world.boot_id,
+            ),
+            tpm=self._world.tpm,
+            volumes=self._volumes,
+            get_mydoc=lambda: self._mydoc,
+            server=self._server,
+            heard_at=lambda: self._contact.heard_at,
+            unwelcome=self._unwelcome,
+        )
+        return Checkout(
+            self._state.checkout,
+            means=means,
+            get_slice=self._slices.get,
+            report=lambda message: self._outbox.put("checkout", "leases", message, keep=False),
+            wake=self._wake.set,
+        )
+
+    def _unwelcome(self) -> str:
+        state = self._identity.enrolment.state if self._identity.enrolment else None
+        return str(state) if state in (ClientState.LOST, ClientState.REVOKED) else ""
+
+    def _make_killing(self) -> Killing:
         return Killing(
             self._state.mydoc,
             server=self._server,
             halves=self._halves,
             volumes=self._volumes,
             client_id=self._identity.client_id,
-            root_key=root_key,
+            root_key=self._root_key,
             is_lost=lambda: self._identity.lost,
             all_locked=lambda: self._mydoc.all_locked,
             clock=time.monotonic,
@@ -305,12 +322,12 @@ class _Pc:
             get_profile=lambda: self._machine.profile,
         )
 
-    def _make_imaging(self, root_key: bytes, slots: Slots, app: str, machine: wire.Machine) -> Imaging:
+    def _make_imaging(self, slots: Slots, app: str, machine: wire.Machine) -> Imaging:
         return self._world.imaging(
             slots=slots,
             source=self._server,
             client_id=self._identity.client_id,
-            root_key=root_key,
+            root_key=self._root_key,
             get_slice=self._slices.get,
             report=self._report_to(app),
             look=self._contact.look_soon,
@@ -356,7 +373,12 @@ class _Pc:
             get_reports=self._mydoc.reports,
         )
         return LocalPage(
-            networks=self._world.machines, macs=macs, get_state=state, clock=time.monotonic, doors=doors
+            networks=self._world.machines,
+            macs=macs,
+            get_state=state,
+            clock=time.monotonic,
+            doors={**doors, **page.doors(self._checkout)},
+            get_section=lambda query, language: page.section(self._checkout.seen(), query, language),
         )
 
     def _now(self) -> datetime:
@@ -388,24 +410,3 @@ class _Pc:
     def _device_changed(self) -> None:
         self._devices.nudge()
         self._wake.set()
-
-
-def machine_of(directory: Path, options: Options) -> Machine:
-    """The client VM's size, and its UUID, which is made once. Raises HostBroken(machine_unreadable)."""
-    path = directory / "machine.json"
-    data = disk.read_file(path)
-    try:
-        machine = (
-            codec.decode(data, Machine)
-            if data
-            else Machine(uuid=UUID(bytes=secrets.token_bytes(16), version=4))
-        )
-    except Refused as error:
-        words = f"{path} cannot be used ({error.words}). Remove it; a new one is made."
-        raise HostBroken("machine_unreadable", words) from error
-    given = {name: value for name, value in vars(options).items() if value is not None}
-    machine = replace(machine, **given)
-    disk.make_directory(directory, mode=STATE_MODE)
-    if codec.encode(machine) != data:
-        disk.write_file(path, codec.encode(machine))
-    return machine

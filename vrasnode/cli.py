@@ -29,13 +29,14 @@ from vrasnode import (
     statelock,
     world,
 )
-from vrasnode.building import Options, build
+from vrasnode.building import build
 from vrasnode.contact import CERTIFICATE_S
 from vrasnode.desktop import NAME
 from vrasnode.domainxml import Firmware, Profile
 from vrasnode.errors import HostBroken, Refused, Unreachable, VrasError
 from vrasnode.hypervisor import Hypervisor
 from vrasnode.identity import Identity, Token, read_certificate, read_enrolment
+from vrasnode.machineoptions import Options
 from vrasnode.places import STATE_MODE, State
 from vrasnode.server import Server
 from vrasnode.simulation import pc, settings

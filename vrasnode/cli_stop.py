@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from vrasnode import desktop, locking, statelock, virtualserver
-from vrasnode.building import Options, machine_of
 from vrasnode.controlchannel import ControlChannel
 from vrasnode.cutoff import Cut
 from vrasnode.domainxml import Profile
 from vrasnode.errors import HostBroken, VrasError
 from vrasnode.housing import Housing, VirtualServerHousing
 from vrasnode.hypervisor import Hypervisor, MachineState
+from vrasnode.machineoptions import Options, machine_of
 from vrasnode.places import State
 from vrasnode.virtualserver import control_socket
 from vrasnode.volumerecord import Ledger, kept

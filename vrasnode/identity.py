@@ -35,6 +35,7 @@ from vrasnode.errors import HostBroken, Refused
 from vrasnode.wire import codec
 from vrasnode.wire.clients import ClientState, EnrolAnswer, Installation
 from vrasnode.wire.codec import Message
+from vrasnode.wire.signatures import fingerprint
 
 M = TypeVar("M", bound=Message)
 
@@ -117,6 +118,13 @@ class Identity:
         if not isinstance(key, X25519PrivateKey):
             raise _unreadable(self.directory / "hpke.key", "it is not an X25519 key")
         return key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+
+    @property
+    def signing_fingerprint(self) -> str:
+        """Names the public signing key (of its SubjectPublicKeyInfo, DER)."""
+        return fingerprint(
+            self._key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        )
 
     def unseal(self, sealed: bytes, *, purpose: str) -> bytes:
         """What was sealed to this PC for that purpose. Raises Refused(not_for_us)."""

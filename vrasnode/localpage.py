@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import IPv4Interface
 from typing import Any, Protocol
@@ -34,6 +35,8 @@ REQUEST_S = 10.0  # for one request to come
 MAX_BODY_BYTES = 4 << 10
 HEADER = "X-OpenVRAS"  # on every POST
 NO_DOORS: Doors = {}
+FORM = "application/x-www-form-urlencoded"
+POLICY = "default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 LANGUAGES = ("en", "ja")
 INSIDE = frozenset({"board", "usb_hub", "usb_controller"})  # devices that no user has ever seen
 
@@ -129,7 +132,8 @@ class Networks(Protocol):
 
 
 class LocalPage:
-    """The part. `mac_of` gives the address of a machine's card; `address` and `port` are where it listens."""
+    """The part. `macs` are the addresses of the machines' cards; `gateway` and `port` are where it listens;
+    `get_section` gives what another part has to show, for a query and a language, as HTML."""
 
     name = "network"
 
@@ -143,8 +147,10 @@ class LocalPage:
         gateway: IPv4Interface = GATEWAY,
         port: int = PORT,
         doors: Doors = NO_DOORS,
+        get_section: Callable[[str, str], str] = lambda query, language: "",
     ) -> None:
         self._networks = networks
+        self._get_section = get_section
         self._doors = doors
         self._xml = network_xml(
             INTERNAL,
@@ -201,15 +207,16 @@ class LocalPage:
         no web page of elsewhere reads it through the user's browser (DNS rebinding)."""
         return visitor in self._visitors and host.partition(":")[0] in (LOCAL_NAME, self._place[0])
 
-    def answer(self, method: str, target: str, language: str) -> Reply:
-        """What is said to this request."""
+    def answer(self, method: str, target: str, language: str, form: str = "") -> Reply:
+        """What is said to this request. `form` is what a form on our page holds: its door gets that."""
         path, _, query = target.partition("?")
         if door := self._doors.get((method, path)):
-            return door(query, language)
+            return door(form or query, language)
         if method != "GET":
             return 405, "text/plain; charset=utf-8", b""
         if path == "/":
-            return 200, "text/html; charset=utf-8", page(self._get_state(), language).encode()
+            shown = page(self._get_state(), language, self._get_section(query, language))
+            return 200, "text/html; charset=utf-8", shown.encode()
         if path == "/state.json":
             return 200, "application/json", json.dumps(_plain(self._get_state())).encode()
         if path == "/style.css":
@@ -224,25 +231,29 @@ class _Request(BaseHTTPRequestHandler):
     sys_version = ""
 
     def do_GET(self) -> None:
-        self._serve()
+        self._serve("")
 
     def do_POST(self) -> None:
         length = self.headers.get("Content-Length", "")
-        self.rfile.read(min(int(length), MAX_BODY_BYTES) if length.isdecimal() else 0)  # nothing in it counts
-        self._serve()
+        body = self.rfile.read(min(int(length), MAX_BODY_BYTES) if length.isdecimal() else 0)
+        self._serve(body.decode(errors="replace") if self._kind == FORM else "")  # nothing else counts
 
-    def _serve(self) -> None:
+    def _serve(self, form: str) -> None:
         language = language_of(self.headers.get("Accept-Language", ""))
         if not self.page.admits(self.client_address[0], self.headers.get("Host", "")):
             status, kind, body = 403, "text/plain", b""
         elif self.command == "POST" and not self._is_meant():
             status, kind, body = 403, "application/json", _not_meant(language)
         else:
-            status, kind, body = self.page.answer(self.command, self.path, language)
+            status, kind, body = self.page.answer(self.command, self.path, language, form)
         self.send_response(status)
-        self.send_header("Content-Type", kind)
+        if status == HTTPStatus.SEE_OTHER:
+            self.send_header("Location", body.decode())
+            body = b""
+        else:
+            self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
-        self.send_header("Content-Security-Policy", "default-src 'none'; style-src 'self'")
+        self.send_header("Content-Security-Policy", POLICY)
         self.send_header("Cache-Control", "no-store")
         self.send_header("X-Content-Type-Options", "nosniff")
         self.end_headers()
@@ -250,9 +261,15 @@ class _Request(BaseHTTPRequestHandler):
 
     def _is_meant(self) -> bool:
         """Whether no web page can be behind it: a browser sends neither this header nor this media type for a
-        page of elsewhere without asking us first (CORS), and we never answer that."""
-        kind = self.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-        return HEADER in self.headers or kind == "application/json"
+        page of elsewhere without asking us first (CORS), and we never answer that. A form it would send, but
+        never with our own page as its origin, and never with none (RFC 6454 §7)."""
+        if self._kind == FORM:
+            return self.headers.get("Origin", "") == f"http://{self.headers.get('Host', '')}"
+        return HEADER in self.headers or self._kind == "application/json"
+
+    @property
+    def _kind(self) -> str:
+        return self.headers.get("Content-Type", "").partition(";")[0].strip().lower()
 
     def log_message(self, *_words: object) -> None:
         """A user who reads the page is no news."""
@@ -272,8 +289,8 @@ def language_of(accepted: str) -> str:
     return LANGUAGES[0]
 
 
-def page(state: LocalState, language: str) -> str:
-    """The whole page."""
+def page(state: LocalState, language: str, section: str = "") -> str:
+    """The whole page; `section` is HTML."""
 
     def words(code: str, **details: str) -> str:
         return html.escape(say(code, language, details))
@@ -312,7 +329,7 @@ def page(state: LocalState, language: str) -> str:
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
         f'<title>{html.escape(state.name)}</title><link rel="stylesheet" href="/style.css">'
         f"<h1>{html.escape(state.name)}</h1><table>{facts}</table>"
-        f"{documents}<h2>{words('page_devices')}</h2>{devices}</html>"
+        f"{documents}{section}<h2>{words('page_devices')}</h2>{devices}</html>"
     )
 
 

@@ -15,7 +15,11 @@ from vrasnode import disk
 from vrasnode.answering import Answering
 from vrasnode.answering import Server as Asked
 from vrasnode.controllers import Controllers
-from vrasnode.uservolume import Means, UserVolume
+from vrasnode.errors import Refused
+from vrasnode.lent import Standing
+from vrasnode.unlocking import ask_lan_key
+from vrasnode.uservolume import UserVolume
+from vrasnode.volumemeans import Means
 from vrasnode.volumenames import is_volume, serial_of
 from vrasnode.volumerecord import Ledger, kept
 from vrasnode.wire import codec
@@ -79,7 +83,7 @@ class Mydoc:
     @property
     def any_open(self) -> bool:
         """Whether the server should be heard often, for some volume hangs on it."""
-        return any(volume.record.session for volume in self._all())
+        return any(volume.record.session and not volume.record.lease for volume in self._all())
 
     @property
     def all_locked(self) -> bool:
@@ -98,6 +102,31 @@ class Mydoc:
         """From any thread."""
         found = self._volumes.get(volume)
         return found is not None and found.state is VolumeState.OPEN
+
+    def owner(self, volume: str) -> str | None:
+        """Who it is, as the server names them; None: there is no such volume here. From any thread."""
+        if not self._means.volumes.exists(volume):
+            return None
+        return next((wish.owner for wish in self._said.volumes if wish.volume == volume), None)
+
+    def standing(self, volume: str) -> Standing:
+        """How it stands, for whoever lends usage keys. From any thread."""
+        found = self._volumes.get(volume)
+        return Standing(VolumeState.ABSENT) if found is None else found.standing
+
+    def lan_key(self, volume: str) -> bytes:
+        """What opens the LAN slot of a volume that is open by a logon: asked for anew, so it waits for the
+        server. From any thread. Raises Refused(not_on_lan, …), Unreachable, HostBroken."""
+        found = self._volumes.get(volume)
+        if found is None or not found.standing.on_lan or found.state is not VolumeState.OPEN:
+            raise Refused("not_on_lan", "The documents are not open on the company's LAN.")
+        half = self._means.halves.make(volume)
+        return ask_lan_key(volume, found.record.session, half=half, keys=self._means.keys)
+
+    def wake(self, volume: str) -> None:
+        """There is something to do about it. From any thread."""
+        if crank := self._cranks.get(volume):
+            crank.wake()
 
     def ask_controllers(self) -> None:
         """The server is silent: who else proves the company's LAN? From any thread."""

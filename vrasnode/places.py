@@ -41,6 +41,10 @@ class State:
         return self.root / "mydoc"
 
     @property
+    def checkout(self) -> Path:
+        return self.root / "checkout"
+
+    @property
     def outbox(self) -> Path:
         return self.root / "outbox.json"
 

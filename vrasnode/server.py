@@ -32,6 +32,7 @@ from vrasnode.chunks.manifest import MAX_MANIFEST_BYTES
 from vrasnode.errors import Refused, Unreachable
 from vrasnode.identity import Identity, checked_url
 from vrasnode.problems import gone, problem, refusal
+from vrasnode.wire.checkout import TimeRequest
 from vrasnode.wire.clients import (
     Desired,
     EnrolAnswer,
@@ -43,7 +44,7 @@ from vrasnode.wire.clients import (
 from vrasnode.wire.codec import MAX_MESSAGE_BYTES, decode, encode
 from vrasnode.wire.mydoc import KeyAnswer, KeyRequest, KillNotice, KillReport, Questions, RecoveryDeposit
 from vrasnode.wire.replication import ReplicationKeyAnswer, ReplicationKeyRequest
-from vrasnode.wire.signatures import content_digest, signature_base, signature_input
+from vrasnode.wire.signatures import Signed, content_digest, signature_base, signature_input
 from vrasnode.wire.swarm import SwarmAnswer, SwarmCall, SwarmTerms
 
 T = TypeVar("T")
@@ -190,6 +191,10 @@ class Server:
     def replication_key(self, request: ReplicationKeyRequest) -> ReplicationKeyAnswer:
         """What one run of a replication needs, sealed."""
         return decode(self._post("/node/v1/replication/key", encode(request)), ReplicationKeyAnswer)
+
+    def server_time(self, request: TimeRequest) -> Signed:
+        """What time it is, signed (`ServerTime`)."""
+        return decode(self._post("/node/v1/checkout/time", encode(request)), Signed)
 
     def hand_in_manifest(self, run: str, packed: bytes) -> None:
         """What was copied in this run."""

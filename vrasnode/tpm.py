@@ -37,22 +37,30 @@ class Tpm:
 
     def __init__(self, tcti: str = DEVICE) -> None:
         """`tcti` names another one, as tpm2-tools do (`swtpm:port=2321`)."""
-        self._tcti = tcti
+        self.tcti = tcti
 
     def present(self) -> bool:
         """Whether there is one."""
-        kind, _, path = self._tcti.partition(":")
+        kind, _, path = self.tcti.partition(":")
         if kind == "device":
             return Path(path).exists()
-        asked = ["tpm2_getcap", "-T", self._tcti, "properties-fixed"]
-        return subprocess.run(asked, capture_output=True, check=False).returncode == 0
+        return self._said_of_itself() != ""
+
+    def is_software(self) -> bool:
+        """Whether it is a program that says so, whose memory is a file that can be copied."""
+        return "IBM" in (said := self._said_of_itself()) and '"SW"' in said
+
+    def _said_of_itself(self) -> str:
+        asked = ["tpm2_getcap", "-T", self.tcti, "properties-fixed"]
+        done = subprocess.run(asked, capture_output=True, check=False)
+        return "" if done.returncode else done.stdout.decode(errors="replace")
 
     def seal(self, secret: bytes, purpose: str) -> bytes:
         """What `unseal` makes `secret` of again, here and for this purpose alone."""
         if not 0 < len(secret) <= MAX_SECRET_BYTES:
             raise ValueError(f"a TPM takes 1 to {MAX_SECRET_BYTES} bytes")
         with tempfile.TemporaryDirectory(prefix="vrasnode-tpm-") as scratch:
-            tools = _Tools(self._tcti, Path(scratch))
+            tools = Tools(self.tcti, Path(scratch))
             tools.begin()
             create = ["tpm2_create", "-Q", "-C", "parent", "-S", "session", "-i", "-", "-u", "public"]
             tools.run([*create, "-r", "private"], given=_mark(purpose) + secret)
@@ -66,7 +74,7 @@ class Tpm:
         when another TPM did it, or this one before it was cleared."""
         sealed = codec.decode(blob, Sealed)
         with tempfile.TemporaryDirectory(prefix="vrasnode-tpm-") as scratch:
-            tools = _Tools(self._tcti, Path(scratch))
+            tools = Tools(self.tcti, Path(scratch))
             tools.write("public", sealed.public)
             tools.write("private", sealed.private)
             tools.begin()
@@ -78,7 +86,7 @@ class Tpm:
         return data[_PURPOSE_BYTES:]
 
 
-class _Tools:
+class Tools:
     """tpm2-tools at work in a directory of their own. What lies in it is encrypted by the chip, or public;
     secrets go by standard input and output."""
 
@@ -100,9 +108,13 @@ class _Tools:
     def run(self, command: list[str], *, given: bytes = b"") -> bytes:
         """What the tool writes."""
         done = self._run(command, given)
-        if not self._managed:  # nobody else clears away what a tool leaves loaded
-            self._run(["tpm2_flushcontext", "-t"], b"")
+        self.clear()
         return done
+
+    def clear(self) -> None:
+        """Nobody else clears away what a tool leaves loaded."""
+        if not self._managed:
+            self._run(["tpm2_flushcontext", "-t"], b"")
 
     def read(self, name: str) -> bytes:
         return (self._directory / name).read_bytes()
@@ -111,17 +123,7 @@ class _Tools:
         (self._directory / name).write_bytes(data)
 
     def _run(self, command: list[str], given: bytes) -> bytes:
-        try:
-            done = subprocess.run(
-                [command[0], "-T", self._tcti, *command[1:]],
-                input=given,
-                cwd=self._directory,
-                capture_output=True,
-                timeout=PATIENCE_S,
-                check=False,
-            )
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise HostBroken("tpm_failed", f"The TPM cannot be used: {error}.") from error
+        done = self.attempt(command, given=given)
         if done.returncode == 0:
             return done.stdout
         said = done.stderr.decode(errors="replace").strip()
@@ -133,6 +135,20 @@ class _Tools:
             raise HostBroken("sealed_elsewhere", words)
         last = said.splitlines()[-1] if said else "it gave no reason"
         raise HostBroken("tpm_failed", f"The TPM refused {command[0]}: {last}.")
+
+    def attempt(self, command: list[str], *, given: bytes = b"") -> "subprocess.CompletedProcess[bytes]":
+        """How the tool ended, whatever the chip said. Raises HostBroken(tpm_failed) when it cannot be run."""
+        try:
+            return subprocess.run(
+                [command[0], "-T", self._tcti, *command[1:]],
+                input=given,
+                cwd=self._directory,
+                capture_output=True,
+                timeout=PATIENCE_S,
+                check=False,
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise HostBroken("tpm_failed", f"The TPM cannot be used: {error}.") from error
 
 
 def _mark(purpose: str) -> bytes:

@@ -22,6 +22,7 @@ from vrasnode.aside import aside
 from vrasnode.controlchannel import Answer
 from vrasnode.errors import Refused, Unreachable
 from vrasnode.housing import Housing
+from vrasnode.lent import NOTHING_LENT, Lent
 from vrasnode.locking import CLOSE_S, UNPLUG_S
 from vrasnode.luks import Slot
 from vrasnode.volumenames import serial_of
@@ -80,6 +81,21 @@ class Shared:
         return f"Shared({self.share!r})"
 
 
+def ask_lan_key(volume: str, session: str, *, half: bytes, keys: Keys) -> bytes:
+    """What opens the volume's LAN slot, by a logon that the server knows. Raises Denied, Unreachable, and
+    Refused(bad_half)."""
+    private = X25519PrivateKey.generate()
+    request = KeyRequest(volume=volume, session=session, reply_key=private.public_key().public_bytes_raw())
+    answer = keys.volume_key(request)
+    try:
+        server_half = sealing.open_sealed(
+            answer.sealed, private, purpose=sealing.half_purpose(volume, session)
+        )
+        return sealing.lan_key(server_half, half, volume=volume)
+    except ValueError as error:
+        raise Refused("bad_half", f"The server's half of the key is none: {error}.") from error
+
+
 @dataclass(frozen=True, kw_only=True)
 class Unlocking:
     """What making and opening works with. `client` is the address of the client VM, `wake` is called when
@@ -92,6 +108,7 @@ class Unlocking:
     client: str
     wake: Callable[[], None]
     clock: Callable[[], float]
+    lent: Lent = NOTHING_LENT
 
     def make(self, ledger: Ledger, wish: VolumeWish, custodians: list[Custodian]) -> Steps[None]:
         """A volume that the server can have recovered; nothing to do when there is one.
@@ -167,7 +184,7 @@ class Unlocking:
         serving = self.volumes.serving(volume)
         if serving is not None and ledger.record.keyed == ledger.record.session:
             return serving
-        key = yield from self._lan_key(ledger, wish)
+        key = yield from self._key(ledger, wish)
         if serving is None:
             yield from self._clear(volume)
             if wish.limit_bytes > self.volumes.size(volume):
@@ -180,21 +197,18 @@ class Unlocking:
             yield from self._ask_guest("volume_close", limit_s=CLOSE_S, serial=serial_of(volume))
             self.housing.unplug(volume, wait_s=UNPLUG_S)
 
+    def _key(self, ledger: Ledger, wish: VolumeWish) -> Steps[bytes]:
+        """By a usage key's opening, or by the logon."""
+        if ledger.record.lease:
+            key = self.lent.key(ledger.record.lease)
+            ledger.keep(keyed=ledger.record.session)
+            return key
+        return (yield from self._lan_key(ledger, wish))
+
     def _lan_key(self, ledger: Ledger, wish: VolumeWish) -> Steps[bytes]:
-        half = self.halves.make(wish.volume)
-        session = ledger.record.session
-        private = X25519PrivateKey.generate()
-        request = KeyRequest(
-            volume=wish.volume, session=session, reply_key=private.public_key().public_bytes_raw()
-        )
-        answer = yield from self._ask_server(lambda: self.keys.volume_key(request))
-        purpose = sealing.half_purpose(wish.volume, session)
-        try:
-            key = sealing.lan_key(
-                sealing.open_sealed(answer.sealed, private, purpose=purpose), half, volume=wish.volume
-            )
-        except ValueError as error:
-            raise Refused("bad_half", f"The server's half of the key is none: {error}.") from error
+        volume, session = wish.volume, ledger.record.session
+        half = self.halves.make(volume)
+        key = yield from self._ask_server(lambda: ask_lan_key(volume, session, half=half, keys=self.keys))
         ledger.keep(keyed=session)
         return key
 

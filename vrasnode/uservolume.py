@@ -6,7 +6,9 @@
                          │  └ virtual server anew ──┤
                          └────── cannot be ─────────┘
 
-A logon counts when the server names it and its nonce is one that this PC gave out. The record says how far
+A logon counts when the server names it and its nonce is one that this PC gave out. Away from the company's
+LAN its user's PIN stands for it, under a usage key (`lent`), which then says how long it stays open; a logon
+takes such an opening over. The record says how far
 it came (`volumerecord`): the next process goes on there, an open volume stays open, a lock that was begun is
 made again. How the steps go is in `unlocking` and `locking`, when an open one has to be locked in `cutoff`.
 
@@ -15,22 +17,17 @@ time between any two steps, and never waits while the volume is open.
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Protocol
+from collections.abc import Callable, Sequence
 
 from vrasnode import cutoff, locking
-from vrasnode.aside import aside
 from vrasnode.cutoff import Cut, Heard
 from vrasnode.errors import Refused, Unreachable, VrasError
-from vrasnode.housing import Housing
-from vrasnode.locking import Volumes as LockedVolumes
+from vrasnode.lent import SESSION, Standing
 from vrasnode.openvolume import LOOK_S, OpenVolume
 from vrasnode.problems import Denied
-from vrasnode.unlocking import Halves, Keys, Shared, Steps, Unlocking
-from vrasnode.unlocking import Volumes as OpenedVolumes
+from vrasnode.telling import Telling
+from vrasnode.unlocking import Shared, Steps, Unlocking
+from vrasnode.volumemeans import Means
 from vrasnode.volumerecord import Ledger, Record
 from vrasnode.wire.mydoc import Custodian, VolumeReport, VolumeState, VolumeWish
 
@@ -39,7 +36,6 @@ log = logging.getLogger("vrasnode.mydoc")
 TRIES = 4
 FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 15.0
 HEARD_EVERY_S = 15.0  # how often it is kept when the server was heard
-TELL_AGAIN_S = 5.0
 DAMAGED = frozenset(
     {
         *("volume_damaged", "volume_missing", "volume_truncated", "no_filesystem", "foreign_filesystem"),
@@ -47,40 +43,9 @@ DAMAGED = frozenset(
     }
 )
 # What no second try mends; all else is tried TRIES times, and what nobody has to act on, on and on.
-FINAL = DAMAGED | {"no_custodians", "disk_full", "not_for_us", "bad_half"}
+FINAL = DAMAGED | {"pin_needed", "no_custodians", "disk_full", "not_for_us", "bad_half"}
 READ_ONLY = ("volume_read_only", "The volume takes no changes since an error. Make room, and log on again.")
 PATIENT = frozenset({"libvirt_gone"})
-
-
-class Volumes(LockedVolumes, OpenedVolumes, Protocol):
-    """`volumes.Volumes`, or what behaves like it."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Means:
-    """What all volumes of a PC work with.
-
-    `clock` counts seconds since the PC was started, its sleep too, and so do `heard_at`, when the server was
-    heard last, and `controller_at`, a domain controller; `in_doubt` is called while the server is silent.
-    `is_welcome`: whether the server takes this PC for its own; `knows` takes a logon's nonce, once. `blocked`
-    is the code of why no volume is opened on this PC at all, and its words.
-    """
-
-    volumes: Volumes
-    halves: Halves
-    keys: Keys
-    housing: Housing
-    client: str
-    server: str
-    boot_id: str
-    clock: Callable[[], float]
-    now: Callable[[], datetime]
-    heard_at: Callable[[], float]
-    controller_at: Callable[[], float]
-    in_doubt: Callable[[], None]
-    is_welcome: Callable[[], bool]
-    knows: Callable[[str], bool]
-    blocked: tuple[str, str] | None = None
 
 
 class UserVolume:
@@ -114,9 +79,8 @@ class UserVolume:
         self._server_at = ledger.record.heard_at
         self._opening: Steps[Shared] | None = None
         self._open: OpenVolume | None = None
-        self._shared: Shared | None = None  # until the client VM knows
-        self._telling: Future[None] | None = None
-        self._tell_at = self._not_before = self._look_at = float("-inf")
+        self._telling = Telling(means.housing, server=means.server, wake=wake, clock=means.clock)
+        self._not_before = self._look_at = float("-inf")
         self._tries = 0
         self._told: VolumeReport | None = None
 
@@ -160,6 +124,14 @@ class UserVolume:
             grants_failed=watched.grants_failed if watched else "",
         )
 
+    @property
+    def standing(self) -> Standing:
+        """How it stands, for whoever lends usage keys. From any thread."""
+        record, trouble = self.record, self._trouble
+        on_lan = bool(record.session) and not record.lease
+        code, words = (trouble.code, trouble.words) if trouble else (record.code, record.words)
+        return Standing(self.state, record.lease, on_lan, code=code, words=words, proof=record.proof)
+
     def tell(self, wish: VolumeWish | None, custodians: Sequence[Custodian] = ()) -> None:
         """What the server says now; None: nothing any more. From any thread."""
         self._custodians = list(custodians)
@@ -189,12 +161,15 @@ class UserVolume:
             return self._look_at_wish()
         self._take_new_logon()
         cut = self._must_lock()
-        if cut is not None:
+        if cut:
             return self._begin_lock(cut)
         return self._watch() if self.record.program else self._go_on()
 
     def _look_at_wish(self) -> bool:
         wish = self._wish
+        opening = self._means.lent.wanted(self.volume) if wish is not None else ""
+        if opening and self._take_opening(opening):
+            return True
         if wish is None or wish.session in ("", self.record.ended, self._refused):
             return False
         refusal = self._refusal(wish)
@@ -202,13 +177,25 @@ class UserVolume:
             self._refused, self._trouble = wish.session, refusal
             log.warning("%s is not opened: %s", self.volume, refusal)
             return False
-        self._accept(wish)
+        self._accept(wish.session)
+        log.info("%s: %s has logged on", self.volume, wish.owner_name)
         return True
 
-    def _accept(self, wish: VolumeWish) -> None:
+    def _take_opening(self, opening: str) -> bool:
+        """Its user has entered the PIN. A volume that the server could not recover is not used."""
+        if self.record.ended == f"{SESSION}{opening}" or not self.record.deposited:
+            return False
+        if self._means.blocked is not None or not self._means.volumes.exists(self.volume):
+            return False
+        self._accept(f"{SESSION}{opening}", lease=opening)
+        log.info("%s: is opened under usage key %s", self.volume, opening)
+        return True
+
+    def _accept(self, session: str, *, lease: str = "") -> None:
         self._server_at = self._means.heard_at()
         self._ledger.keep(
-            session=wish.session,
+            session=session,
+            lease=lease,
             boot_id=self._means.boot_id,
             heard_at=max(0.0, self._server_at),
             keyed="",
@@ -219,7 +206,6 @@ class UserVolume:
             since=self._means.now(),
         )
         self._trouble, self._tries, self._not_before, self._refused = None, 0, float("-inf"), ""
-        log.info("%s: %s has logged on", self.volume, wish.owner_name)
 
     def _refusal(self, wish: VolumeWish) -> VrasError | None:
         """Why this logon opens nothing. The nonce comes last, for it is good once."""
@@ -241,14 +227,18 @@ class UserVolume:
             self._refused = wish.session
             return
         self._stop_opening()
-        self._accept(wish)
+        self._accept(wish.session)
+        log.info("%s: %s has logged on", self.volume, wish.owner_name)
 
-    def _must_lock(self) -> Cut | None:
+    def _must_lock(self) -> str | None:
         """Judged by what was known the last time; only then is taken what is new: a PC that wakes after its
         time has to lock, though the server may have been heard again in the same moment."""
         # In this order, for another thread tells: what was heard is there once something was.
         heard, wish = self._heard, self._wish
         means, now = self._means, self._means.clock()
+        if self.record.lease:
+            why = means.lent.must_lock(self.record.lease) if means.is_welcome() else Cut.SERVER_SAID
+            return why if self.record.boot_id == means.boot_id else Cut.MACHINE_OFF
         spoken = Heard(
             named=means.is_welcome()
             and (not heard or (wish is not None and wish.session == self.record.session)),
@@ -275,7 +265,7 @@ class UserVolume:
             return next(self._opening)
         except StopIteration as ended:
             self._opening, self._trouble, self._tries = None, None, 0
-            self._shared, self._tell_at = ended.value, float("-inf")
+            self._telling.begin(ended.value)
             log.info("%s: open", self.volume)
             return True
         except VrasError as error:
@@ -292,6 +282,7 @@ class UserVolume:
             client=means.client,
             wake=self._wake,
             clock=means.clock,
+            lent=means.lent,
         )
         yield from unlocking.make(self._ledger, wish, self._custodians)
         yield True
@@ -308,7 +299,9 @@ class UserVolume:
             return self._begin_lock(error.code, error=error)
         patient = isinstance(error, Unreachable) or error.code in PATIENT
         if error.code in FINAL:
-            return self._begin_lock(error.code, error=error, broken=error.code in DAMAGED)
+            # That a usage key's slot is gone says nothing of the volume.
+            broken = error.code in DAMAGED and not (self.record.lease and error.code == "wrong_key")
+            return self._begin_lock(error.code, error=error, broken=broken)
         if not patient and self._tries >= TRIES:
             return self._begin_lock(error.code, error=error, broken=True)
         wait_s = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** min(self._tries - 1, 10))
@@ -330,7 +323,7 @@ class UserVolume:
             )
         self._open.step(wish)
         lost = self._open.lost
-        if not lost and not self.record.told and self._shared is None:
+        if not lost and not self.record.told and self._telling.shared is None:
             lost = "The client VM was not told before the agent ended."
         if not lost and means.clock() >= self._look_at:
             self._look_at = means.clock() + LOOK_S
@@ -345,28 +338,12 @@ class UserVolume:
 
     def _tell_client(self, wish: VolumeWish) -> None:
         """Until it knows where its documents are."""
-        if self._telling is not None and self._telling.done():
-            telling, self._telling = self._telling, None
-            try:
-                telling.result()
-            except VrasError as error:
-                self._trouble, self._tell_at = error, self._means.clock() + TELL_AGAIN_S
-            else:
-                self._trouble, self._shared = None, None
+        try:
+            if self._telling.step(_account(wish)):
+                self._trouble = None
                 self._ledger.keep(told=True)
-        if self._shared is not None and self._telling is None and self._means.clock() >= self._tell_at:
-            self._telling = self._say(
-                {
-                    "server": self._means.server,
-                    "share": self._shared.share,
-                    "user": self._shared.user,
-                    "password": self._shared.password,
-                    "owner": _account(wish),
-                }
-            )
-
-    def _say(self, message: Mapping[str, object]) -> "Future[None]":
-        return aside(lambda: self._means.housing.tell(message), name="client-vm", done=self._wake)
+        except VrasError as error:
+            self._trouble = error
 
     def _begin_lock(self, reason: str, *, error: VrasError | None = None, broken: bool = False) -> bool:
         self._ledger.note(
@@ -400,13 +377,14 @@ class UserVolume:
             return False
         self._trouble = None
         if shared:
-            self._say({"close": True, **({"owner": _account(self._wish)} if self._wish else {})})
+            self._telling.say_closed(_account(self._wish) if self._wish else "")
         return True
 
     def _stop_opening(self) -> None:
         """What an earlier logon, or another run of the virtual server, had begun."""
         self.close()
-        self._open = self._shared = self._telling = None
+        self._open = None
+        self._telling.stop()
 
 
 def _account(wish: VolumeWish) -> str:

@@ -31,6 +31,7 @@ class Record(Message, frozen=True):
     deposited: bool = False  # the server has it: only then the volume is used
     formatted: bool = False
     session: str = ""
+    lease: str = ""  # by which opening of a usage key it is, or was last, open; "": by a logon
     boot_id: str = ""  # of the PC, when it was opened
     heard_at: float = 0.0  # when the server was heard last while it was open; CLOCK_BOOTTIME
     keyed: str = ""  # the logon for which the server gave its half

@@ -197,6 +197,15 @@ class Volumes:
         luks.kill_slot(place.file, slot)
         _note_anew(place)
 
+    def has_slot(self, volume: str, slot: Slot) -> bool:
+        """Whether any key opens the volume by this slot. Raises HostBroken(volume_missing …)."""
+        return slot in _checked(self._place(volume)).slots
+
+    def all(self) -> list[str]:
+        """Those that are here, whoever still names them."""
+        with disk.told(f"{self._directory} cannot be read"):
+            return sorted(path.name for path in self._directory.iterdir() if volumenames.is_volume(path.name))
+
     def opens(self, volume: str, key: bytes, slot: Slot | None = None) -> bool:
         """Whether the key opens the volume, without opening it. Raises HostBroken(volume_missing …)."""
         place = self._place(volume)

@@ -8,6 +8,7 @@ A sentence may name details: `{rule}`. A detail called `reason_code` is itself a
 from collections.abc import Mapping
 
 from vrasnode.documentwords import TABLE as _DOCUMENTS
+from vrasnode.leasewords import TABLE as _LEASES
 from vrasnode.pagewords import TABLE as _PAGE
 from vrasnode.policywords import TABLE as _POLICY
 from vrasnode.preflightwords import TABLE as _PREFLIGHT
@@ -18,7 +19,7 @@ NOTHING: Mapping[str, str] = {}
 
 Table = Mapping[str, Mapping[str, str]]  # code -> language -> sentence
 
-_TABLES: tuple[Table, ...] = (_POLICY, _PAGE, _PREFLIGHT, _DOCUMENTS)
+_TABLES: tuple[Table, ...] = (_POLICY, _PAGE, _PREFLIGHT, _DOCUMENTS, _LEASES)
 
 
 def say(code: str, language: str, details: Mapping[str, str] = NOTHING) -> str:

@@ -7,7 +7,7 @@ The agent is put together on a `World`. `pc` is a real one, behind libvirt; a si
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -23,7 +23,7 @@ from vrasnode.slots import Slots
 from vrasnode.tpm import Tpm
 from vrasnode.uevents import Watch
 from vrasnode.unlocking import Halves
-from vrasnode.uservolume import Volumes
+from vrasnode.volumemeans import Volumes
 from vrasnode.wifi import Standing, Wifi
 from vrasnode.wire.clients import HostFacts
 from vrasnode.wire.devices import DeviceFacts, Suspend, UsbDevice
@@ -70,7 +70,7 @@ class World:
     the directory of user data; `shares`: versions are shared with other PCs, to whom it gives while
     `may_send` says so (not on battery); `house` says where volumes are opened, None: in the PC's virtual
     server; `knows_logon` says of a nonce whether a logon here carried it, None: those that this agent
-    gave out."""
+    gave out; `tpm` keeps usage keys."""
 
     machines: Machines
     make_overlay: Callable[[Path, Path], None]
@@ -98,6 +98,7 @@ class World:
     may_send: Callable[[], bool] = lambda: True
     knows_logon: Callable[[str], bool] | None = None
     since_start: Callable[[], float] = _since_start
+    tpm: Tpm = field(default_factory=Tpm)
 
 
 def pc(root: Path, *, images: Path, desktop: Path, hypervisor_uri: str) -> World:

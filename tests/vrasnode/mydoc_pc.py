@@ -19,7 +19,7 @@ from vrasnode.mydoc import Mydoc
 from vrasnode.pchalf import Halves
 from vrasnode.server import Server
 from vrasnode.turning import Turning
-from vrasnode.uservolume import Means
+from vrasnode.volumemeans import Means
 from vrasnode.volumerecord import kept
 from vrasnode.volumes import Volumes
 from vrasnode.wire import codec

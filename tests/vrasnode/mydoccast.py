@@ -24,13 +24,15 @@ from vrasnode.controllers import Controllers
 from vrasnode.errors import Refused, Unreachable
 from vrasnode.housing import Housing
 from vrasnode.identity import Identity
+from vrasnode.lent import NOTHING_LENT, Lent
 from vrasnode.logon import Nonces
 from vrasnode.mydoc import Mydoc
 from vrasnode.pchalf import Halves
 from vrasnode.server import Server
 from vrasnode.simulation.documents import SimulatedHousing
 from vrasnode.tpm import Tpm
-from vrasnode.uservolume import Means, UserVolume
+from vrasnode.uservolume import UserVolume
+from vrasnode.volumemeans import Means
 from vrasnode.volumes import Volumes
 from vrasnode.wire import codec
 from vrasnode.wire.mydoc import Answer as AnswerMessage
@@ -207,11 +209,13 @@ class DataPc:
         identity: Identity,
         housing: Housing | None = None,
         limit_s: float = LIMIT_S,
+        volumes: Volumes | None = None,
     ) -> None:
         self.directory, self.office, self.identity = directory, office, identity
         self._limit_s = limit_s
-        self.time = Time()
+        self.time: Callable[[], float] = Time()
         self.boot_id = "this boot"
+        self.lent: Lent = NOTHING_LENT
         self.welcome = True
         self.heard_at: float | None = None  # None: just now
         self.controller_at = float("-inf")
@@ -219,7 +223,7 @@ class DataPc:
         self.blocked: tuple[str, str] | None = None
         self.guest = Guest(directory / "guest")
         self._housing = housing or self.guest
-        self.volumes = Volumes(directory / "mydoc")
+        self.volumes = volumes or Volumes(directory / "mydoc")
         self.reports: list[MydocReport] = []
         self.slice: bytes | None = None
         self.wishes: list[VolumeWish] = []
@@ -246,6 +250,7 @@ class DataPc:
             is_welcome=lambda: self.welcome,
             knows=self.nonces.take,
             blocked=self.blocked,
+            lent=self.lent,
         )
         self.mydoc = Mydoc(
             self.directory / "mydoc",

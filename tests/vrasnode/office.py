@@ -81,7 +81,7 @@ class Keys:
     """What an installation signs with."""
 
     def __init__(self) -> None:
-        self.root, self.image, self.assignment = (Ed25519PrivateKey.generate() for _ in range(3))
+        self.root, self.image, self.assignment, self.lease = (Ed25519PrivateKey.generate() for _ in range(4))
         self.ca = ec.generate_private_key(ec.SECP256R1())
         self.ca_certificate = issue(self.ca.public_key(), "Installation CA", by=self, ca=True)
         self.installation = codec.encode(
@@ -100,7 +100,7 @@ class Keys:
     def keyring(self, *, expires: datetime | None = None) -> list[Signed]:
         """The root's statements about the role keys."""
         now = datetime.now(UTC)
-        roles = {Role.IMAGE: self.image, Role.ASSIGNMENT: self.assignment}
+        roles = {Role.IMAGE: self.image, Role.ASSIGNMENT: self.assignment, Role.LEASE: self.lease}
         return [
             seal(
                 codec.encode(

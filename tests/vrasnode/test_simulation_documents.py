@@ -16,7 +16,8 @@ from tests.vrasnode.mydoccast import ALICE, MIB, DataOffice
 from tests.vrasnode.office import Keys
 from vrasnode import sealing
 from vrasnode.agent import Agent
-from vrasnode.building import Options, Protection, build
+from vrasnode.building import Protection, build
+from vrasnode.machineoptions import Options
 from vrasnode.places import State
 from vrasnode.preflight import examine
 from vrasnode.simulation import pc

@@ -2,61 +2,20 @@
 
 import os
 import shutil
-import socket
-import subprocess
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from tests.lab.chip import Chip
 from vrasnode.errors import HostBroken, Refused
 from vrasnode.pchalf import Halves
-from vrasnode.tpm import MAX_SECRET_BYTES, Tpm
+from vrasnode.tpm import MAX_SECRET_BYTES
 
 pytestmark = pytest.mark.slow
 
 VOLUME = "5b0e8f0e-7a51-4f0e-9d3b-0d6d4c9f1a77"
-START_S = 20.0
-
-
-def _two_free_ports() -> int:
-    """The control port is expected right after the other one."""
-    while True:
-        with socket.socket() as first, socket.socket() as second:
-            first.bind(("127.0.0.1", 0))
-            port = int(first.getsockname()[1])
-            try:
-                second.bind(("127.0.0.1", port + 1))
-            except OSError:
-                continue
-            return port
-
-
-class Chip:
-    """A TPM with its own seed, kept in a directory."""
-
-    def __init__(self, directory: Path) -> None:
-        directory.mkdir(exist_ok=True)
-        port = _two_free_ports()
-        address = "type=tcp,bindaddr=127.0.0.1,port"
-        self.process = subprocess.Popen(
-            [
-                *("swtpm", "socket", "--tpm2", "--tpmstate", f"dir={directory}"),
-                *("--server", f"{address}={port}", "--ctrl", f"{address}={port + 1}"),
-                *("--flags", "not-need-init,startup-clear"),
-            ]
-        )
-        self.tpm = Tpm(f"swtpm:host=127.0.0.1,port={port}")
-        deadline = time.monotonic() + START_S
-        while not self.tpm.present():
-            assert self.process.poll() is None
-            assert time.monotonic() < deadline
-
-    def end(self) -> None:
-        self.process.terminate()
-        self.process.wait()
 
 
 @pytest.fixture

@@ -15,8 +15,9 @@ from typing import Any
 
 from tests.vrasnode.mydoccast import Guest
 from vrasnode import building, volumes
-from vrasnode.building import Options, State
 from vrasnode.logon import Nonces
+from vrasnode.machineoptions import Options
+from vrasnode.places import State
 from vrasnode.simulation import pc, settings
 
 HYPERVISOR = "sim:?boot_s=1&model=desktop"

@@ -14,9 +14,10 @@ from typing import Any
 
 from vrasnode import disk
 from vrasnode.agent import Agent
-from vrasnode.building import Options, build
+from vrasnode.building import build
 from vrasnode.errors import Refused
 from vrasnode.identity import Identity, Token
+from vrasnode.machineoptions import Options
 from vrasnode.places import STATE_MODE, State
 from vrasnode.server import Server
 from vrasnode.simulation import hardware, pc

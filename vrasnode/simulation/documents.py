@@ -13,6 +13,8 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace
+
 from vrasnode import disk
 from vrasnode.controlchannel import Answer
 from vrasnode.errors import HostBroken, Refused, VrasError
@@ -41,6 +43,7 @@ class Made(Message, frozen=True):
     luks_uuid: str
     size_bytes: int
     keys: list[str]  # SHA-256 of those that open it: by a logon, by recovery
+    lease: str = ""  # the same, by a usage key
 
 
 class SimulatedVolumes:
@@ -70,12 +73,26 @@ class SimulatedVolumes:
 
     def grow(self, volume: str, limit_bytes: int) -> None:
         made = self._made(volume)
-        grown = Made(luks_uuid=made.luks_uuid, size_bytes=max(made.size_bytes, limit_bytes), keys=made.keys)
+        grown = replace(made, size_bytes=max(made.size_bytes, limit_bytes))
         disk.write_file(self._note(volume), codec.encode(grown))
+
+    def all(self) -> list[str]:
+        return sorted(path.name for path in self._directory.iterdir() if is_volume(path.name))
+
+    def set_key(self, volume: str, slot: Slot, new_key: bytes, *, key: bytes) -> None:
+        """Of the lease slot alone. Raises Refused(wrong_key)."""
+        made = self._made(volume)
+        if slot is not Slot.LEASE or _digest(key) not in made.keys:
+            raise Refused("wrong_key", f"The key does not open the volume {volume}.")
+        disk.write_file(self._note(volume), codec.encode(replace(made, lease=_digest(new_key))))
+
+    def has_slot(self, volume: str, slot: Slot) -> bool:
+        return slot is not Slot.LEASE or bool(self._made(volume).lease)
 
     def serve(self, volume: str, key: bytes) -> Path:
         """Raises Refused(wrong_key)."""
-        if _digest(key) not in self._made(volume).keys:
+        made = self._made(volume)
+        if _digest(key) not in [*made.keys, *([made.lease] if made.lease else [])]:
             raise Refused("wrong_key", f"The key does not open the volume {volume}.")
         self._served(volume).touch()
         return self._served(volume)
@@ -92,8 +109,9 @@ class SimulatedVolumes:
     def kill_slot(self, volume: str, slot: Slot) -> None:
         made = self._made(volume)
         if slot is Slot.LAN and len(made.keys) > 1:
-            left = Made(luks_uuid=made.luks_uuid, size_bytes=made.size_bytes, keys=made.keys[-1:])
-            disk.write_file(self._note(volume), codec.encode(left))
+            disk.write_file(self._note(volume), codec.encode(replace(made, keys=made.keys[-1:])))
+        if slot is Slot.LEASE and made.lease:
+            disk.write_file(self._note(volume), codec.encode(replace(made, lease="")))
 
     def _note(self, volume: str) -> Path:
         return self._of(volume) / "simulated.json"

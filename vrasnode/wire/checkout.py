@@ -23,7 +23,7 @@ class UsageKey(Message, frozen=True):
     lease: str  # UUID
     serial: int  # grows with every key for this PC
     client: uuid.UUID
-    pc_key: str  # fingerprint of the PC's signing key
+    pc_key: str  # fingerprint of the PC's signing key (SubjectPublicKeyInfo, DER)
     volume: str  # UUID
     owner: str  # objectGUID, or the local account's own UUID
     owner_name: str

@@ -1,0 +1,28 @@
+"""The clocks of this PC. None is believed alone: what they say together is judged in `usagekey.floor`.
+
+Everybody who needs to know whether a period is over is given a `Clock`, so nothing here is ever patched.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clock:
+    """`wall` is what the PC's clock shows, and whoever has the PC may set it; `since_start` are seconds since
+    the PC was started, its sleep too (CLOCK_BOOTTIME), which nobody sets; `boot_id` names that start."""
+
+    wall: Callable[[], datetime]
+    since_start: Callable[[], float]
+    boot_id: str
+
+
+def of_this_pc(boot_id: str) -> Clock:
+    """The control base's own, never a guest's."""
+    return Clock(
+        wall=lambda: datetime.now(UTC),
+        since_start=lambda: time.clock_gettime(time.CLOCK_BOOTTIME),
+        boot_id=boot_id,
+    )
