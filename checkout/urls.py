@@ -1,8 +1,10 @@
-"""Addresses of checkout; `pages` are the portal's."""
+"""Addresses of checkout; `node` are the PC's, `pages` the portal's."""
 
 from django.urls import path
 
-from checkout import views
+from checkout import node, views
+
+node_patterns = [path("checkout/time", node.time)]
 
 pages = (
     [

@@ -140,6 +140,25 @@ def read(link: LDAPObject, dn: str) -> Person | None:
     return _only(link.search_s(dn, ldap.SCOPE_BASE, "(objectClass=*)", ATTRIBUTES))
 
 
+def manager_of(link: LDAPObject, dn: str) -> Person | None:
+    """The manager of the person at `dn`, as the directory has it."""
+    found = link.search_s(dn, ldap.SCOPE_BASE, "(objectClass=*)", ["manager"])
+    names = found[0][1].get("manager", [])
+    try:
+        return read(link, names[0].decode()) if names else None
+    except ldap.NO_SUCH_OBJECT:
+        return None
+
+
+def members_of(link: LDAPObject, settings: DirectorySettings, group: str) -> list[Person]:
+    """Who is in a group, also by groups in it: people who are enabled."""
+    inside = f"(memberOf:{IN_CHAIN}:={ldap.filter.escape_filter_chars(group)})"
+    words = f"(&(objectCategory=person)(objectClass=user){inside})"
+    found = link.search_s(settings.base, ldap.SCOPE_SUBTREE, words, ATTRIBUTES)
+    people = [_only([one]) for one in found if one[0] is not None]
+    return [person for person in people if person is not None and person.enabled]
+
+
 def roles_of(link: LDAPObject, settings: DirectorySettings, dn: str) -> set[Role]:
     """The roles that this person's groups mean, nested ones too. A group that is gone gives no role."""
     sids = sids_of(link, dn)

@@ -24,9 +24,10 @@ def keep(group: Group) -> None:
 
 def delete(group: Group) -> None:
     """Ends a group without PCs and without history. Raises Refusal(group_in_use)."""
-    if group.clients.exists() or group.distributions.exists():
+    if group.clients.exists() or group.distributions.exists() or group.checkouts.exists():
         raise Refusal(
-            "group_in_use", _("This group has PCs or a history of distributions. Move its PCs first.")
+            "group_in_use",
+            _("This group has PCs, or a history of distributions or checkouts. Move its PCs first."),
         )
     with transaction.atomic():
         auditing.record("group.deleted", group)

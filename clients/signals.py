@@ -5,5 +5,8 @@ from django.dispatch import Signal
 client_joined = Signal()
 """A PC was approved, or came to another group: `client`, `now`."""
 
+client_lost = Signal()
+"""A PC was declared lost: `client`, `now`."""
+
 client_revoked = Signal()
 """A PC is refused from now on: `client`, `now`."""

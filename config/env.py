@@ -45,6 +45,7 @@ VARIABLES = {
     "OPENVRAS_VOLUME_LIMIT_GIB": "how far a user's data volume may grow; default 20",
     "OPENVRAS_LOST_UNDO_HOURS": "how long the server keeps its halves of a lost PC's keys; default 4",
     "OPENVRAS_LOCKOUT_DAYS": "days without contact after which a PC gets no keys; default 30, 0 is never",
+    "OPENVRAS_CHECKOUT_REPLICA_HOURS": "how old a replica may be for a usage key to be made; default 48",
     "OPENVRAS_NAS_URL": "where replicas of user data lie: `smb://host/share/path` or `file:///path`",
     "OPENVRAS_NAS_USER": "the server's account on that file server",
     "OPENVRAS_NAS_PASSWORD_FILE": "file with that account's password",

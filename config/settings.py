@@ -50,6 +50,7 @@ LOST_UNDO = timedelta(hours=ENV.number("OPENVRAS_LOST_UNDO_HOURS", 4, unit="h"))
 LOCKOUT = timedelta(days=ENV.number("OPENVRAS_LOCKOUT_DAYS", 30, unit="days", zero=True))
 NAS = ENV.nas()
 GATEWAY = ENV.gateway()
+CHECKOUT_REPLICA_AGE = timedelta(hours=ENV.number("OPENVRAS_CHECKOUT_REPLICA_HOURS", 48, unit="h"))
 REPLICA_EVERY = timedelta(hours=24)  # beside those at shutdown
 REPLICA_SPREAD = timedelta(minutes=30)  # over which PCs begin
 REPLICAS_AT_ONCE = 32
@@ -210,6 +211,7 @@ CELERY_BEAT_SCHEDULE = {
     "presence": {"task": "clients.tasks.keep_presence", "schedule": 60.0},
     # Worth nothing later: when the worker is late, one sweep does.
     "watch": {"task": "mydoc.tasks.watch", "schedule": 10.0, "options": {"expires": 10}},
+    "checkout": {"task": "checkout.tasks.sweep", "schedule": 30.0, "options": {"expires": 30}},
     "lose": {"task": "mydoc.tasks.lose", "schedule": 60.0, "options": {"expires": 60}},
 }
 

@@ -34,6 +34,11 @@ urlpatterns = [
     path("api/v1/", include([*clients.router.urls, *imaging.router.urls, *mydoc.router.urls])),
     path("api/schema/", login_not_required(SpectacularAPIView.as_view()), name="schema"),
     path("api/docs/", login_not_required(SpectacularSwaggerView.as_view()), name="api-docs"),
-    path("node/v1/", include([*clients.node_patterns, *imaging.node_patterns, *mydoc.node_patterns])),
+    path(
+        "node/v1/",
+        include(
+            [*clients.node_patterns, *imaging.node_patterns, *mydoc.node_patterns, *checkout.node_patterns]
+        ),
+    ),
     *mydoc.doors,
 ]

@@ -23,7 +23,7 @@ from redis.exceptions import RedisError
 from clients import auditing, identity, nudge, presence, roles, signing
 from clients.errors import Refusal
 from clients.models import Client
-from clients.signals import client_joined
+from clients.signals import client_joined, client_lost
 from mydoc import lastreplica, volumekeys
 from mydoc.models import Loss, Opening, Volume
 from vrasnode.wire.mydoc import KillNotice, KillOrder, KillReport
@@ -87,6 +87,7 @@ def declare(
         )
         for opening in openings.values():
             opening.end(reason="pc_lost", now=now)
+        client_lost.send(Client, client=client, now=now)
         auditing.record("loss.declared", loss, after={"where": seen_where}, reason=reason)
         # Without Redis no door opens to any PC, and the row says the same.
         transaction.on_commit(lambda: identity.forget(client), robust=True)
