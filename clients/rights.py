@@ -16,8 +16,8 @@ OPEN = {"login", "logout", "set_language", "healthz", "admin:login", "admin:logo
 ASK_THEMSELVES = ("/api/v1/", "/node/v1/", "/mydoc/logon")
 # What shows people their own: for every account with a role.
 MY_PAGE = "mydoc:my"
-OWN = {MY_PAGE, "mydoc:shared", "mydoc:shared-file", "mydoc:my-lost"}
-OWN_ACTS = {"mydoc:my-lost"}  # and what they may do there
+OWN = {MY_PAGE, "mydoc:shared", "mydoc:shared-file", "mydoc:my-lost", "mydoc:my-replicate"}
+OWN_ACTS = {"mydoc:my-lost", "mydoc:my-replicate"}  # and what they may do there
 
 
 class RightsMiddleware:

@@ -10,6 +10,7 @@ import secrets
 from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import cached_property
+from ipaddress import ip_address
 from pathlib import Path
 
 from cryptography import x509
@@ -136,6 +137,26 @@ class KeyStore:
             .sign(key, hashes.SHA256())
         )
 
+    def issue_for_service(
+        self, public_key: ec.EllipticCurvePublicKey, *, host: str, life: timedelta, now: datetime
+    ) -> x509.Certificate:
+        """A certificate by which a service of this installation is known at `host`, a name or an address."""
+        key = load_pem_private_key(self._read("ca.key"), password=None)
+        assert isinstance(key, ec.EllipticCurvePrivateKey)  # noqa: S101  (we made it)
+        return (
+            x509.CertificateBuilder()
+            .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host[:64])]))
+            .issuer_name(self.authority.subject)
+            .public_key(public_key)
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - timedelta(hours=1))
+            .not_valid_after(now + life)
+            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+            .add_extension(x509.SubjectAlternativeName([_general_name(host)]), critical=False)
+            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+            .sign(key, hashes.SHA256())
+        )
+
     @cached_property
     def authority(self) -> x509.Certificate:
         return x509.load_pem_x509_certificate(self._read("ca.pem"))
@@ -242,6 +263,13 @@ def _authority(key: ec.EllipticCurvePrivateKey, name: str, now: datetime) -> x50
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .sign(key, hashes.SHA256())
     )
+
+
+def _general_name(host: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ip_address(host))
+    except ValueError:
+        return x509.DNSName(host)
 
 
 def _pem(key: Ed25519PrivateKey | ec.EllipticCurvePrivateKey) -> bytes:

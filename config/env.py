@@ -50,12 +50,14 @@ VARIABLES = {
     "OPENVRAS_NAS_USER": "the server's account on that file server",
     "OPENVRAS_NAS_PASSWORD_FILE": "file with that account's password",
     "OPENVRAS_GATEWAY_URL": "the gateway to it, as PCs' virtual servers reach it: `https://host:8443`",
-    "OPENVRAS_GATEWAY_CERTIFICATE_FILE": "the gateway's TLS certificate",
+    "OPENVRAS_GATEWAY_CERTIFICATE_FILE": "the gateway's TLS certificate; without, it makes one",
     "OPENVRAS_GATEWAY_KEY_FILE": "the key of that certificate",
     "OPENVRAS_GATEWAY_CA": "file with the authority that vouches for that certificate",
     "OPENVRAS_NAME": "name of the installation, shown to people and pinned by PCs; default `OpenVRAS`",
     "OPENVRAS_SWARM": "whether PCs of one place give each other a version's bytes: `on` (default) or `off`",
     "OPENVRAS_HEARTBEAT_S": "seconds between a PC's heartbeats; default 30",
+    "OPENVRAS_REPLICA_EVERY_H": "hours between replicas of a volume, beside those at shutdown; default 24",
+    "OPENVRAS_REPLICA_SPREAD_MIN": "minutes over which PCs begin with their replicas; default 30",
     "OPENVRAS_POLL_S": "seconds between a PC's looks when no socket nudges it; default 60",
 }
 
@@ -203,7 +205,8 @@ class Environment:
             raise ImproperlyConfigured("OPENVRAS_GATEWAY_URL must look like https://replicas.example:8443.")
         files = ("OPENVRAS_GATEWAY_CERTIFICATE_FILE", "OPENVRAS_GATEWAY_KEY_FILE")
         if parts.scheme == "https":
-            self._require("OPENVRAS_NAS_URL", *files, who="A gateway")
+            brought = files if any(name in self.values for name in files) else ()
+            self._require("OPENVRAS_NAS_URL", *brought, who="A gateway")
         elif self.production:
             raise ImproperlyConfigured("In production OPENVRAS_GATEWAY_URL begins with https.")
         certificate, key = (self.file(name) for name in files)

@@ -51,10 +51,12 @@ LOCKOUT = timedelta(days=ENV.number("OPENVRAS_LOCKOUT_DAYS", 30, unit="days", ze
 NAS = ENV.nas()
 GATEWAY = ENV.gateway()
 CHECKOUT_REPLICA_AGE = timedelta(hours=ENV.number("OPENVRAS_CHECKOUT_REPLICA_HOURS", 48, unit="h"))
-REPLICA_EVERY = timedelta(hours=24)  # beside those at shutdown
-REPLICA_SPREAD = timedelta(minutes=30)  # over which PCs begin
+# Replicas beside those at shutdown, and over what time PCs begin with them.
+REPLICA_EVERY = timedelta(hours=ENV.number("OPENVRAS_REPLICA_EVERY_H", 24, unit="hours"))
+REPLICA_SPREAD = timedelta(minutes=ENV.number("OPENVRAS_REPLICA_SPREAD_MIN", 30, unit="minutes", zero=True))
 REPLICAS_AT_ONCE = 32
 REPLICA_SILENCE = timedelta(minutes=15)  # a run of which nothing is heard was cut off
+REPLICA_LOCKED_READ = timedelta(minutes=30)  # how long a locked volume may be read to finish its replica
 REPLICA_PATIENCE_DAYS = 3  # working days without a good one, after which it is said
 CERTIFICATE_LIFE = timedelta(days=30)
 API_TOKEN_LIFE = timedelta(days=90)
@@ -212,6 +214,7 @@ CELERY_BEAT_SCHEDULE = {
     # Worth nothing later: when the worker is late, one sweep does.
     "watch": {"task": "mydoc.tasks.watch", "schedule": 10.0, "options": {"expires": 10}},
     "checkout": {"task": "checkout.tasks.sweep", "schedule": 30.0, "options": {"expires": 30}},
+    "replicate": {"task": "mydoc.tasks.replicate", "schedule": 60.0, "options": {"expires": 60}},
     "lose": {"task": "mydoc.tasks.lose", "schedule": 60.0, "options": {"expires": 60}},
 }
 

@@ -13,8 +13,9 @@ secret() {
 for name in database-password front-secret; do
     [ -e "deploy/secrets/$name" ] || secret > "deploy/secrets/$name"
 done
+[ -e deploy/secrets/nas-password ] || : > deploy/secrets/nas-password  # of the account on the NAS: put it there
 # The server's containers run as this user.
-chown 10001 deploy/secrets/front-secret deploy/secrets/database-password
+chown 10001 deploy/secrets/front-secret deploy/secrets/database-password deploy/secrets/nas-password
 [ -e deploy/front/front-secret.conf ] ||
     printf 'map $host $front_secret {\n    default "%s";\n}\n' "$(cat deploy/secrets/front-secret)" > deploy/front/front-secret.conf
 [ -e .env ] || printf 'OPENVRAS_SECRET_KEY=%s\nOPENVRAS_HOSTS=%s\nOPENVRAS_COMPANY_NETWORKS=%s\n' "$(secret)" "$1" "$2" > .env

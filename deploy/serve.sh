@@ -1,5 +1,5 @@
 #!/bin/bash
-# What a container of the management server runs: web | sockets | worker | watcher | beat | manage ARGUMENTS.
+# What a container of the management server runs: web | sockets | worker | watcher | beat | gateway | manage ARGUMENTS.
 set -euo pipefail
 
 # The database is brought up to date by `web` alone; the others wait for it.
@@ -33,12 +33,16 @@ case "${1:-}" in
         await_database
         exec celery --app config beat --schedule /tmp/beat --pidfile '' --loglevel INFO
         ;;
+    gateway)
+        await_database
+        exec python manage.py gateway
+        ;;
     manage)
         shift
         exec python manage.py "$@"
         ;;
     *)
-        echo "Say what to run: web, sockets, worker, watcher, beat, or manage with its arguments." >&2
+        echo "Say what to run: web, sockets, worker, watcher, beat, gateway, or manage with its arguments." >&2
         exit 2
         ;;
 esac

@@ -13,7 +13,9 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from mydoc import nas, replicakeys
+from django.utils import timezone
+
+from mydoc import gatewaycertificate, nas, replicakeys
 from mydoc.nassettings import GatewaySettings, NasSettings
 from mydoc.replicamodels import Replica
 
@@ -30,22 +32,41 @@ def serve(
     stop: threading.Event,
     started: Callable[[int], None] = lambda pid: None,
 ) -> int:
-    """Serves until `stop` is set, or rclone ends; its exit code. Raises Refusal."""
+    """Serves until `stop` is set, or rclone ends by itself; its exit code. It begins anew, in a moment, with
+    each certificate that it makes for itself. Raises Refusal."""
     who = directory / "gateway.htpasswd"
-    write(who)
-    child = subprocess.Popen(arguments(place, door, listen=listen, who=who), env=nas.environment(place))
-    started(child.pid)
-    try:
-        while child.poll() is None and not stop.wait(LOOK_S):
-            write(who)
-    finally:
-        child.terminate()
+    while True:
+        write(who)
+        furnished = gatewaycertificate.furnished(door, directory, now=timezone.now())
+        given = arguments(place, furnished, listen=listen, who=who)
+        child = subprocess.Popen(given, env=nas.environment(place))
+        started(child.pid)
         try:
-            child.wait(END_S)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            child.wait()
-    return 0 if stop.is_set() else child.returncode
+            renewing = _watch(child, door, directory, stop)
+        finally:
+            _end(child)
+        if not renewing:
+            return 0 if stop.is_set() else child.returncode
+
+
+def _watch(
+    child: "subprocess.Popen[bytes]", door: GatewaySettings, directory: Path, stop: threading.Event
+) -> bool:
+    """Until it has ended, or has to; whether it needs another certificate."""
+    while child.poll() is None and not stop.wait(LOOK_S):
+        write(directory / "gateway.htpasswd")
+        if gatewaycertificate.is_own(door) and gatewaycertificate.is_due(door, directory, now=timezone.now()):
+            return True
+    return False
+
+
+def _end(child: "subprocess.Popen[bytes]") -> None:
+    child.terminate()
+    try:
+        child.wait(END_S)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
 
 
 def arguments(place: NasSettings, door: GatewaySettings, *, listen: str, who: Path) -> list[str]:

@@ -20,8 +20,8 @@ from django.utils.translation import gettext_lazy as _
 from clients import auditing, nudge
 from clients.errors import Refusal, WrongState
 from clients.models import Client
-from mydoc import replicakeys, unlocking
-from mydoc.models import Volume
+from mydoc import replicakeys, unlocking, volumekeys
+from mydoc.models import Opening, Volume
 from mydoc.replicamodels import Replica, ReplicationRun
 from vrasnode import sealing
 from vrasnode.wire import codec
@@ -98,8 +98,10 @@ def ask(volume: Volume, *, now: datetime) -> ReplicationRun:
 def give_key(client: Client, request: ReplicationKeyRequest, *, now: datetime) -> ReplicationKeyAnswer:
     """What one run needs, sealed for this one answer; the run is under way from now on.
 
-    Without a `run` the PC begins by itself. Raises Refusal: no_nas, no_such_run, not_on_the_lan,
-    gateway_busy, volume_locked, bad_reply_key.
+    Without a `run` the PC begins by itself. With `locked` the server's half of the volume's key is in it, so
+    that a replica which was cut off is finished before anybody logs on: for no other run, to no PC that is
+    lost or locked out, and never for a volume that is open. Raises Refusal: no_nas, no_such_run,
+    not_on_the_lan, gateway_busy, volume_open, locked_out, half_deleted, bad_reply_key.
     """
     if not enabled():
         raise no_nas()
@@ -108,9 +110,7 @@ def give_key(client: Client, request: ReplicationKeyRequest, *, now: datetime) -
         raise _no_run()
     if not unlocking.on_the_lan(client, now=now):
         raise unlocking.not_on_the_lan()
-    if request.locked:
-        raise Refusal("volume_locked", _("A locked volume is not copied: its owner has to log on first."))
-    run = _run_of(volume, request, now=now)
+    run = _resumed(volume, request) if request.locked else _run_of(volume, request, now=now)
     fresh = now - settings.REPLICA_SILENCE
     others = ReplicationRun.objects.filter(state=State.RUNNING, heard_at__gte=fresh).exclude(pk=run.pk)
     if others.count() >= settings.REPLICAS_AT_ONCE:
@@ -122,13 +122,20 @@ def give_key(client: Client, request: ReplicationKeyRequest, *, now: datetime) -
         user=str(volume.pk),
         password=replicakeys.password_of(replica),
         repository_password=replicakeys.repository_password_of(replica),
+        server_half=volumekeys.half_of(volume) if request.locked else b"",
+        read_s=int(settings.REPLICA_LOCKED_READ.total_seconds()) if request.locked else 0,
     )
     try:
         purpose = sealing.replication_purpose(str(volume.pk))
         sealed = sealing.seal(codec.encode(key), request.reply_key, purpose=purpose)
     except ValueError as error:
         raise Refusal("bad_reply_key", _("This is no X25519 public key."), status=400) from error
-    _begin(run, now=now)
+    with transaction.atomic():
+        if request.locked:
+            unlocking.hold(client)  # not declared lost, not locked out, until this is written down
+            after = {"read_s": key.read_s}
+            auditing.record("replicationrun.half_given", run, after=after, reason="to resume while locked")
+        _begin(run, now=now)
     return ReplicationKeyAnswer(sealed=sealed)
 
 
@@ -193,7 +200,7 @@ def _due(volume: Volume, *, now: datetime) -> Occasion | None:
 
 def _slot(volume: Volume) -> timedelta:
     """Its place among all: always the same, so that no two sweeps make a storm."""
-    seconds = int(settings.REPLICA_SPREAD.total_seconds())
+    seconds = max(1, int(settings.REPLICA_SPREAD.total_seconds()))
     return timedelta(seconds=int.from_bytes(hashlib.sha256(volume.pk.bytes).digest()[:4], "big") % seconds)
 
 
@@ -225,6 +232,17 @@ def _run_of(volume: Volume, request: ReplicationKeyRequest, *, now: datetime) ->
     if found is None:  # somebody else's, this very moment
         raise _no_run()
     return found
+
+
+def _resumed(volume: Volume, request: ReplicationKeyRequest) -> ReplicationRun:
+    """The run that goes on where one was cut off, or was itself cut off by the PC's end."""
+    if Opening.objects.current().filter(volume=volume).exists():
+        raise Refusal("volume_open", _("This volume is open: it is copied as it is, by its own key."))
+    rows = ReplicationRun.objects.filter(replica__volume=volume).select_related("replica__volume")
+    run = rows.current().filter(pk=_uuid(request.run)).first() if request.run else rows.current().first()
+    if run is None or not (run.occasion == Occasion.RESUME or run.begun_at is not None):
+        raise _no_run()
+    return run
 
 
 def _begin(run: ReplicationRun, *, now: datetime) -> None:
@@ -297,4 +315,5 @@ def _tell(volume: Volume) -> None:
 
 
 def _show(volume: Volume) -> None:
-    nudge.pages("volumes", f"volume.{volume.pk}", f"client.{volume.client_id}")
+    pages = ("volumes", f"volume.{volume.pk}", f"client.{volume.client_id}", f"my.{volume.owner_id}")
+    nudge.pages(*pages)

@@ -7,7 +7,7 @@ from django.conf import settings
 from clients import nodeslice
 from clients.models import Client
 from clients.signals import client_revoked
-from mydoc import lastreplica, replicating
+from mydoc import gatewaycertificate, lastreplica, replicating
 from mydoc.manifests import Replicas
 from mydoc.models import Volume
 from mydoc.nassettings import GatewaySettings
@@ -43,8 +43,7 @@ def slice_of(client: Client, now: datetime) -> ReplicationSlice:
                 not_before=run.not_before,
             )
         )
-    authority = door.authority.read_text() if door.authority else ""
-    return ReplicationSlice(volumes=wishes, gateway=door.url, authority=authority)
+    return ReplicationSlice(volumes=wishes, gateway=door.url, authority=gatewaycertificate.authority(door))
 
 
 def _hear(client: Client, body: bytes, now: datetime) -> None:

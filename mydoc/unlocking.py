@@ -57,7 +57,7 @@ def prove(user: "User", client: Client | None, *, nonce: str, address: str, now:
         raise _nonce_used()
     try:
         with transaction.atomic():
-            _hold(client)
+            hold(client)
             volume = _volume(user, client)
             for before in Opening.objects.current().filter(volume=volume):
                 with suppress(WrongState):  # closed meanwhile, by whatever it was
@@ -161,8 +161,9 @@ def not_on_the_lan() -> Refusal:
     )
 
 
-def _hold(client: Client) -> None:
-    """Keeps the PC from being declared lost until this is done; it was not until now."""
+def hold(client: Client) -> None:
+    """Keeps the PC from being declared lost until this transaction is done; it was not until now. Raises
+    Refusal: unknown_client, locked_out."""
     row = Client.objects.select_for_update(of=("self",)).get(pk=client.pk)
     if row.state != Client.State.APPROVED:
         raise Refusal("unknown_client", _("This PC is not a member here. Enrol it."), status=404)

@@ -62,6 +62,7 @@ pages = (
         path("pcs/<uuid:pk>/found/", lossviews.found, name="found"),
         path("pcs/<uuid:pk>/let-in/", lossviews.let_in, name="let-in"),
         path("my/", myviews.my, name="my"),
+        path("my/volumes/<uuid:pk>/replicate/", replicaviews.my_replicate, name="my-replicate"),
         path("my/pcs/<uuid:pk>/lost/", lossviews.my_lost, name="my-lost"),
         path("my/shared/<int:pk>/<bytes:path>/", myviews.shared, name="shared"),
         path("my/shared/<int:pk>/file/<bytes:path>/", myviews.shared_file, name="shared-file"),

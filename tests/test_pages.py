@@ -108,7 +108,9 @@ def addresses(  # noqa: PLR0917  (pytest gives them by name)
         "port": "1-1",
     }
     of = dict.fromkeys(("approve", "move", "revoke", "assign", "lost", "found", "let-in", "my-lost"), "pc")
-    of |= dict.fromkeys(("reason", "folder", "file", "find", "share", "withdraw", "replicate"), "volume")
+    of |= dict.fromkeys(
+        ("reason", "folder", "file", "find", "share", "withdraw", "replicate", "my-replicate"), "volume"
+    )
     of |= {"upload": "image", "retire": "retire", "retry": "distribution", "cancel": "distribution"}
     own = {"group": "group", "scope": "scope", "place": "place", "bus": "bus", "key": "port"}
     own |= {"path": "path", "grant": "grant"}

@@ -16,6 +16,7 @@ from vrasctl.outcome import EXIT_CODES, Exit, NotLoggedIn, exit_code
 from vrasctl.policies import policy_group
 from vrasctl.recovery import recovery_group
 from vrasctl.registry import events, group_group, pc_group
+from vrasctl.replicas import replica_group
 from vrasctl.rest import Rest, is_plain_and_far
 from vrasctl.session import Session, common, secret_in
 from vrasnode.errors import Unreachable, VrasError
@@ -114,6 +115,7 @@ for _command in (
     policy_group,
     key_group,
     recovery_group,
+    replica_group,
     events,
 ):
     root.add_command(_command)

@@ -143,7 +143,7 @@ def _give(custodian: CustodianKey, half: Half, out_file: Path | None) -> None:
 
 def _fetched(session: Session, volume: str, reason: str) -> Half:
     row: dict[str, Any] = session.rest.post(
-        f"/api/v1/volumes/{_id_of(session, volume)}/recover/", {"reason": reason}
+        f"/api/v1/volumes/{volume_id(session, volume)}/recover/", {"reason": reason}
     )
     return Half(
         volume=row["volume"],
@@ -154,7 +154,7 @@ def _fetched(session: Session, volume: str, reason: str) -> Half:
     )
 
 
-def _id_of(session: Session, volume: str) -> str:
+def volume_id(session: Session, volume: str) -> str:
     try:
         return str(uuid.UUID(volume))
     except ValueError:

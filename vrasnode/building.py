@@ -11,13 +11,14 @@ from datetime import UTC, datetime, timedelta
 
 from msgspec.structs import replace
 
-from vrasnode import checkout, documentsdoor, localpage
+from vrasnode import checkout, copiesdoor, documentsdoor, localpage, pagestate
 from vrasnode.agent import Agent, Part
 from vrasnode.checkout import Checkout
 from vrasnode.clock import Clock
 from vrasnode.contact import Contact
 from vrasnode.controlchannel import ControlChannel
 from vrasnode.controllers import Controllers
+from vrasnode.copiedlog import CopiedLog
 from vrasnode.desktop import NAME as CLIENT_VM
 from vrasnode.desktop import Desktop
 from vrasnode.devices import Devices
@@ -27,7 +28,8 @@ from vrasnode.housing import Housing, VirtualServerHousing
 from vrasnode.identity import Identity
 from vrasnode.imaging import Imaging
 from vrasnode.killing import Killing
-from vrasnode.localpage import LocalPage, LocalState, VolumeLine
+from vrasnode.leaving import Leaving
+from vrasnode.localpage import LocalPage
 from vrasnode.logon import Nonces
 from vrasnode.machineoptions import Options, machine_of
 from vrasnode.mydoc import Mydoc
@@ -47,10 +49,9 @@ from vrasnode.virtualserver import NAME as VIRTUAL_SERVER
 from vrasnode.virtualserver import ServiceMachine, VirtualServer, control_socket
 from vrasnode.volumemeans import Means
 from vrasnode.wire import imaging as wire
-from vrasnode.wire.clients import ClientState, HostFacts
+from vrasnode.wire.clients import ClientState
 from vrasnode.wire.devices import DevicesReport
 from vrasnode.wire.imaging import DeliveryReport
-from vrasnode.wire.mydoc import MydocReport
 from vrasnode.wire.network import SECRET_PURPOSE
 from vrasnode.wireless import Wireless
 from vrasnode.world import World
@@ -64,9 +65,11 @@ def build(
     stop: threading.Event,
     wake: threading.Event,
     allow_unencrypted: bool = False,
+    power_off: bool = False,
 ) -> Agent:
     """The agent of an enrolled PC, on this world. `allow_unencrypted`: user data is opened although the state
-    directory is not encrypted, and everybody is told. Raises Refused(not_enrolled) and HostBroken."""
+    directory is not encrypted, and everybody is told; `power_off`: the PC is switched off when its user has
+    shut the client VM down. Raises Refused(not_enrolled) and HostBroken."""
     identity = Identity(state.identity)
     if not identity.enrolled or identity.enrolment is None or identity.installation is None:
         raise Refused("not_enrolled", "This PC is not enrolled. Run `vrasnode enroll` with a token first.")
@@ -80,6 +83,7 @@ def build(
         wake=wake,
         root_key=identity.installation.root_key,
         allow_unencrypted=allow_unencrypted,
+        power_off=power_off,
     )
     return Agent(pc.parts(name=identity.enrolment.name), wake=wake, stop=stop)
 
@@ -98,6 +102,7 @@ class _Pc:
         wake: threading.Event,
         root_key: bytes,
         allow_unencrypted: bool,
+        power_off: bool,
     ) -> None:
         self._state = state
         self._root_key = root_key
@@ -118,6 +123,8 @@ class _Pc:
         self._volumes = world.open_volumes(state.mydoc)
         self._checkout = self._make_checkout()
         self._mydoc = self._make_mydoc()
+        self._copying = self._make_copying()
+        self._leaving = self._make_leaving(power_off=power_off)
 
     def parts(self, *, name: str) -> list[Part]:
         """In the order of their turns: what may have to be locked comes before the server is heard, and the
@@ -126,16 +133,7 @@ class _Pc:
         parts: list[Part] = [self._mydoc, self._contact, self._checkout, self._make_killing(), self._devices]
         if self._service:
             served = self._make_imaging(self._service_slots, "virtualserver", wire.Machine.VIRTUAL_SERVER)
-            copying = Replication(
-                server=self._server,
-                housing=self._housing(),
-                is_open=self._mydoc.is_open,
-                get_slice=self._slices.get,
-                outbox=self._outbox,
-                wake=self._wake.set,
-                now=self._now,
-            )
-            parts += [self._make_page(name), self._service, served, copying]
+            parts += [self._make_page(name), self._service, served, self._copying, self._leaving]
         if self._wireless:
             parts += [self._wireless]
         self._world.machines.on_change(self._machine_changed)
@@ -208,6 +206,7 @@ class _Pc:
             grantor=self._devices.passing,
             is_held=lambda: service is not None and service.awaited,
             is_routed=lambda: wireless is not None and wireless.routed,
+            on_ended=lambda: self._leaving.ended(),  # noqa: PLW0108  (it is made later)
             accelerator=self._world.accelerator,
             direct_io=self._world.direct_io,
             io_uring=self._world.io_uring,
@@ -225,7 +224,7 @@ class _Pc:
             outbox=self._outbox,
             get_summary=lambda: self._desktop.summary,
             get_service=lambda: self._service.summary[0] if self._service else "",
-            get_facts=self._facts,
+            get_facts=lambda: self._protection.told(self._world.facts()),
             boot_id=self._world.boot_id,
             get_uptime_s=self._world.uptime_s,
             wake=self._wake,
@@ -263,8 +262,33 @@ class _Pc:
             controllers=controllers,
             get_slice=self._slices.get,
             turn=Turning,
-            report=self._report_volumes,
+            # Each process tells it anew.
+            report=lambda message: self._outbox.put("mydoc", "volumes", message, keep=False),
             wake=self._wake.set,
+        )
+
+    def _make_copying(self) -> Replication:
+        return Replication(
+            server=self._server,
+            housing=self._housing(),
+            reader=self._mydoc,
+            copied=CopiedLog(self._state.copied),
+            get_slice=self._slices.get,
+            outbox=self._outbox,
+            wake=self._wake.set,
+            now=self._now,
+        )
+
+    def _make_leaving(self, *, power_off: bool) -> Leaving:
+        return Leaving(
+            copying=self._copying,
+            open_volumes=self._mydoc.open_volumes,
+            reachable=lambda: self._contact.reachable,
+            told=lambda: not len(self._outbox),
+            show=self._world.show,
+            pressed=self._world.pressed,
+            power_off=self._world.power_off if power_off else None,
+            clock=time.monotonic,
         )
 
     def _make_checkout(self) -> Checkout:
@@ -349,22 +373,8 @@ class _Pc:
         )
 
     def _make_page(self, name: str) -> LocalPage:
-        def state() -> LocalState:
-            return localpage.state_of(
-                name,
-                contact=self._contact.last_answer,
-                reachable=self._contact.reachable,
-                client_vm=self._desktop.summary[0],
-                virtual_server=self._service.summary[0] if self._service else "absent",
-                devices=self._devices.view(),
-                volumes=[
-                    VolumeLine(self._mydoc.owner_name(one.volume), str(one.state), one.code, one.words)
-                    for one in self._mydoc.reports()
-                ],
-                unencrypted=self._protection.allowed_bare,
-                wifi=self._wireless.standing if self._wireless else None,
-            )
-
+        looked_at = (self._contact, self._desktop, self._service, self._devices, self._mydoc)
+        parts = pagestate.Parts(*looked_at, self._copying, self._leaving, self._wireless)
         macs = {role: self._machine.mac(f"{role}/internal") for role in ("client-vm", "virtual-server")}
         doors = documentsdoor.doors(
             client_id=self._identity.client_id,
@@ -372,12 +382,15 @@ class _Pc:
             get_logon_url=lambda: self._mydoc.logon_url,
             get_reports=self._mydoc.reports,
         )
+        copies = copiesdoor.doors(
+            self._copying, open_volumes=self._mydoc.open_volumes, leave_now=self._leaving.leave_now
+        )
         return LocalPage(
             networks=self._world.machines,
             macs=macs,
-            get_state=state,
+            get_state=lambda: pagestate.state_of(name, parts, unencrypted=self._protection.allowed_bare),
             clock=time.monotonic,
-            doors={**doors, **page.doors(self._checkout)},
+            doors={**doors, **copies, **page.doors(self._checkout)},
             get_section=lambda query, language: page.section(self._checkout.seen(), query, language),
         )
 
@@ -392,12 +405,6 @@ class _Pc:
 
     def _report_devices(self, about: str, message: DevicesReport) -> None:
         self._outbox.put("devices", about, message, keep=bool(message.events))
-
-    def _report_volumes(self, message: MydocReport) -> None:
-        self._outbox.put("mydoc", "volumes", message, keep=False)  # each process tells it anew
-
-    def _facts(self) -> HostFacts:
-        return self._protection.told(self._world.facts())
 
     def _machine_changed(self, _name: str) -> None:
         self._desktop.nudge()

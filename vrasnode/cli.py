@@ -101,6 +101,7 @@ def run(options: argparse.Namespace) -> int:
             stop=stop,
             wake=wake,
             allow_unencrypted=options.allow_unencrypted_state,
+            power_off=options.power_off,
         ).run()
     return 0
 
@@ -309,6 +310,11 @@ def _parser() -> argparse.ArgumentParser:
     running.add_argument("--secure-boot", action=yes_no, default=None, help="with --firmware efi")
     running.add_argument("--lan-bridge", metavar="NAME", help="bridge of this PC that leads to the LAN")
 
+    running.add_argument(
+        "--power-off",
+        action="store_true",
+        help="when the user shuts the desktop down: copy what was changed, then switch the PC off",
+    )
     running.add_argument(
         "--allow-unencrypted-state",
         action="store_true",

@@ -89,7 +89,7 @@ def _lock_all(state: State, hypervisor: Hypervisor) -> None:
 
 def lock_all(directory: Path, *, volumes: locking.Volumes, housing: Housing) -> Iterator[VrasError]:
     """Locks all volumes that an agent left open; what went wrong."""
-    left = [volume for volume, record in kept(directory) if record.session or record.locking]
+    left = [volume for volume, record in kept(directory) if record.held]
     for volume in left:
         ledger = Ledger(directory, volume, made=True)
         try:

@@ -50,7 +50,7 @@ class Desktop:
     """The part. `clock` counts seconds and never goes back; `report` takes reports and whether to keep them
     over a kill; `make_overlay` puts a fresh disk over a base image; `grantor` says what of the PC a start may
     have, `is_held` whether it had better wait: the virtual server is about to be up; `is_routed` whether it
-    gets a card for Wi-Fi."""
+    gets a card for Wi-Fi; `on_ended` hears that its user has shut it down, and says whether it stays off."""
 
     name = "desktop"
 
@@ -64,6 +64,7 @@ class Desktop:
         grantor: Grantor,
         is_held: Callable[[], bool] = lambda: False,
         is_routed: Callable[[], bool] = lambda: False,
+        on_ended: Callable[[], bool] = lambda: False,
         accelerator: Accelerator,
         direct_io: bool,
         make_overlay: Callable[[Path, Path], None],
@@ -80,6 +81,8 @@ class Desktop:
         self._grantor = grantor
         self._is_held = is_held
         self._is_routed = is_routed
+        self._on_ended = on_ended
+        self._stays_off = False
         self._accelerator = accelerator
         self._direct_io = direct_io
         self._io_uring = io_uring
@@ -118,6 +121,8 @@ class Desktop:
         self._state = self._machines.state(NAME)
         if self._state in (MachineState.RUNNING, MachineState.PAUSED):
             return self._while_running()
+        if self._was_shut_down():
+            self._stays_off = self._on_ended()
         self._running = None
         self._ending.over()
         return self._while_stopped()
@@ -205,8 +210,16 @@ class Desktop:
         self._start.words = answer.errors.decode(errors="replace").strip()[:200]
         return answer.exit_code == 0
 
+    def _was_shut_down(self) -> bool:
+        """Whether a sound machine that we saw running was ended from inside, in order."""
+        current = self._slots.boot.current
+        sound = self._running is not None and current is not None and current.proven
+        return sound and self._state is MachineState.STOPPED and not self._ending.asked
+
     def _while_stopped(self) -> bool:
         boot = self._slots.boot
+        if self._stays_off:
+            return False
         if self._clock() < self._start.not_before:
             self._look_at = self._start.not_before
             return False

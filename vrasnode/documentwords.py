@@ -57,6 +57,10 @@ TABLE: dict[str, dict[str, str]] = {
         "en": "The disk of this PC is full.",
         "ja": "このPCのディスクに空きがありません。",
     },
+    "being_copied": {
+        "en": "An interrupted copy to the NAS is being finished. Nobody can use the documents meanwhile.",
+        "ja": "中断したNASへの複製を続けています。その間、ドキュメントは誰も使用できません。",
+    },
     "unencrypted_allowed": {
         "en": "User data is allowed here though the state directory is not encrypted: for trials only.",
         "ja": "状態ディレクトリーが暗号化されていませんが、利用者データの保存が許可されています（試験用）。",

@@ -48,7 +48,7 @@ class Housing(Protocol):
     def holds(self, volume: str) -> bool:
         """Whether the volume is plugged in."""
 
-    def plug(self, volume: str, socket: Path) -> None:
+    def plug(self, volume: str, socket: Path, *, read_only: bool = False) -> None:
         """Plugs in what is served at this socket. Twice is once."""
 
     def unplug(self, volume: str, *, wait_s: float) -> None:
@@ -112,8 +112,8 @@ class VirtualServerHousing:
         alias = volume_handle(serial_of(volume)).alias
         return any(device.alias == alias for device in self._machines.attached(self._virtual_server))
 
-    def plug(self, volume: str, socket: Path) -> None:
-        disk = volume_disk_xml(serial=serial_of(volume), socket=socket, export=volume)
+    def plug(self, volume: str, socket: Path, *, read_only: bool = False) -> None:
+        disk = volume_disk_xml(serial=serial_of(volume), socket=socket, export=volume, read_only=read_only)
         self._machines.attach(self._virtual_server, disk)
 
     def unplug(self, volume: str, *, wait_s: float) -> None:

@@ -17,6 +17,8 @@ from ipaddress import IPv4Interface
 from typing import Any, Protocol
 
 import vrasnode
+from vrasnode import copiesdoor
+from vrasnode.copiesdoor import CopyLine
 from vrasnode.deviceplan import Planned
 from vrasnode.domainxml import INTERNAL, INTERNAL_BRIDGE, LOCAL_NAME, Neighbour, network_xml
 from vrasnode.errors import HostBroken
@@ -46,6 +48,8 @@ body{max-width:46rem;margin:0 auto;padding:1rem}
 table{border-collapse:collapse;width:100%}
 th,td{text-align:start;vertical-align:top;padding:.35rem .75rem .35rem 0;border-bottom:1px solid #8886}
 th{font-weight:600}
+.acts{display:flex;flex-wrap:wrap;gap:.5rem;margin:.75rem 0}
+button{font:inherit;padding:.35rem .75rem}
 @media(max-width:30rem){
 tr{display:block;padding:.5rem 0;border-bottom:1px solid #8886}
 td,th{display:block;border:0;padding:0}
@@ -86,6 +90,8 @@ class LocalState:
     agent_version: str
     devices: tuple[DeviceLine, ...]
     volumes: tuple[VolumeLine, ...] = ()
+    copies: tuple[CopyLine, ...] = ()
+    hold_s: int | None = None  # how long the PC waits at most before it switches itself off
     unencrypted: bool = False  # user data is allowed though the state directory is not encrypted
     wifi: str = ""  # a WifiState; "" where there is no card
     wifi_ssid: str = ""
@@ -101,6 +107,8 @@ def state_of(
     virtual_server: str,
     devices: Sequence[tuple[Planned, bool]],
     volumes: Sequence[VolumeLine] = (),
+    copies: Sequence[CopyLine] = (),
+    hold_s: int | None = None,
     unencrypted: bool = False,
     wifi: NetworkReport | None = None,
 ) -> LocalState:
@@ -118,6 +126,8 @@ def state_of(
             if one.code not in INSIDE
         ),
         volumes=tuple(volumes),
+        copies=tuple(copies),
+        hold_s=hold_s,
         unencrypted=unencrypted,
         wifi=wifi.wifi.value if wifi and wifi.wifi is not WifiState.NONE else "",
         wifi_ssid=wifi.ssid if wifi else "",
@@ -311,6 +321,7 @@ def page(state: LocalState, language: str, section: str = "") -> str:
         documents += "<tr><th scope=row>{}</th><td>{}</td></tr>".format(*warning)
     if documents:
         documents = f"<h2>{words('page_documents')}</h2><table>{documents}</table>"
+    copies = copiesdoor.part(state.copies, language)
     devices = f"<table>{rows}</table>" if rows else f"<p>{words('page_no_devices')}</p>"
     why = f" {words(state.wifi_code)}" if state.wifi_code else ""
     wifi = [("page_wifi", words(f"wifi_{state.wifi}", ssid=state.wifi_ssid) + why)] if state.wifi else []
@@ -329,7 +340,7 @@ def page(state: LocalState, language: str, section: str = "") -> str:
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
         f'<title>{html.escape(state.name)}</title><link rel="stylesheet" href="/style.css">'
         f"<h1>{html.escape(state.name)}</h1><table>{facts}</table>"
-        f"{documents}{section}<h2>{words('page_devices')}</h2>{devices}</html>"
+        f"{documents}{copies}{section}<h2>{words('page_devices')}</h2>{devices}</html>"
     )
 
 
@@ -342,4 +353,5 @@ def _plain(state: LocalState) -> dict[str, Any]:
         **vars(state),
         "devices": [{**vars(line), "details": dict(line.details)} for line in state.devices],
         "volumes": [vars(line) for line in state.volumes],
+        "copies": [vars(line) for line in state.copies],
     }

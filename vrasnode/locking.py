@@ -103,7 +103,8 @@ def lock_kept(
         program="",
         share="",
         told=False,
-        ended=record.session,
+        reading="",
+        ended=record.session or record.ended,
         proof=proof,
         since=now(),
     )

@@ -15,8 +15,9 @@ from vrasnode import disk
 from vrasnode.answering import Answering
 from vrasnode.answering import Server as Asked
 from vrasnode.controllers import Controllers
-from vrasnode.errors import Refused
+from vrasnode.errors import Refused, Unreachable
 from vrasnode.lent import Standing
+from vrasnode.reading import Order
 from vrasnode.unlocking import ask_lan_key
 from vrasnode.uservolume import UserVolume
 from vrasnode.volumemeans import Means
@@ -73,7 +74,7 @@ class Mydoc:
         self._answering = Answering(
             server=server, housing=means.housing, is_open=self.is_open, wake=wake, clock=means.clock
         )
-        self._left = [volume for volume, record in kept(directory) if record.session or record.locking]
+        self._left = [volume for volume, record in kept(directory) if record.held]
 
     @property
     def logon_url(self) -> str:
@@ -83,12 +84,13 @@ class Mydoc:
     @property
     def any_open(self) -> bool:
         """Whether the server should be heard often, for some volume hangs on it."""
-        return any(volume.record.session and not volume.record.lease for volume in self._all())
+        records = [volume.record for volume in self._all()]
+        return any((record.session and not record.lease) or record.reading for record in records)
 
     @property
     def all_locked(self) -> bool:
         """Whether no volume is open, or on its way there or back. From any thread."""
-        return not any(volume.state in BUSY for volume in self._all())
+        return not any(volume.state in BUSY or volume.record.held for volume in self._all())
 
     def reports(self) -> list[VolumeReport]:
         """How all volumes stand. From any thread."""
@@ -127,6 +129,34 @@ class Mydoc:
         """There is something to do about it. From any thread."""
         if crank := self._cranks.get(volume):
             crank.wake()
+
+    def open_volumes(self) -> list[str]:
+        """Of all users. From any thread."""
+        return [volume.volume for volume in self._all() if volume.state is VolumeState.OPEN]
+
+    def is_locked(self, volume: str) -> bool:
+        """Locked, and nobody is about to open it. From any thread."""
+        found = self._volumes.get(volume)
+        return found is not None and found.may_be_read
+
+    def read(self, volume: str, run: str, server_half: bytes, *, within_s: float) -> None:
+        """Asks that a locked volume be opened for this run of its replica, read-only and for so long at most.
+        From any thread."""
+        if (found := self._volumes.get(volume)) is not None:
+            found.readings.ask(Order(run, server_half, until=self._means.clock() + within_s))
+
+    def is_readable(self, volume: str, run: str) -> bool:
+        """Whether it is, now. Raises what went wrong, or Unreachable(volume_locked) when it is over. From any
+        thread."""
+        found = self._volumes.get(volume)
+        if found is None:
+            raise Unreachable("volume_locked", "The volume is locked.")
+        return found.readings.is_readable(run)
+
+    def finish_reading(self, volume: str, run: str) -> None:
+        """It is locked again, in the usual order; twice is once. From any thread."""
+        if (found := self._volumes.get(volume)) is not None:
+            found.readings.finish(run)
 
     def ask_controllers(self) -> None:
         """The server is silent: who else proves the company's LAN? From any thread."""

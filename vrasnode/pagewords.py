@@ -39,6 +39,42 @@ TABLE: dict[str, dict[str, str]] = {
         "en": "The passphrase is not that of the network. Correct it on the group's page.",
         "ja": "パスフレーズがネットワークのものと一致しません。グループのページで訂正してください。",
     },
+    "holding": {
+        "en": "Your documents are being copied ({percent} %). This PC switches itself off after that, in"
+        " {seconds} seconds at the latest. Enter or the power button: leave now; the rest is copied at the"
+        " next start.",
+        "ja": "ドキュメントを複製しています（{percent}%）。"
+        "終わりしだい、遅くとも{seconds}秒後に電源が切れます。"
+        "すぐに帰る場合はEnterキーまたは電源ボタンを押してください。残りは次回の起動時に複製します。",
+    },
+    "switching_off": {"en": "This PC is being switched off.", "ja": "電源を切っています。"},
+    "page_replicas": {"en": "Copies on the company's NAS", "ja": "NASへの複製"},
+    "replica_last": {"en": "last copy begun {time}", "ja": "最終複製の開始 {time}"},
+    "replica_never": {"en": "not copied yet", "ja": "まだ複製されていません"},
+    "replica_running": {
+        "en": "being copied: {files} files, {done} of {total}",
+        "ja": "複製中: {files}ファイル、{done} / {total}",
+    },
+    "replica_failed": {
+        "en": "The last copy did not end well: {why}",
+        "ja": "前回の複製は失敗しました: {why}",
+    },
+    "replica_cut_off": {
+        "en": "The last copy was interrupted; it goes on by itself.",
+        "ja": "前回の複製は中断されました。自動的に再開します。",
+    },
+    "replica_waiting": {"en": "A copy has been asked for.", "ja": "複製を受け付けました。"},
+    "page_back": {"en": "Back", "ja": "戻る"},
+    "not_waited_for": {
+        "en": "The copy is not waited for. What is not copied yet is copied at the next start of this PC.",
+        "ja": "複製を待たずに電源を切ります。残りは次回の起動時に複製します。",
+    },
+    "copy_now": {"en": "Copy now", "ja": "今すぐ複製"},
+    "leave_now": {"en": "Do not wait for the copy at shutdown", "ja": "終了時に複製を待たない"},
+    "no_replicas": {
+        "en": "Nothing is copied here now: your documents are locked, or no NAS is set up.",
+        "ja": "今は複製できません。ドキュメントがロックされているか、NASが設定されていません。",
+    },
     "page_virtual_server": {"en": "Virtual server", "ja": "仮想サーバ環境"},
     "machine_absent": {"en": "not there yet", "ja": "未導入"},
     "machine_running": {"en": "running", "ja": "稼働中"},

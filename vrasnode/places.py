@@ -49,5 +49,9 @@ class State:
         return self.root / "outbox.json"
 
     @property
+    def copied(self) -> Path:
+        return self.root / "copied.json"
+
+    @property
     def lock(self) -> Path:
         return self.root / "lock"

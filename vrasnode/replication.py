@@ -1,37 +1,32 @@
-"""Replicas of user data: copies volumes that are open when the server says so, and says how far it has come.
+"""Replicas of user data: begins what is due, and says how far it has come.
 
-The part never waits: one run at a time, in a thread of its own, the copying itself inside the virtual server.
-What it needs comes from the server sealed for this run, goes to the virtual server, and is written nowhere. A
-volume that is locked meanwhile cuts its run off; the server asks for another.
+The part never waits: one run at a time, in a thread of its own (`copyrun`), the copying itself inside the
+virtual server. What it needs comes from the server sealed for this run, goes to the virtual server, and is
+written nowhere. What is due, in this order: what the end of the PC's day waits for; what the server's slice
+names; what somebody asked for on this PC; what was cut off. A volume that is locked is opened, read-only, for
+nothing but a run that was cut off, and if the server permits it.
+
+For others on this PC, offline too: `copied_since` says whether all that lay in a volume at some moment has
+been copied; `begin` asks for a run now (after an offsite period, say, before anything else is done with it).
 """
 
-import hashlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from datetime import datetime
-from functools import partial
-from typing import Any, Protocol
 
-import msgspec
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-
-from vrasnode import sealing
 from vrasnode.aside import aside
-from vrasnode.controlchannel import Answer
-from vrasnode.errors import Refused, VrasError
-from vrasnode.guestnames import bytes_of
+from vrasnode.copiedlog import CopiedLog
+from vrasnode.copyrun import CopyRun, Due, Reader, Server
+from vrasnode.errors import Refused, Unreachable, VrasError
 from vrasnode.housing import Housing
 from vrasnode.outbox import Outbox
-from vrasnode.volumenames import is_volume, serial_of
+from vrasnode.volumenames import is_volume
 from vrasnode.wire import codec
 from vrasnode.wire.replication import (
-    MAX_MANIFEST_BYTES,
-    ReplicationKey,
-    ReplicationKeyAnswer,
-    ReplicationKeyRequest,
+    Occasion,
     ReplicationReport,
     ReplicationSlice,
     ReplicationWish,
@@ -43,26 +38,14 @@ log = logging.getLogger("vrasnode.replication")
 
 SLICE = "replication"
 NOTHING = ReplicationSlice(volumes=[])
-GUEST_S = 20.0
-LOOK_S = 2.0
 TELL_S = 10.0  # between words of a run that is under way
 AGAIN_S = 60.0  # when the server gives no key now
-PIECE_BYTES = 512 << 10
-PATIENCE = 5  # looks at a virtual server that does not answer
-COUNTED = ("files", "total_bytes", "done_bytes", "sent_bytes", "unreadable")
-STATES = {"done": RunState.DONE, "cut_off": RunState.CUT_OFF, "failed": RunState.FAILED}
-
-
-class Server(Protocol):
-    """The server's doors for replicas."""
-
-    def replication_key(self, request: ReplicationKeyRequest) -> ReplicationKeyAnswer: ...
-    def hand_in_manifest(self, run: str, packed: bytes) -> None: ...
+HURRIED_AGAIN_S = 5.0  # the same, while somebody waits
+BUSY = "gateway_busy"
 
 
 class Replication:
-    """The part. `is_open` says of a volume whether it is; `wake` wakes the agent, from any thread; `clock`
-    counts seconds and never goes back."""
+    """The part. `wake` wakes the agent, from any thread; `clock` counts seconds and never goes back."""
 
     name = SLICE
 
@@ -71,7 +54,8 @@ class Replication:
         *,
         server: Server,
         housing: Housing,
-        is_open: Callable[[str], bool],
+        reader: Reader,
+        copied: CopiedLog,
         get_slice: Callable[[str], bytes | None],
         outbox: Outbox,
         wake: Callable[[], None],
@@ -80,7 +64,8 @@ class Replication:
     ) -> None:
         self._server = server
         self._housing = housing
-        self._is_open = is_open
+        self._reader = reader
+        self._copied = copied
         self._get_slice = get_slice
         self._outbox = outbox
         self._wake = wake
@@ -89,16 +74,72 @@ class Replication:
         self._slice: bytes | None = None
         self._said = NOTHING
         self._ended: set[str] = set()
+        self._asked: dict[str, Occasion] = {}  # on this PC
         self._not_before = clock()
         self._tell_at = clock()
         self._progress: RunReport | None = None
+        self._last: dict[str, RunReport] = {}
+        self._due: Due | None = None
         self._job: Future[RunReport | None] | None = None
         self._stop = threading.Event()
+        self._leave = threading.Event()
+        self._why = ""
+
+    @property
+    def said(self) -> ReplicationSlice:
+        """The server's last word on replicas."""
+        return self._said
 
     @property
     def progress(self) -> RunReport | None:
         """Of the run that is under way. From any thread."""
         return self._progress
+
+    @property
+    def enabled(self) -> bool:
+        """Whether there is somewhere to copy to."""
+        return bool(self._said.gateway)
+
+    def last(self, volume: str) -> RunReport | None:
+        """How the last run of this volume ended, as far as this process knows. From any thread."""
+        return self._last.get(volume)
+
+    def copied_at(self, volume: str) -> datetime | None:
+        """All that was written before is in the last copy that ended well. From any thread."""
+        return self._copied.of(volume).copied_at
+
+    def copied_since(self, volume: str, since: datetime) -> bool:
+        """Whether all that lay in the volume at `since` has been copied: a run that was begun then or later
+        has ended well. Known by this PC alone, so offline too. From any thread; compare with the time of the
+        server (`Contact`), as runs do."""
+        return self._copied.copied_since(volume, since)
+
+    def begin(self, volume: str, occasion: Occasion = Occasion.BY_HAND) -> bool:
+        """Asks for a run now, if the volume is one that is copied; it begins when the volume is open and no
+        other run is under way. From any thread; look at `waits_for`, then at `copied_since`."""
+        if not self.enabled or volume not in {wish.volume for wish in self._said.volumes}:
+            return False
+        self._asked.setdefault(volume, occasion)
+        self._not_before = min(self._not_before, self._clock())
+        self._wake()
+        return True
+
+    def waits_for(self, volume: str) -> bool:
+        """Whether a run that was asked for here has not ended yet. From any thread."""
+        return volume in self._asked
+
+    def leave(self, why: str) -> None:
+        """Nothing is waited for any more: what is under way is cut off, for this reason (a code), and goes on
+        another time. From any thread."""
+        self._asked = {}
+        if self._job is not None:
+            self._why = why
+            self._leave.set()
+
+    @property
+    def under_way(self) -> bool:
+        """From any thread."""
+        return self._job is not None
 
     def step(self) -> bool:
         """Raises Refused(bad_message) for a slice that cannot be read: what it said before holds."""
@@ -118,15 +159,53 @@ class Replication:
         self._stop.set()
 
     def _begin(self) -> None:
-        wish = next((one for one in self._said.volumes if self._is_due(one)), None)
-        if wish is not None:
-            copy = partial(self._copy, wish, self._said)
-            self._job = aside(copy, name="replication", done=self._wake)
+        due = next(self._what_is_due(), None)
+        if due is None:
+            return
+        self._leave.clear()
+        self._due = due
+        run = CopyRun(
+            due=due,
+            said=self._said,
+            server=self._server,
+            housing=self._housing,
+            reader=self._reader,
+            stop=self._stop,
+            leave=self._leave,
+            why=lambda: self._why,
+            begun=lambda name: self._copied.begin(due.volume, name, at=self._now()),
+            progress=self._note,
+            now=self._now,
+        )
+        self._job = aside(run.copy, name="replication", done=self._wake)
 
-    def _is_due(self, wish: ReplicationWish) -> bool:
-        if not wish.run or wish.run in self._ended or not is_volume(wish.volume):
-            return False
-        return self._is_open(wish.volume) and (wish.not_before is None or wish.not_before <= self._now())
+    def _what_is_due(self) -> Iterator[Due]:
+        wishes = {wish.volume: wish for wish in self._said.volumes if is_volume(wish.volume)}
+        if not self.enabled:
+            return
+        for volume, occasion in list(self._asked.items()):
+            if volume in wishes and self._reader.is_open(volume):
+                yield _due(wishes[volume], occasion)
+        for wish in wishes.values():
+            if wish.run and wish.run not in self._ended and self._is_time_for(wish):
+                if self._reader.is_open(wish.volume):
+                    yield _due(wish, wish.occasion)
+                elif self._may_be_read(wish):
+                    yield _due(wish, wish.occasion, locked=True)
+        for volume, run in self._copied.unfinished.items():
+            if volume in wishes and not wishes[volume].run and run not in self._ended:
+                if self._reader.is_open(volume):
+                    yield _due(wishes[volume], Occasion.RESUME)
+                elif self._reader.is_locked(volume):
+                    yield _due(wishes[volume], Occasion.RESUME, locked=True)
+
+    def _is_time_for(self, wish: ReplicationWish) -> bool:
+        return wish.not_before is None or wish.not_before <= self._now()
+
+    def _may_be_read(self, wish: ReplicationWish) -> bool:
+        """A run that was cut off, of a volume that nobody uses."""
+        cut_off = wish.occasion is Occasion.RESUME or self._copied.of(wish.volume).unfinished == wish.run
+        return cut_off and self._reader.is_locked(wish.volume)
 
     def _look_at(self, job: "Future[RunReport | None]") -> None:
         if not job.done():
@@ -134,124 +213,42 @@ class Replication:
                 self._tell_at = self._clock() + TELL_S
                 self._tell(self._progress, keep=False)
             return
-        self._job = self._progress = None
-        ended = job.result()
-        if ended is None:
-            self._not_before = self._clock() + AGAIN_S
+        due, self._job, self._progress = self._due, None, None
+        if due is None:
+            raise ValueError("a run of nothing")
+        try:
+            ended = job.result()
+        except VrasError as error:
+            self._not_begun(due, error)
             return
+        if ended is not None:
+            self._over(ended)
+
+    def _not_begun(self, due: Due, error: VrasError) -> None:
+        log.info("no key to copy %s: %s", due.volume, error)
+        waited_for = due.volume in self._asked
+        if isinstance(error, Refused) and error.code != BUSY and not isinstance(error, Unreachable):
+            self._asked.pop(due.volume, None)
+            if error.code == "no_such_run":
+                self._copied.end(due.volume, well=False)
+        soon = waited_for or error.code == "volume_open"  # its lock is on its way to the server
+        self._not_before = self._clock() + (HURRIED_AGAIN_S if soon else AGAIN_S)
+
+    def _over(self, ended: RunReport) -> None:
         self._ended.add(ended.run)
+        self._asked.pop(ended.volume, None)
+        self._last = {**self._last, ended.volume: ended}
+        if ended.state is not RunState.CUT_OFF:
+            self._copied.end(ended.volume, well=ended.state is RunState.DONE)
         self._tell(ended, keep=True)
+
+    def _note(self, report: RunReport) -> None:
+        self._progress = report
+        self._wake()
 
     def _tell(self, run: RunReport, *, keep: bool) -> None:
         self._outbox.put(SLICE, run.run, ReplicationReport(runs=[run]), keep=keep)
 
-    def _copy(self, wish: ReplicationWish, said: ReplicationSlice) -> RunReport | None:
-        """How it ended; None when it could not begin, or goes on without us."""
-        try:
-            key = self._key(wish)
-        except VrasError as error:
-            log.info("no key to copy %s: %s", wish.volume, error)
-            return None
-        about = RunReport(volume=wish.volume, run=wish.run, state=RunState.RUNNING, occasion=wish.occasion)
-        self._progress = about
-        try:
-            self._housing.call(
-                "replica_begin",
-                timeout_s=GUEST_S,
-                serial=serial_of(wish.volume),
-                run=wish.run,
-                repository=f"{said.gateway}/{key.repository}",
-                user=key.user,
-                password=key.password,
-                repository_password=key.repository_password,
-                slice_bytes=wish.slice_bytes,
-                authority=said.authority,
-            )
-            found = self._wait(wish, about)
-            if found is None:
-                return None
-            if found.get("state") == "done":
-                self._hand_in(wish.run, str(found.get("manifest", "")))
-        except VrasError as error:
-            log.warning("%s is not copied: %s", wish.volume, error)
-            state = RunState.FAILED if self._is_open(wish.volume) else RunState.CUT_OFF
-            return _with(about, {}, state=state, code=error.code, words=error.words[:300])
-        state = STATES.get(str(found.get("state")), RunState.FAILED)
-        return _with(
-            about,
-            found,
-            state=state,
-            snapshot=_text(found, "snapshot"),
-            manifest=_text(found, "manifest"),
-            code=_text(found, "code"),
-            words=_text(found, "words"),
-            finished=self._now(),
-        )
 
-    def _key(self, wish: ReplicationWish) -> ReplicationKey:
-        private = X25519PrivateKey.generate()
-        answer = self._server.replication_key(
-            ReplicationKeyRequest(
-                volume=wish.volume,
-                reply_key=private.public_key().public_bytes_raw(),
-                occasion=wish.occasion,
-                run=wish.run,
-            )
-        )
-        purpose = sealing.replication_purpose(wish.volume)
-        return codec.decode(sealing.open_sealed(answer.sealed, private, purpose=purpose), ReplicationKey)
-
-    def _wait(self, wish: ReplicationWish, about: RunReport) -> Answer | None:
-        """Its last word; None when this process ends before. A virtual server that is silent for a moment is
-        asked again."""
-        silent = 0
-        while not self._stop.wait(LOOK_S):
-            try:
-                found = self._housing.call("replica_status", timeout_s=GUEST_S, run=wish.run)
-            except Refused:
-                raise
-            except VrasError:
-                silent += 1
-                if silent >= PATIENCE:
-                    raise
-                continue
-            silent = 0
-            if found.get("state") != "running":
-                return found
-            self._progress = _with(about, found, state=RunState.RUNNING)
-            self._wake()
-        return None
-
-    def _hand_in(self, run: str, digest: str) -> None:
-        data = bytearray()
-        while True:
-            found = self._housing.call(
-                "replica_manifest", timeout_s=GUEST_S, run=run, offset=len(data), length=PIECE_BYTES
-            )
-            try:
-                piece = bytes_of(found.get("data"))
-            except ValueError as error:
-                raise Refused("guest_failed", "The virtual server's answer cannot be read.") from error
-            data += piece
-            if not piece:
-                break
-            if len(data) > MAX_MANIFEST_BYTES:
-                raise Refused("manifest_too_long", "There are more files than one manifest holds.")
-        if hashlib.sha256(data).hexdigest() != digest:
-            raise Refused("manifest_torn", "The manifest is not what the virtual server wrote.")
-        self._server.hand_in_manifest(run, bytes(data))
-
-
-def _with(about: RunReport, found: Mapping[str, Any], **more: Any) -> RunReport:
-    changed: dict[str, Any] = {name: _number(found, name) for name in COUNTED}
-    return msgspec.structs.replace(about, **changed, **more)
-
-
-def _number(found: Mapping[str, Any], name: str) -> int:
-    value = found.get(name)
-    return value if isinstance(value, int) and value >= 0 else 0
-
-
-def _text(found: Mapping[str, Any], name: str) -> str:
-    value = found.get(name)
-    return value[:300] if isinstance(value, str) else ""
+def _due(wish: ReplicationWish, occasion: Occasion, *, locked: bool = False) -> Due:
+    return Due(wish.volume, wish.run, occasion, wish.slice_bytes, locked)

@@ -36,15 +36,20 @@ _WRONG_KEY = "Invalid password"
 _LONGEST_PATH = 107  # unix(7): sun_path
 
 
-def start(file: Path, key: bytes, *, export: str, at: Path) -> None:
-    """Serves the volume at the socket `at` under the name `export`; returns once it can be read.
+def start(file: Path, key: bytes, *, export: str, at: Path, read_only: bool = False) -> None:
+    """Serves the volume at the socket `at` under the name `export`; returns once it can be read. `read_only`:
+    whoever comes there writes nothing.
 
     Raises Refused(wrong_key) and HostBroken(storage_daemon_failed)."""
     if len(os.fsencode(at)) > _LONGEST_PATH:
         raise HostBroken("storage_daemon_failed", f"{at} is too long for a socket: use a shorter directory.")
     at.unlink(missing_ok=True)
     with handed(passphrase(key).encode()) as handles:
-        command = [*NO_CORE, PROGRAM, *_arguments(file, handles[0], export=export, at=at)]
+        command = [
+            *NO_CORE,
+            PROGRAM,
+            *_arguments(file, handles[0], export=export, at=at, read_only=read_only),
+        ]
         try:
             done = subprocess.run(
                 command,
@@ -95,13 +100,15 @@ def end(at: Path) -> None:
     at.unlink(missing_ok=True)
 
 
-def _arguments(file: Path, key: int, *, export: str, at: Path) -> list[str]:
+def _arguments(file: Path, key: int, *, export: str, at: Path, read_only: bool) -> list[str]:
     direct = {"direct": _takes_direct_io(file)}  # else every block would lie in the host's memory too
-    blocks = [
+    blocks: list[dict[str, object]] = [
         {"driver": "file", "node-name": "file", "filename": str(file), "cache": direct},
         {"driver": "luks", "node-name": "data", "file": "file", "key-secret": "key"},
     ]
-    shown = {"type": "nbd", "id": "data", "node-name": "data", "name": export, "writable": True}
+    if read_only:
+        blocks = [{**block, "read-only": True} for block in blocks]
+    shown = {"type": "nbd", "id": "data", "node-name": "data", "name": export, "writable": not read_only}
     return [
         "--daemonize",
         *("--object", f"secret,id=key,file=/dev/fd/{key}"),

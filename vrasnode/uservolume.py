@@ -25,10 +25,12 @@ from vrasnode.errors import Refused, Unreachable, VrasError
 from vrasnode.lent import SESSION, Standing
 from vrasnode.openvolume import LOOK_S, OpenVolume
 from vrasnode.problems import Denied
+from vrasnode.reading import LOGGED_ON, Readings
 from vrasnode.telling import Telling
 from vrasnode.unlocking import Shared, Steps, Unlocking
 from vrasnode.volumemeans import Means
 from vrasnode.volumerecord import Ledger, Record
+from vrasnode.volumetroubles import BEING_COPIED, DAMAGED, FINAL, PATIENT, READ_ONLY
 from vrasnode.wire.mydoc import Custodian, VolumeReport, VolumeState, VolumeWish
 
 log = logging.getLogger("vrasnode.mydoc")
@@ -36,16 +38,6 @@ log = logging.getLogger("vrasnode.mydoc")
 TRIES = 4
 FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 15.0
 HEARD_EVERY_S = 15.0  # how often it is kept when the server was heard
-DAMAGED = frozenset(
-    {
-        *("volume_damaged", "volume_missing", "volume_truncated", "no_filesystem", "foreign_filesystem"),
-        *("wrong_key", "half_damaged", "sealed_elsewhere"),
-    }
-)
-# What no second try mends; all else is tried TRIES times, and what nobody has to act on, on and on.
-FINAL = DAMAGED | {"pin_needed", "no_custodians", "disk_full", "not_for_us", "bad_half"}
-READ_ONLY = ("volume_read_only", "The volume takes no changes since an error. Make room, and log on again.")
-PATIENT = frozenset({"libvirt_gone"})
 
 
 class UserVolume:
@@ -83,6 +75,7 @@ class UserVolume:
         self._not_before = self._look_at = float("-inf")
         self._tries = 0
         self._told: VolumeReport | None = None
+        self.readings = Readings(volume, means=means, wake=wake)
 
     @property
     def record(self) -> Record:
@@ -108,6 +101,8 @@ class UserVolume:
         """The same for the server, and for people. May be called from any thread."""
         record, watched, trouble = self.record, self._open, self._trouble
         code, words = (trouble.code, trouble.words) if trouble else (record.code, record.words)
+        if record.reading and not code:
+            code, words = BEING_COPIED
         if watched and watched.read_only and not code:
             code, words = READ_ONLY
         return VolumeReport(
@@ -154,11 +149,18 @@ class UserVolume:
             self._opening.close()
             self._opening = None
 
+    @property
+    def may_be_read(self) -> bool:
+        """Whether it is locked, whole, and nobody is about to open it. From any thread."""
+        return self.state is VolumeState.LOCKED and not self.record.held and not self._is_wanted()
+
     def _step(self) -> bool:
         if self.record.locking:
             return self._lock()
+        if self.record.reading:
+            return self._read()
         if not self.record.session:
-            return self._look_at_wish()
+            return self._look_at_wish() or self._begin_reading()
         self._take_new_logon()
         cut = self._must_lock()
         if cut:
@@ -180,6 +182,31 @@ class UserVolume:
         self._accept(wish.session)
         log.info("%s: %s has logged on", self.volume, wish.owner_name)
         return True
+
+    def _is_wanted(self) -> bool:
+        """Whether somebody is about to use it, by a logon or a usage key."""
+        session, opening = self._wish.session if self._wish else "", self._means.lent.wanted(self.volume)
+        over = ("", self.record.ended, self._refused)
+        return session not in over or f"{SESSION}{opening}" not in (SESSION, self.record.ended)
+
+    def _begin_reading(self) -> bool:
+        allowed = self.state is VolumeState.LOCKED and self._means.blocked is None
+        reading = self.readings.take(allowed=allowed)
+        if reading is None:
+            return False
+        self._ledger.keep(reading=reading.run, boot_id=self._means.boot_id, since=self._means.now())
+        log.info("%s: opened to be read for its replica", self.volume)
+        return True
+
+    def _read(self) -> bool:
+        """While a replica reads it; nothing goes on of an agent that was killed meanwhile."""
+        reading = self.readings.now
+        if reading is None or self.record.boot_id != self._means.boot_id:
+            return self._begin_lock(Cut.MACHINE_OFF)
+        if not self._means.is_welcome() or (self._heard and self._wish is None):
+            return self._begin_lock(Cut.SERVER_SAID)
+        reason = LOGGED_ON if self._is_wanted() else reading.must_end()
+        return self._begin_lock(reason) if reason else reading.step()
 
     def _take_opening(self, opening: str) -> bool:
         """Its user has entered the PIN. A volume that the server could not recover is not used."""
@@ -357,6 +384,7 @@ class UserVolume:
 
     def _lock(self) -> bool:
         means, shared = self._means, self.record.share
+        self.readings.end()
         if means.clock() < self._not_before:
             return False
         self._stop_opening()

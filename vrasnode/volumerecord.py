@@ -38,6 +38,7 @@ class Record(Message, frozen=True):
     program: str = ""  # in which run of the virtual server it is shared; "": not
     share: str = ""
     told: bool = False  # whether the client VM knows the share
+    reading: str = ""  # the replica's run for which it is opened, read-only and for nobody else
     locking: str = ""  # why it is being locked
     broken: bool = False  # it is to be locked, or was, because something is wrong with it
     code: str = ""
@@ -45,6 +46,11 @@ class Record(Message, frozen=True):
     ended: str = ""  # the logon that was the last: it never opens anything again
     since: datetime | None = None
     proof: LockProof | None = None
+
+    @property
+    def held(self) -> bool:
+        """Whether it is open, for whomever, or on its way there or back."""
+        return bool(self.session or self.locking or self.reading)
 
 
 class Ledger:

@@ -106,9 +106,9 @@ class Volumes:
         """How many bytes it holds at most. Raises HostBroken(volume_missing)."""
         return _size_of(_present(self._place(volume))) - luks.HEADER_BYTES
 
-    def serve(self, volume: str, key: bytes) -> Path:
+    def serve(self, volume: str, key: bytes, *, read_only: bool = False) -> Path:
         """Opens the volume; returns the socket where it is served. One that is open already stays so, and
-        its key is not tried.
+        its key is not tried. `read_only`: nobody can write to it there.
 
         Raises Refused(wrong_key) and HostBroken(volume_missing, volume_damaged, storage_daemon_failed)."""
         place = self._place(volume)
@@ -118,7 +118,7 @@ class Volumes:
         storagedaemon.end(place.socket)
         header, note = _checked(place), _read_note(place)
         try:
-            storagedaemon.start(place.file, key, export=volume, at=place.socket)
+            storagedaemon.start(place.file, key, export=volume, at=place.socket, read_only=read_only)
         except (Refused, HostBroken) as error:
             if note and note.header_sha256 != header.digest:
                 raise luks.damaged(place.file, "its header is not what it was") from error

@@ -5,6 +5,7 @@ The agent is put together on a `World`. `pc` is a real one, behind libvirt; a si
 """
 
 import os
+import subprocess
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from typing import Protocol
 from vrasnode import disk, firewall, host, hostdevices, pchalf, volumes
 from vrasnode.devices import Bench
 from vrasnode.domainxml import Accelerator, Attached, Mark
+from vrasnode.errors import HostBroken
 from vrasnode.housing import Housing
 from vrasnode.hypervisor import Answer, Hypervisor, MachineState, make_overlay
 from vrasnode.imaging import Imaging
@@ -28,6 +30,9 @@ from vrasnode.wifi import Standing, Wifi
 from vrasnode.wire.clients import HostFacts
 from vrasnode.wire.devices import DeviceFacts, Suspend, UsbDevice
 from vrasnode.wireless import Radio
+
+POWER_OFF = ("systemctl", "poweroff")
+POWER_OFF_S = 30.0
 
 
 class Machines(Protocol):
@@ -55,6 +60,16 @@ def _halves(directory: Path) -> Halves:
     return pchalf.Halves(directory, tpm=Tpm())
 
 
+def _power_off() -> None:
+    """Raises HostBroken(not_switched_off)."""
+    try:
+        done = subprocess.run(POWER_OFF, capture_output=True, text=True, timeout=POWER_OFF_S, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise HostBroken("not_switched_off", f"{POWER_OFF[0]} failed: {error}.") from error
+    if done.returncode:
+        raise HostBroken("not_switched_off", f"{POWER_OFF[0]} said no: {done.stderr.strip()[-300:]}")
+
+
 def _since_start() -> float:
     """Seconds since the PC was started, its sleep too."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
@@ -69,7 +84,8 @@ class World:
     be; `networks`: whether its machines can have one of their own. `open_volumes` and `open_halves` are given
     the directory of user data; `shares`: versions are shared with other PCs, to whom it gives while
     `may_send` says so (not on battery); `house` says where volumes are opened, None: in the PC's virtual
-    server; `knows_logon` says of a nonce whether a logon here carried it, None: those that this agent
+    server; `pressed` says whether somebody pressed Enter before that screen; `power_off` begins the PC's
+    shutdown; `knows_logon` says of a nonce whether a logon here carried it, None: those that this agent
     gave out; `tpm` keeps usage keys."""
 
     machines: Machines
@@ -99,13 +115,15 @@ class World:
     knows_logon: Callable[[str], bool] | None = None
     since_start: Callable[[], float] = _since_start
     tpm: Tpm = field(default_factory=Tpm)
+    pressed: Callable[[], bool] = lambda: False
+    power_off: Callable[[], None] = lambda: None
 
 
 def pc(root: Path, *, images: Path, desktop: Path, hypervisor_uri: str) -> World:
     """The PC that this runs on, with its state directory `root`. Raises HostBroken."""
     for directory in (images, desktop):  # each is tried for what its own file system can do
         disk.make_directory(directory, mode=0o711)
-    accelerator = host.probe_accelerator()
+    accelerator, screen = host.probe_accelerator(), Screen()
     return World(
         machines=Hypervisor(hypervisor_uri),
         make_overlay=make_overlay,
@@ -120,7 +138,9 @@ def pc(root: Path, *, images: Path, desktop: Path, hypervisor_uri: str) -> World
         bench=HostBench(root),
         has_iommu=host.platform(root).iommu is not None,
         watch=lambda changed: Watch(changed).start(),  # ends with the process
-        show=Screen().show,
+        show=screen.show,
+        pressed=screen.pressed,
+        power_off=_power_off,
         enforce=Sleeping(clock=time.monotonic).enforce,
         radio=HostRadio(Wifi()),
         shares=True,

@@ -38,6 +38,8 @@ SIGNS = {
     "fetching": ("download", "info"),
     "staged": ("power", "info"),
     "booted": ("check-circle", "success"),
+    "done": ("check-circle", "success"),
+    "cut_off": ("exclamation-triangle", "warning"),
 }
 
 KINDS = {"device": _("device")}  # of what an event may be about and no row is

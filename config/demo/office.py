@@ -35,6 +35,7 @@ SIMULATED = "simulated"  # their group, and the beginning of their names
 ASK_LIMIT_S, SESSION_LIMIT_S = 30.0, 150.0
 CUSTODIANS = ("Legal", "Information security")
 PORT = 8000  # of the server inside the LAN
+GATEWAY_PORT = 8443
 # `sh -c SCRIPT sh HOSTS COMMAND …`: a PC finds the server by its name, as in a company.
 _WITH_HOSTS = 'mount --bind "$1" /etc/hosts && shift && exec "$@"'
 
@@ -202,7 +203,7 @@ class Office:
             env = dict(self._server_env)
             if self._full:
                 self.company = undo.enter_context(Company(network, cache=self.cache))
-                env = {**self.company.server_env(), **env}
+                env = {**self.company.server_env(), **self._replicas(network.address), **env}
             # PCs keep the address that they enrolled with, so the port inside the LAN is always the same.
             listener = network.open_listener(PORT)
             self.server = undo.enter_context(
@@ -301,6 +302,16 @@ class Office:
         self.ctl("pc", "token", "--group", GROUP, "--approved", "--output", str(token))
         pc.enrol(token)
         token.unlink()
+
+    def _replicas(self, address: str) -> dict[str, str]:
+        """A folder stands for the NAS; the gateway makes its certificate itself."""
+        place = self.data / "nas"
+        place.mkdir(exist_ok=True, mode=0o700)
+        return {
+            "OPENVRAS_NAS_URL": place.as_uri(),
+            "OPENVRAS_GATEWAY_URL": f"https://{address}:{GATEWAY_PORT}",
+            "OPENVRAS_REPLICA_SPREAD_MIN": "0",
+        }
 
     def _simulate(self, count: int) -> Child:
         """PCs that are programs, in a group of their own; they keep no image bytes."""

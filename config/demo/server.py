@@ -88,7 +88,7 @@ class DemoServer:
         return run(command, env={**self.env, **(env or {})})
 
     def child(self, name: str) -> Child:
-        """The process of that name: redis, web, worker or beat."""
+        """The process of that name: redis, web, worker, beat or gateway."""
         return next(child for child in self.children if child.name == name)
 
     def save_redis(self) -> None:
@@ -151,6 +151,8 @@ class DemoServer:
             "beat": [*celery, "beat", "--schedule", str(self.data / "beat"), "--pidfile", "",
                      "--loglevel", "warning"],
         }  # fmt: skip
+        if "OPENVRAS_GATEWAY_URL" in self.env:
+            commands["gateway"] = [python, str(ROOT / "manage.py"), "gateway"]
         for name, argv in commands.items():
             log = self.data / "log" / f"{name}.log"
             child = Child(

@@ -3,13 +3,16 @@
 from typing import Any
 
 from django import template
+from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
 from clients.templatetags.portal import icon
-from mydoc import bytepaths
+from mydoc import bytepaths, replicating
+from mydoc.models import Volume
+from mydoc.replicawords import words_of
 from mydoc.sharing import Applied, Progress
 from mydoc.standing import Standing, reason_words
 from vrasnode.wire.mydoc import EntryKind
@@ -81,6 +84,23 @@ def kind(entry_kind: EntryKind) -> SafeString:
     """What an entry is: an icon, and the word for those who do not see it."""
     name, words = KINDS[entry_kind]
     return format_html('{}<span class="visually-hidden">{}: </span>', icon(name), words)
+
+
+@register.inclusion_tag("mydoc/replica.html", takes_context=True)
+def replica(context: dict[str, Any], volume: Volume, *, act: str = "") -> dict[str, Any]:
+    """How a volume's replica stands, how far a run has come, why it failed. `act` names the page that has it
+    copied now, where whoever looks may say so."""
+    found = getattr(volume, "replica", None)
+    run = found.runs.first() if found else None
+    return {
+        "replica": found,
+        "run": run,
+        "why": words_of(run.reason) if run else "",
+        "address": reverse(act, args=[volume.pk]) if act else "",
+        "enabled": replicating.enabled(),
+        "request": context.get("request"),
+        "csrf_token": context.get("csrf_token"),
+    }
 
 
 @register.simple_tag

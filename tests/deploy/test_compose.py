@@ -16,7 +16,7 @@ import yaml
 from config.env import VARIABLES
 from tests.lab.server import ROOT
 
-SERVER_SERVICES = {"web", "sockets", "worker", "watcher", "beat"}
+SERVER_SERVICES = {"web", "sockets", "worker", "watcher", "beat", "gateway"}
 REQUIRED = (
     *("OPENVRAS_SECRET_KEY", "OPENVRAS_HOSTS", "OPENVRAS_DATABASE", "OPENVRAS_FRONT_SECRET_FILE"),
     "OPENVRAS_COMPANY_NETWORKS",
@@ -76,8 +76,10 @@ def test_the_front_sees_the_store_and_never_the_keys(compose: dict[str, Any]) ->
     assert "environment" not in compose["services"]["front"]
 
 
-def test_only_the_front_is_reached_from_outside(compose: dict[str, Any]) -> None:
-    assert [name for name, service in compose["services"].items() if "ports" in service] == ["front"]
+def test_only_the_front_and_the_gateway_are_reached_from_outside(compose: dict[str, Any]) -> None:
+    reached = [name for name, service in compose["services"].items() if "ports" in service]
+
+    assert reached == ["front", "gateway"]
 
 
 def test_every_variable_that_is_set_exists(compose: dict[str, Any]) -> None:
@@ -170,9 +172,9 @@ def test_secrets_are_made_once_and_for_their_owner_alone(tmp_path: Path) -> None
 
     first = make()
 
-    assert set(first) == {".env", "database-password", "front-secret", "front-secret.conf"}
+    assert set(first) == {".env", "database-password", "front-secret", "front-secret.conf", "nas-password"}
     assert "OPENVRAS_HOSTS=vras.example" in first[".env"]
     assert "OPENVRAS_COMPANY_NETWORKS=10.20.0.0/16" in first[".env"]
     assert f'"{first["front-secret"]}"' in first["front-secret.conf"]
-    assert len({*first.values()}) == 4
+    assert len({*first.values()}) == 5  # the NAS's, which an administrator puts there, is empty
     assert make() == first

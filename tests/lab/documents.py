@@ -9,6 +9,7 @@ import http.cookiejar
 import json
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -88,6 +89,45 @@ class Workday:
         """The user's volume, by its id."""
         (found,) = self.office.rest("GET", f"/api/v1/volumes/?owner__username={USER}")["results"]
         return str(found["id"])
+
+    def runs(self) -> list[dict[str, Any]]:
+        """The times that the user's volume was, or is to be, copied; newest first."""
+        return list(
+            self.office.rest("GET", f"/api/v1/replications/?replica__volume={self.volume}")["results"]
+        )
+
+    def copy_now(self) -> dict[str, Any]:
+        """Has it copied by hand, once what is under way is over; how that ended."""
+        self.wait("an end", lambda: not self.runs() or self.runs()[0]["state"] not in ("waiting", "running"))
+        self.office.rest("POST", f"/api/v1/volumes/{self.volume}/replicate/")
+        self.wait("the copy", lambda: self.runs()[0]["state"] not in ("waiting", "running"))
+        return self.runs()[0]
+
+    def restic(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        """A plain restic before the NAS, with the password that the custodians could unwrap, too."""
+        code = (
+            "from mydoc import replicakeys; from mydoc.replicamodels import Replica; "
+            f"print(replicakeys.repository_password_of(Replica.objects.get(volume={self.volume!r})))"
+        )
+        password = self.office.server.manage("shell", "-c", code).strip().splitlines()[-1]
+        given = {
+            "RESTIC_REPOSITORY": str(self.office.data / "nas" / self.volume),
+            "RESTIC_PASSWORD": password,
+        }
+        return subprocess.run(
+            ["restic", "--no-cache", *arguments],
+            env={**os.environ, **given},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def restored(self, directory: Path) -> Path:
+        """Where the newest replica of everything lies afterwards."""
+        done = self.restic("restore", "latest", "--tag", "full", "--target", str(directory))
+        assert done.returncode == 0, done.stderr
+        (place,) = (directory / "data").iterdir()
+        return place
 
     def openings(self, **wanted: str) -> list[dict[str, Any]]:
         """Logons that the server knows, newest first."""

@@ -2,7 +2,8 @@
 
 import threading
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from contextlib import contextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -15,11 +16,12 @@ from django.db import connection
 from clients import enrolling
 from config.demo.processes import wait_for
 from mydoc import gateway as gateways
-from mydoc import replicakeys
+from mydoc import gatewaycertificate, replicakeys
 from mydoc.models import Volume
+from mydoc.nassettings import GatewaySettings, NasSettings
 from mydoc.replicamodels import Replica
 from tests.mydoc.answering import make_volume
-from tests.mydoc.replicas import Gateway, Restic, answers
+from tests.mydoc.replicas import Gateway, Restic, answers, free_port
 from tests.pcs import FakePc
 from vrasnode.aside import aside
 
@@ -126,27 +128,62 @@ def test_no_secret_of_a_replica_lies_in_the_database_in_clear(restic: Pc, volume
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_volume_that_comes_while_it_serves_is_let_in_by_itself(volume: Volume, tmp_path: Path) -> None:
-    door, stop = Gateway(tmp_path), threading.Event()
+def test_without_a_certificate_of_somebody_elses_it_shows_one_of_the_installations_own_authority(
+    volume: Volume, tmp_path: Path, now: datetime
+) -> None:
+    port = free_port()
+    door = GatewaySettings(url=f"https://127.0.0.1:{port}")
     (tmp_path / "nas").mkdir()
+    authority = tmp_path / "authority.pem"
+    authority.write_text(gatewaycertificate.authority(door))
+    replica = replicakeys.replica_of(volume)
+    name, password = str(volume.pk), replicakeys.password_of(replica)
+    pc = Restic(f"rest:https://{name}:{password}@127.0.0.1:{port}/{name}/", "opens", tmp_path)
+
+    with serving(door, NasSettings(url=f"file://{tmp_path}/nas"), directory=tmp_path):
+        wait_for("the gateway", lambda: answers(port), children=[])
+        made = pc.run("--cacert", str(authority), "init")
+        unknown = pc.run("snapshots", "--no-lock")
+
+    assert made.returncode == 0, made.stderr
+    assert "certificate" in unknown.stderr
+    assert not gatewaycertificate.is_due(door, tmp_path, now=now)
+    assert gatewaycertificate.is_due(door, tmp_path, now=now + gatewaycertificate.LIFE - timedelta(days=29))
+    elsewhere = GatewaySettings(url="https://replicas.example:8443")
+    assert gatewaycertificate.is_due(elsewhere, tmp_path, now=now)
+
+
+@contextmanager
+def serving(door: GatewaySettings, place: NasSettings, *, directory: Path) -> Iterator[None]:
+    """The command's own loop, in a thread."""
+    stop = threading.Event()
     listen = f"127.0.0.1:{door.port}"
 
     def serve() -> int:
         try:
-            return gateways.serve(door.place, door.settings, listen=listen, directory=tmp_path, stop=stop)
+            return gateways.serve(place, door, listen=listen, directory=directory, stop=stop)
         finally:
             connection.close()
 
-    serving = aside(serve, name="gateway")
+    running = aside(serve, name="gateway")
     try:
+        yield
+    finally:
+        stop.set()
+    assert running.result(30) == 0
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_volume_that_comes_while_it_serves_is_let_in_by_itself(volume: Volume, tmp_path: Path) -> None:
+    door = Gateway(tmp_path)
+    (tmp_path / "nas").mkdir()
+
+    with serving(door.settings, door.place, directory=tmp_path):
         wait_for("the gateway", lambda: answers(door.port), children=[])
         replica = replicakeys.replica_of(volume)
         name, password = str(volume.pk), replicakeys.password_of(replica)
         pc = Restic(door.repository(name, user=name, password=password), "opens", tmp_path)
 
         wait_for("the door", lambda: pc.run("init").returncode == 0, children=[])
-    finally:
-        stop.set()
 
-    assert serving.result(30) == 0
     assert not answers(door.port)

@@ -12,8 +12,9 @@ from django.contrib.auth.models import User
 from django.test import Client as Browser
 
 from clients import enrolling, nodeslice
-from mydoc import lastreplica, replicakeys, replicating
-from mydoc.models import Volume
+from clients.models import Event
+from mydoc import lastreplica, losing, replicakeys, replicating, volumekeys
+from mydoc.models import Lockout, Opening, Volume
 from mydoc.nassettings import GatewaySettings, NasSettings
 from mydoc.replicamodels import Replica, ReplicationRun
 from tests.mydoc.answering import make_volume
@@ -231,6 +232,95 @@ def test_a_run_of_which_nothing_is_heard_was_cut_off_and_goes_on_soon(
     old, new = ReplicationRun.objects.order_by("asked_at")
     assert (old.state, old.reason) == (State.CUT_OFF, "pc_silent")
     assert new.occasion == ReplicationRun.Occasion.RESUME
+
+
+def cut_off(pc: FakePc, volume: Volume, now: datetime) -> str:
+    """A run that was cut off by the PC's end, and the one that goes on with it; the volume is locked."""
+    key = key_of(ask_key(pc, volume), volume)
+    tell(pc, volume, key.run, RunState.CUT_OFF, code="left_now")
+    Opening.objects.all().delete()
+    volume.server_half = volumekeys.fresh(volume.pk)
+    volume.save(update_fields=["server_half"])
+    replicating.plan(now=now + timedelta(minutes=2))
+    return wish(pc, now).run
+
+
+def test_a_replica_that_was_cut_off_is_finished_while_the_volume_is_locked_and_that_is_written_down(
+    pc: FakePc, volume: Volume, now: datetime, settings: Any
+) -> None:
+    run = cut_off(pc, volume, now)
+
+    key = key_of(ask_key(pc, volume, run, occasion=Occasion.RESUME, locked=True), volume)
+
+    assert key.server_half == volumekeys.half_of(Volume.objects.get())
+    assert key.read_s == settings.REPLICA_LOCKED_READ.total_seconds()
+    event = Event.objects.get(verb="replicationrun.half_given")
+    assert event.object_id == run
+
+
+def test_the_key_of_a_locked_volume_is_given_for_nothing_but_a_run_that_was_cut_off(
+    rest: Browser, pc: FakePc, volume: Volume
+) -> None:
+    Opening.objects.all().delete()
+
+    by_itself = ask_key(pc, volume, locked=True)
+    rest.post(f"/api/v1/volumes/{volume.pk}/replicate/")
+    by_hand = ask_key(pc, volume, locked=True)
+
+    assert (by_itself.json()["code"], by_hand.json()["code"]) == ("no_such_run", "no_such_run")
+    assert not Event.objects.filter(verb="replicationrun.half_given").exists()
+
+
+def test_an_open_volume_is_copied_by_its_own_key(pc: FakePc, volume: Volume, now: datetime) -> None:
+    run = cut_off(pc, volume, now)
+    Opening.objects.create(volume=volume, state=Opening.State.OPEN, nonce="n", asked_at=now, opened_at=now)
+
+    assert ask_key(pc, volume, run, locked=True).json()["code"] == "volume_open"
+
+
+@pytest.mark.parametrize("why", ["lost", "locked out", "outside"])
+def test_who_is_lost_locked_out_or_elsewhere_finishes_nothing(
+    volume: Volume, pc: FakePc, now: datetime, settings: Any, why: str
+) -> None:
+    run = cut_off(pc, volume, now)
+    if why == "lost":
+        by = User.objects.create_superuser("admin")
+        losing.declare(pc.client, by=by, reason="taxi", confirm=pc.client.name, now=now)
+    elif why == "locked out":
+        Lockout.objects.create(client=pc.client, last_contact=now, at=now)
+    else:
+        settings.COMPANY_NETWORKS = []
+
+    answer = ask_key(pc, volume, run, locked=True)
+
+    assert answer.status_code in (403, 404), answer.content
+    assert not Event.objects.filter(verb="replicationrun.half_given").exists()
+
+
+def test_its_owner_has_it_copied_from_my_page_and_nobody_elses(
+    client: Browser, pc: FakePc, volume: Volume, sato: User, kato: User
+) -> None:
+    client.force_login(sato)
+    client.post(f"/my/volumes/{volume.pk}/replicate/")
+    client.force_login(kato)
+    refused = client.post(f"/my/volumes/{volume.pk}/replicate/")
+
+    assert ReplicationRun.objects.get().occasion == ReplicationRun.Occasion.BY_HAND
+    assert refused.status_code == 404
+
+
+def test_why_a_run_failed_is_said_on_the_pages_with_what_to_do(
+    client: Browser, rest: Browser, pc: FakePc, volume: Volume, sato: User
+) -> None:
+    key = key_of(ask_key(pc, volume), volume)
+    tell(pc, volume, key.run, RunState.FAILED, code="nas_full", words="500 Internal Server Error")
+
+    pages = [f"/volumes/{volume.pk}/", f"/pcs/{pc.client.pk}/volumes/"]
+    said = [rest.get(page, headers={"Accept-Language": "en"}).content.decode() for page in pages]
+    client.force_login(sato)
+    said.append(client.get("/my/", headers={"Accept-Language": "en"}).content.decode())
+
+    assert all("The NAS is full: make room there." in page for page in said)
 
 
 def test_by_hand_it_is_copied_now_and_a_second_wish_is_told_that_it_is(

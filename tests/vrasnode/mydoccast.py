@@ -134,9 +134,9 @@ class Guest(SimulatedHousing):
     def begin(self, op: str, **args: Any) -> "Future[Answer]":
         return Future() if self.hangs else super().begin(op, **args)
 
-    def plug(self, volume: str, socket: Path) -> None:
+    def plug(self, volume: str, socket: Path, *, read_only: bool = False) -> None:
         (self.directory / volume).mkdir(exist_ok=True)
-        super().plug(volume, socket)
+        super().plug(volume, socket, read_only=read_only)
         (self.directory / volume / "plugged").write_text(str(socket))
 
     def overwrite(self) -> None:

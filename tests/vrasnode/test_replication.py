@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,8 +13,9 @@ import pytest
 from config.demo.processes import Child, wait_for
 from mydoc import nas
 from tests.mydoc.replicas import answers, free_port
-from vrasnode import replication, sealing
-from vrasnode.errors import Refused
+from vrasnode import copyrun, replication, sealing
+from vrasnode.copiedlog import CopiedLog
+from vrasnode.errors import Refused, Unreachable
 from vrasnode.outbox import Outbox
 from vrasnode.replication import Replication
 from vrasnode.servicevm.guest.answering import Ops, Refusal
@@ -21,6 +23,7 @@ from vrasnode.servicevm.guest.replicas import Replicas
 from vrasnode.volumenames import serial_of
 from vrasnode.wire import codec
 from vrasnode.wire.replication import (
+    Occasion,
     ReplicationKey,
     ReplicationKeyAnswer,
     ReplicationKeyRequest,
@@ -34,7 +37,10 @@ from vrasnode.wire.replication import (
 pytestmark = pytest.mark.slow
 VOLUME, RUN = "6f9619ff-8b86-4d01-b42d-00cf4fc964ff", "0b6f2e0e-9a5b-4a83-8d6c-0a5f6b8f3a11"
 SECRETS = "of-the-gateway", "of-the-repository"
+OTHER_RUN = "5d1f6a0a-4a8e-4a53-9f5e-6f6c1d5f0b22"
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
+HALF = bytes(range(32))
+ABSENT = RunReport(volume=VOLUME, run=RUN, state=RunState.WAITING)
 
 
 class Places:
@@ -64,6 +70,33 @@ class Guest:
             raise Refused(refusal.code, refusal.words) from refusal
 
 
+class Reader:
+    """Who opens volumes: there is one, and the test says how it stands."""
+
+    def __init__(self) -> None:
+        self.open, self.locked = True, False
+        self.order: tuple[str, bytes, float] | None = None
+        self.finished: list[str] = []
+
+    def is_open(self, volume: str) -> bool:
+        return self.open and volume == VOLUME
+
+    def is_locked(self, volume: str) -> bool:
+        return self.locked and volume == VOLUME
+
+    def read(self, volume: str, run: str, server_half: bytes, *, within_s: float) -> None:
+        self.order = run, server_half, within_s
+
+    def is_readable(self, volume: str, run: str) -> bool:
+        if self.order is None or self.order[0] != run:
+            raise Unreachable("volume_locked", "The volume is locked.")
+        return True
+
+    def finish_reading(self, volume: str, run: str) -> None:
+        self.order = None
+        self.finished.append(run)
+
+
 class Doors:
     """The server's doors."""
 
@@ -77,7 +110,13 @@ class Doors:
         if self.busy:
             raise Refused("gateway_busy", "Many PCs copy now.")
         key = ReplicationKey(
-            run=RUN, repository=f"{VOLUME}/", user=VOLUME, password=SECRETS[0], repository_password=SECRETS[1]
+            run=request.run or RUN,
+            repository=f"{VOLUME}/",
+            user=VOLUME,
+            password=SECRETS[0],
+            repository_password=SECRETS[1],
+            server_half=HALF if request.locked else b"",
+            read_s=60 if request.locked else 0,
         )
         purpose = sealing.replication_purpose(VOLUME)
         return ReplicationKeyAnswer(
@@ -93,7 +132,7 @@ class Pc:
 
     def __init__(self, directory: Path, port: int) -> None:
         self.directory = directory
-        self.doors, self.guest, self.open = Doors(), Guest(directory), True
+        self.doors, self.guest, self.reader = Doors(), Guest(directory), Reader()
         self.outbox = Outbox(directory / "outbox.json")
         self.told: list[RunReport] = []
         self.port = port
@@ -105,7 +144,8 @@ class Pc:
         return Replication(
             server=self.doors,
             housing=self.guest,  # type: ignore[arg-type]
-            is_open=lambda volume: self.open and volume == VOLUME,
+            reader=self.reader,
+            copied=CopiedLog(self.directory / "copied.json"),
             get_slice=lambda app: self.slice,
             outbox=self.outbox,
             wake=lambda: None,
@@ -138,7 +178,7 @@ class Pc:
 
 @pytest.fixture
 def pc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pc]:
-    monkeypatch.setattr(replication, "LOOK_S", 0.05)
+    monkeypatch.setattr(copyrun, "LOOK_S", 0.05)
     port, where = free_port(), tmp_path / "nas"
     for folder in (where, tmp_path / "data"):
         folder.mkdir()
@@ -170,7 +210,7 @@ def test_nothing_begins_before_its_slot_or_while_the_volume_is_locked(pc: Pc, wa
     if wait:
         pc.wish(RUN, not_before=NOW + wait)
     else:
-        pc.open = False
+        pc.reader.open = False
 
     pc.step()
     pc.step()
@@ -183,7 +223,7 @@ def test_a_volume_that_is_locked_meanwhile_cuts_its_run_off(pc: Pc) -> None:
     pc.step()
     wait_for("the copying", lambda: bool(pc.guest.replicas._jobs), children=[])
 
-    pc.open = False
+    pc.reader.open = False
     pc.guest.replicas.end(serial_of(VOLUME))
 
     assert pc.until_ended().state is RunState.CUT_OFF
@@ -208,12 +248,79 @@ def test_when_the_gateway_is_busy_it_is_asked_again_later(pc: Pc) -> None:
     assert pc.until_ended().state is RunState.DONE
 
 
+def test_a_run_that_was_cut_off_is_finished_while_the_volume_is_locked_and_it_is_locked_again(pc: Pc) -> None:
+    CopiedLog(pc.directory / "copied.json").begin(VOLUME, RUN, at=NOW)
+    pc.part = pc.make()
+    pc.reader.open, pc.reader.locked = False, True
+    pc.wish("")
+
+    ended = pc.until_ended()
+
+    assert (ended.state, ended.occasion) == (RunState.DONE, Occasion.RESUME), ended
+    (asked,) = pc.doors.asked
+    assert asked.locked
+    assert pc.reader.finished == [RUN]
+    assert not (pc.directory / "data" / ".openvras").exists()
+
+
+def test_nothing_but_a_run_that_was_cut_off_opens_a_locked_volume(pc: Pc) -> None:
+    pc.reader.open, pc.reader.locked = False, True
+    pc.wish(RUN, occasion=Occasion.BY_HAND)
+
+    pc.step()
+    pc.step()
+
+    assert pc.doors.asked == []
+
+
+def test_who_leaves_now_cuts_the_run_off_and_the_next_one_goes_on(pc: Pc) -> None:
+    for number in range(60):
+        (pc.directory / "data" / f"{number}").write_bytes(os.urandom(1 << 20))
+    pc.wish(RUN, slice_bytes=8 << 20)
+    pc.step()
+    wait_for("progress", lambda: _stepped(pc) and (pc.part.progress or ABSENT).done_bytes > 0, children=[])
+
+    pc.part.leave("left_now")
+
+    assert (pc.until_ended().state, pc.told[-1].code) == (RunState.CUT_OFF, "left_now")
+    assert CopiedLog(pc.directory / "copied.json").unfinished == {VOLUME: RUN}
+    pc.wish(OTHER_RUN, occasion=Occasion.RESUME)
+    assert _until(pc, RunState.DONE).run == OTHER_RUN
+
+
+def test_whether_all_was_copied_since_some_moment_is_known_without_the_server(pc: Pc) -> None:
+    pc.until_ended()
+
+    known = CopiedLog(pc.directory / "copied.json")
+
+    assert known.copied_since(VOLUME, NOW)
+    assert not known.copied_since(VOLUME, NOW + timedelta(seconds=1))
+    assert pc.part.copied_since(VOLUME, NOW)
+    assert known.unfinished == {}
+
+
+def test_somebody_at_the_pc_asks_for_a_copy_and_the_server_names_the_run(pc: Pc) -> None:
+    pc.wish("")
+    pc.step()
+
+    assert pc.part.begin(VOLUME)
+
+    assert pc.until_ended().state is RunState.DONE
+    assert pc.doors.asked[0].occasion is Occasion.BY_HAND
+    assert not pc.part.waits_for(VOLUME)
+
+
 def test_no_secret_lies_in_what_is_written_down_or_said(pc: Pc) -> None:
     pc.until_ended()
 
     kept = b"".join(path.read_bytes() for path in pc.directory.glob("run/*")) + repr(pc.told).encode()
     assert not any(secret.encode() in kept for secret in SECRETS)
     assert SECRETS[0].encode() not in (pc.directory / "outbox.json").read_bytes()
+
+
+def _until(pc: Pc, state: RunState) -> RunReport:
+    wait_for("the end", lambda: _stepped(pc) and pc.told[-1].state is state, children=[])
+    return pc.told[-1]
 
 
 def _stepped(pc: Pc) -> bool:

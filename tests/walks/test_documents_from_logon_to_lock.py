@@ -2,6 +2,7 @@
 is locked out by the directory, by the cable and by nobody else; what was written is there whoever is killed.
 """
 
+import hashlib
 import os
 import random
 import secrets
@@ -184,6 +185,27 @@ def test_the_demo_tells_its_story_of_user_data(workday: Workday) -> None:
     ]
     assert all(step.seen == [workday.pc.name] for step in story.steps)
     assert story.good
+
+
+def test_documents_are_copied_out_of_the_virtual_server_through_the_gateway_and_restored(
+    workday: Workday, tmp_path: Path
+) -> None:
+    data = random.Random(7).randbytes(30_000)
+    workday.be_open()
+    workday.write("写し.bin", data)
+    make = "head -c 6000000 /dev/urandom >Documents/large && sync Documents/large"
+    made = workday.run(f"{make} && sha256sum Documents/large")
+
+    workday.office.server.manage("shell", "-c", "from mydoc import tasks; tasks.replicate()")  # as beat does
+    workday.wait("the first copy", lambda: bool(workday.runs()) and workday.runs()[-1]["state"] == "done")
+    ended = workday.copy_now()
+
+    assert workday.runs()[-1]["occasion"] == "schedule"
+    assert (ended["state"], ended["occasion"]) == ("done", "by_hand"), ended
+    back = workday.restored(tmp_path) / "Documents"
+    assert (back / "写し.bin").read_bytes() == data
+    assert hashlib.sha256((back / "large").read_bytes()).hexdigest() == made.output.decode().split()[0]
+    assert workday.restic("check", "--read-data").returncode == 0
 
 
 def test_a_hundred_canaries_are_nowhere_in_clear_open_crashed_and_locked(workday: Workday) -> None:

@@ -19,7 +19,7 @@ def volume_handle(serial: str) -> Handle:
     return Handle(Kind.VOLUME, serial)
 
 
-def volume_disk_xml(*, serial: str, socket: Path, export: str) -> str:
+def volume_disk_xml(*, serial: str, socket: Path, export: str, read_only: bool = False) -> str:
     """The XML to attach a volume, which a storage daemon serves (NBD) under the name `export` on `socket`.
 
     QEMU connects to the socket itself, as the user that it runs as (`user` in qemu.conf; `libvirt-qemu` in
@@ -45,6 +45,7 @@ def volume_disk_xml(*, serial: str, socket: Path, export: str) -> str:
             name=export,
         ),
         element("target", dev=_target(serial), bus="virtio"),
+        *([element("readonly")] if read_only else []),
         element("serial", text=serial),
         element("alias", name=volume_handle(serial).alias),
         type="network",

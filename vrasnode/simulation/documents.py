@@ -89,8 +89,9 @@ class SimulatedVolumes:
     def has_slot(self, volume: str, slot: Slot) -> bool:
         return slot is not Slot.LEASE or bool(self._made(volume).lease)
 
-    def serve(self, volume: str, key: bytes) -> Path:
+    def serve(self, volume: str, key: bytes, *, read_only: bool = False) -> Path:
         """Raises Refused(wrong_key)."""
+        del read_only
         made = self._made(volume)
         if _digest(key) not in [*made.keys, *([made.lease] if made.lease else [])]:
             raise Refused("wrong_key", f"The key does not open the volume {volume}.")
@@ -172,7 +173,8 @@ class SimulatedHousing:
     def holds(self, volume: str) -> bool:
         return (self._directory / volume / "plugged").exists()
 
-    def plug(self, volume: str, socket: Path) -> None:
+    def plug(self, volume: str, socket: Path, *, read_only: bool = False) -> None:
+        del read_only
         if not socket.exists():
             raise HostBroken("attach_failed", "Nothing is served there.")
         (self._directory / volume / "plugged").touch()
@@ -201,8 +203,10 @@ class SimulatedHousing:
         """A client VM that is content with everything."""
         del message
 
-    def _open(self, serial: str, fresh: bool = False, size_bytes: int | None = None) -> Answer:
-        del size_bytes
+    def _open(
+        self, serial: str, fresh: bool = False, size_bytes: int | None = None, read_only: bool = False
+    ) -> Answer:
+        del size_bytes, read_only
         volume = self._volume(serial)
         if not (volume / "plugged").exists():
             raise Refused("no_such_disk", f"No disk {serial} was plugged in.")

@@ -68,6 +68,7 @@ class ReplicationKey(Message, frozen=True):
     password: str
     repository_password: str
     server_half: bytes = b""
+    read_s: int = 0  # for how long a locked volume may be read by it
 
 
 class RunState(StrEnum):

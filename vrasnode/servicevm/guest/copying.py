@@ -12,6 +12,7 @@ import base64
 import hashlib
 import json
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -25,6 +26,10 @@ from typing import Any
 OWN = ".openvras"  # the volume's folder for this; the share does not show it
 NOT_COPIED = {os.fsencode(OWN), b"lost+found"}
 HOST = "openvras"
+# The machine is small: packs of 8 MiB, of which few are on their way at once.
+LEAN = ("--pack-size", "8", "-o", "rest.connections=3")
+TEMPORARY_BYTES = 256 << 20  # packs are put together in files, encrypted
+LEAN_GO = {"GOGC": "20", "GOMAXPROCS": "2"}
 NICE = 10
 TRIES, PAUSE_S = 5, 1.5  # the gateway learns of a new volume within a second
 PIECE_BYTES = 1 << 20
@@ -66,10 +71,13 @@ class Found:
 
 
 class Copied:
-    """What the repository holds already: the mark and hash of each file. Lost, it costs time alone."""
+    """What the repository holds already: the mark and hash of each file. Lost, it costs time alone.
 
-    def __init__(self, path: Path) -> None:
+    It is written to `path`; read from there, or from `older` where nothing was written yet."""
+
+    def __init__(self, path: Path, *, older: Path | None = None) -> None:
         self._path = path
+        self._older = older
         self._repository = ""
         self.hashes: dict[bytes, tuple[tuple[int, int, int], str]] = {}
 
@@ -77,7 +85,8 @@ class Copied:
         """What was written down for this repository; of another one nothing is there."""
         self._repository = repository
         try:
-            lines = zlib.decompress(self._path.read_bytes(), wbits=31).splitlines()
+            written = self._path if self._path.exists() or self._older is None else self._older
+            lines = zlib.decompress(written.read_bytes(), wbits=31).splitlines()
             if json.loads(lines[0]) != repository:
                 return
             for line in lines[1:]:
@@ -105,21 +114,24 @@ class Copy:
         self._root = Path(order["root"])
         self._manifest = Path(order["manifest"])
         self._slice_bytes = max(1, int(order["slice_bytes"]))
-        self._own = self._root / OWN
+        self._own = Path(order["scratch"]) if order.get("scratch") else self._root / OWN
         self._environment = {
             **{name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ},
+            **LEAN_GO,
             "RESTIC_REPOSITORY": order["repository"],
             "RESTIC_PASSWORD": order["repository_password"],
             "RESTIC_CACHE_DIR": str(self._own / "cache"),
             "RESTIC_PROGRESS_FPS": "1",
         }
         self._secrets = [part for part in (order["repository"], order["repository_password"]) if part]
-        self._options: list[str] = []
+        self._options: list[str] = list(LEAN)
+        if order.get("scratch"):  # memory, which is scarce
+            self._options += ["--no-cache"]
         if order.get("authority"):
             authority = self._manifest.with_suffix(".pem")
             authority.write_text(order["authority"])
-            self._options = ["--cacert", str(authority)]
-        self._copied = Copied(self._own / "copied.gz")
+            self._options += ["--cacert", str(authority)]
+        self._copied = Copied(self._own / "copied.gz", older=self._root / OWN / "copied.gz")
         self._say = say
         self._progress: dict[str, Any] = {"state": "running", "files": 0, "unreadable": 0}
         self._progress |= {"total_bytes": 0, "done_bytes": 0, "sent_bytes": 0}
@@ -142,9 +154,13 @@ class Copy:
         self._tell(state="done", snapshot=snapshot, manifest=digest, total_bytes=total, done_bytes=total)
 
     def _make_own_folder(self) -> None:
-        self._own.mkdir(mode=0o700, exist_ok=True)
+        self._own.mkdir(mode=0o700, exist_ok=True, parents=True)
         if not stat.S_ISDIR(self._own.lstat().st_mode):
             raise Failed("no_own_folder", f"{OWN} in the volume is no folder.")
+        shutil.rmtree(self._own / "tmp", ignore_errors=True)  # of a run that was killed
+        (self._own / "tmp").mkdir(mode=0o700)
+        if shutil.disk_usage(self._own).free >= TEMPORARY_BYTES:  # there is more room than in memory
+            self._environment["TMPDIR"] = str(self._own / "tmp")
 
     def _open_repository(self) -> str:
         """Its id; one is made where there is none."""

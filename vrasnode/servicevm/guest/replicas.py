@@ -71,9 +71,11 @@ class Replicas:
         repository_password: str,
         slice_bytes: int,
         authority: str = "",
+        read_only: bool = False,
     ) -> Mapping[str, Any]:
-        """Begins to copy. `repository` is an address without credentials. Raises Refusal: volume_closed,
-        bad_args, replica_under_way."""
+        """Begins to copy. `repository` is an address without credentials; `read_only`: nothing is written
+        into the volume, not even what was copied. Raises Refusal: volume_closed, bad_args,
+        replica_under_way."""
         place = self._volumes.require(serial)
         found = _ADDRESS.fullmatch(repository) if isinstance(repository, str) else None
         if not isinstance(run, str) or not _RUN.fullmatch(run) or found is None:
@@ -94,6 +96,7 @@ class Replicas:
                 "repository_password": repository_password,
                 "slice_bytes": slice_bytes,
                 "authority": authority,
+                "scratch": str(self._run / "scratch" / serial) if read_only is True else "",
             }
             job = Job(serial, self._start(order), manifest)
             self._jobs[run] = job

@@ -10,6 +10,7 @@ LOOK_BYTES = 68 << 10
 EXT_AT, EXT_BYTES = 1024, 1024  # the superblock (ext4's documentation, "The Super Block")
 MAGIC = b"\x53\xef"
 WIDE = 0x80  # of its incompatible features: numbers of blocks have 64 bits
+RECOVER = 0x4  # its journal has to be replayed
 
 _TRACES = (
     ("XFS", 0, b"XFSB"),
@@ -41,6 +42,11 @@ def ext4_size(device: str) -> int:
     block = _read(device)[EXT_AT : EXT_AT + EXT_BYTES]
     blocks_high = _number(block, 0x150) if _number(block, 0x60) & WIDE else 0
     return (blocks_high << 32 | _number(block, 0x4)) << (10 + _number(block, 0x18))
+
+
+def ext4_is_unclean(device: str) -> bool:
+    """Whether it was not unmounted: its journal holds what is not in its place yet."""
+    return bool(_number(_read(device)[EXT_AT : EXT_AT + EXT_BYTES], 0x60) & RECOVER)
 
 
 def _is_ext(start: bytes) -> bool:

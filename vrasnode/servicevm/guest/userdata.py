@@ -21,8 +21,10 @@ def add_to(
 ) -> None:
     """Adds all of them."""
 
-    def volume_open(serial: str, fresh: bool = False, size_bytes: int | None = None) -> Mapping[str, Any]:
-        return volumes.open(serial, fresh=fresh is True, size_bytes=size_bytes)
+    def volume_open(
+        serial: str, fresh: bool = False, size_bytes: int | None = None, read_only: bool = False
+    ) -> Mapping[str, Any]:
+        return volumes.open(serial, fresh=fresh is True, size_bytes=size_bytes, read_only=read_only is True)
 
     def volume_cut(serial: str) -> Mapping[str, Any]:
         ended = workers.end(volumes.place(serial).name) + replicas.end(serial)

@@ -19,6 +19,7 @@ from vrasnode.servicevm.guest.workers import Workers
 
 OWNER = 1000  # to whom all files belong; there is one person to a volume
 OPTIONS = "nosuid,nodev,noexec,noatime,errors=remount-ro"  # journal and barriers are as ext4 has them: on
+READ_ONLY = "nosuid,nodev,noexec,ro"
 DISK_S = 20.0  # for the kernel to show a disk that was plugged in
 HELD_S = 5.0  # for what held a volume to be gone
 LOOK_S = 0.02
@@ -52,16 +53,21 @@ class Volumes:
         self._pause = pause
         self._lock = threading.Lock()  # one comes or goes at a time
 
-    def open(self, serial: str, *, fresh: bool, size_bytes: int | None = None) -> Mapping[str, Any]:
-        """Mounts the volume; one that is mounted stays so. `size_bytes`: how large the disk is at least.
+    def open(
+        self, serial: str, *, fresh: bool, size_bytes: int | None = None, read_only: bool = False
+    ) -> Mapping[str, Any]:
+        """Mounts the volume; one that is mounted stays so. `size_bytes`: how large the disk is at least;
+        `read_only`: to be copied and nothing else, so nothing is repaired.
 
         Raises Refusal: no_such_disk, volume_truncated, no_filesystem, foreign_filesystem, volume_damaged,
-        mount_failed.
+        volume_unclean, mount_failed.
         """
         place = self.place(serial)
         with self._lock:
             repaired = False
-            if not place.is_mount():
+            if read_only and not place.is_mount():
+                self._mount_to_read(serial, place, size_bytes=size_bytes)
+            elif not place.is_mount():
                 repaired = self._mount(serial, place, fresh=fresh, size_bytes=size_bytes)
             self._workers.admit(serial)
         return {**self.usage(serial), "repaired": repaired}
@@ -131,6 +137,20 @@ class Volumes:
             _do("mount_failed", "resize2fs", device)
         _give_to_owner(place)
         return repaired
+
+    def _mount_to_read(self, serial: str, place: Path, *, size_bytes: int | None) -> None:
+        """A file system that was not let go of in order holds changes in its journal alone, which nobody may
+        write to their places here: its owner's next logon does."""
+        device = self._find(serial)
+        if size_bytes is not None and _size(device) < size_bytes:
+            raise _truncated(size_bytes, _size(device))
+        if signatures.look(device) != "ext4":
+            raise Refusal("no_filesystem", "The volume holds no file system of ours.")
+        if signatures.ext4_is_unclean(device):
+            words = "The volume was not closed in order: it is put right when its owner logs on."
+            raise Refusal("volume_unclean", words)
+        place.mkdir(exist_ok=True)
+        _do("mount_failed", "mount", "-t", "ext4", "-o", READ_ONLY, device, str(place))
 
     def _find(self, serial: str) -> str:
         """The device of the disk with this serial, once the kernel shows it. Raises Refusal(no_such_disk)."""
