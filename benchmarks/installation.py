@@ -33,12 +33,16 @@ LOOK_S = 0.005
 
 
 class Installation:
-    """A server with its state in `directory`, reached from the administrator's PC. A context manager."""
+    """A server with its state in `directory`, reached from the administrator's PC. A context manager.
 
-    def __init__(self, directory: Path, lan: Lan) -> None:
+    `delta_bases`: for how many versions before a new one delta frames are made; none while something else is
+    measured, for they take a processor in the background."""
+
+    def __init__(self, directory: Path, lan: Lan, *, delta_bases: int = 0) -> None:
         self.url = f"http://{lan.address}:{PORT}"
         self.administrator = lan.join("administrator")
         self._lan = lan
+        self._more_env = {"OPENVRAS_DELTA_BASES": str(delta_bases)}
         self._directory = directory
         self._data = directory / "server"
         self._kept = directory / "server.kept"
@@ -61,7 +65,7 @@ class Installation:
 
     def start(self) -> None:
         """Starts the server's processes on what is in its directory."""
-        server = DemoServer(self._data, listeners=[self._lan.open_listener(PORT)])
+        server = DemoServer(self._data, listeners=[self._lan.open_listener(PORT)], env=self._more_env)
         self._server = server.__enter__()
 
     def stop(self) -> None:

@@ -64,6 +64,7 @@ ENROLMENT_TOKEN_LIFE = timedelta(hours=24)
 DELIVERY_SILENCE = timedelta(minutes=15)
 UPLOAD_SILENCE = timedelta(hours=24)
 PACK_GRACE = timedelta(hours=24)
+DELTA_BASES = int(ENV.number("OPENVRAS_DELTA_BASES", 2, unit="versions", zero=True))
 ASSIGNMENT_LIFE = timedelta(days=30)
 LOGON_LIFE = timedelta(minutes=5)  # a proven logon whose PC does not ask for the key
 OPEN_SILENCE = timedelta(minutes=20)  # a PC of which nothing is heard has locked by itself long before
@@ -202,11 +203,15 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 12 * 3600}
 # What must not wait behind images has a queue of its own; a worker that is told no queue takes from both.
-CELERY_TASK_QUEUES = [Queue("celery"), Queue("watch")]
+CELERY_TASK_QUEUES = [Queue("celery"), Queue("watch"), Queue("deltas")]
 CELERY_TASK_DEFAULT_QUEUE = "celery"
-CELERY_TASK_ROUTES = {"mydoc.tasks.*": {"queue": "watch"}}
+CELERY_TASK_ROUTES = {
+    "mydoc.tasks.*": {"queue": "watch"},
+    "imaging.tasks.make_deltas": {"queue": "deltas"},
+}
 CELERY_BEAT_SCHEDULE = {
     "seal": {"task": "imaging.tasks.cut_sealed", "schedule": 15.0},
+    "deltas": {"task": "imaging.tasks.make_deltas", "schedule": 30.0, "options": {"expires": 30}},
     "pace": {"task": "imaging.tasks.pace", "schedule": 5.0},
     "silence": {"task": "imaging.tasks.sweep_silent", "schedule": 30.0},
     "garbage": {"task": "imaging.tasks.collect_garbage", "schedule": 3600.0},

@@ -1,5 +1,5 @@
 #!/bin/bash
-# What a container of the management server runs: web | sockets | worker | watcher | beat | gateway | manage ARGUMENTS.
+# What a container of the management server runs: web | sockets | worker | watcher | deltas | beat | gateway | manage ARGUMENTS.
 set -euo pipefail
 
 # The database is brought up to date by `web` alone; the others wait for it.
@@ -29,6 +29,10 @@ case "${1:-}" in
         await_database
         exec celery --app config worker --queues watch --concurrency 1 --loglevel INFO
         ;;
+    deltas)
+        await_database
+        exec nice -n 10 celery --app config worker --queues deltas --concurrency 1 --loglevel INFO
+        ;;
     beat)
         await_database
         exec celery --app config beat --schedule /tmp/beat --pidfile '' --loglevel INFO
@@ -42,7 +46,7 @@ case "${1:-}" in
         exec python manage.py "$@"
         ;;
     *)
-        echo "Say what to run: web, sockets, worker, watcher, beat, gateway, or manage with its arguments." >&2
+        echo "Say what to run: web, sockets, worker, watcher, deltas, beat, gateway, or manage with its arguments." >&2
         exit 2
         ;;
 esac

@@ -121,7 +121,7 @@ class MasterImageViewSet(viewsets.ModelViewSet[MasterImage]):
 class ImageVersionViewSet(viewsets.ReadOnlyModelViewSet[ImageVersion]):
     """Versions of master images."""
 
-    queryset = ImageVersion.objects.select_related("image")
+    queryset = ImageVersion.objects.select_related("image").prefetch_related("delta_sets__base")
     serializer_class = ImageVersionSerializer
     ordering_fields: ClassVar = ["number", "created_at", "size_bytes"]
     filterset_fields: ClassVar = {

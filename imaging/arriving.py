@@ -69,7 +69,10 @@ async def _stream(pack_id: str, length: int, receive: Receive) -> None:
 
 
 def _have(pack_id: str) -> bool:
-    if not Pack.objects.filter(pk=pack_id, condemned_at=None).exists():
+    row = Pack.objects.filter(pk=pack_id).first()
+    if row and row.kind != Pack.Kind.PLAIN:
+        raise Refusal("bad_pack", _("This pack is one of the server's own delta frames."), status=400)
+    if row is None or row.condemned_at is not None:
         return False
     try:
         store().index(pack_id)

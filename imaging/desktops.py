@@ -14,10 +14,10 @@ from django.conf import settings
 from clients import identity, nodeslice
 from clients.models import Client
 from clients.signals import client_joined
-from imaging import distributing, swarming
+from imaging import differencing, distributing, swarming
 from imaging.models import Delivery, ImageVersion
 from vrasnode.wire import codec
-from vrasnode.wire.imaging import SLICES, DeliveryReport, Fetch, ImagingSlice, Machine
+from vrasnode.wire.imaging import SLICES, DeliveryReport, Deltas, Fetch, ImagingSlice, Machine
 from vrasnode.wire.signatures import Signed
 
 CONNECTIONS = 4
@@ -60,6 +60,10 @@ def slice_of(client: Client, now: datetime, machine: Machine = Machine.CLIENT_VM
                 now=now,
                 upload_bytes_s=delivery.distribution.rate_bytes_s,
             ),
+            deltas=[
+                Deltas(base=base, path=f"/node/v1/imaging/{digest}/deltas/{base}")
+                for base in differencing.offered(delivery.distribution.version)
+            ],
         ),
     )
 

@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from clients.errors import Refusal
 from clients.models import Client, Group, check_name
 from clients.stateful import Stateful
+from imaging.deltaset import DeltaSet as DeltaSet
 from vrasnode.wire import names
 from vrasnode.wire.imaging import Apply, Machine
 
@@ -157,7 +158,12 @@ class ImageVersion(Stateful):
 class Pack(models.Model):
     """An immutable file of frames in the store. Condemned first, deleted a grace period later."""
 
+    class Kind(models.TextChoices):
+        PLAIN = "plain", _("whole chunks")
+        DELTA = "delta", _("delta frames")
+
     id = models.CharField(primary_key=True, max_length=64)
+    kind = models.CharField(_("kind"), max_length=10, choices=Kind, default=Kind.PLAIN)
     size_bytes = models.BigIntegerField()
     created_at = models.DateTimeField()
     condemned_at = models.DateTimeField(null=True)

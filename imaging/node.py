@@ -45,6 +45,12 @@ def frames(request: HttpRequest, client: Client, digest: str) -> HttpResponseBas
     return _file(client, digest, store().frames_path(digest))
 
 
+@node_door()
+@require_GET
+def deltas(request: HttpRequest, client: Client, digest: str, base: str) -> HttpResponseBase:
+    return _file(client, digest, store().deltas_path(digest, base))
+
+
 def _file(client: Client, digest: str, path: Path) -> FileResponse:
     if not desktops.may_read(client, digest):
         raise Refusal("not_assigned", _("This version is not assigned to this PC."), status=403)

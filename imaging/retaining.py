@@ -1,6 +1,7 @@
 """What is kept and what goes: retention of versions, and garbage collection of packs in two phases.
 
-Mark: the frame maps of all kept versions name the packs in use. Sweep: a pack that nothing names is
+Mark: the frame maps of all kept versions name the packs in use, and delta sets those of delta frames, as long
+as both of their versions are kept. Sweep: a pack that nothing names is
 condemned, and its file deleted only a grace period later; a publisher that still counts on it un-condemns
 it when its version becomes ready. Packs younger than the grace period belong to uploads under way.
 """
@@ -13,6 +14,7 @@ from django.utils.translation import gettext as _
 
 from clients.errors import Refusal
 from imaging import publishing
+from imaging.deltaset import DeltaSet
 from imaging.models import ImageVersion, MasterImage, Pack
 from imaging.store import store
 from vrasnode.chunks import framemap, manifest
@@ -71,6 +73,8 @@ def _used_packs() -> set[str]:
         read = manifest.read_named(store().manifest_path(digest).read_bytes(), digest)
         frames = framemap.decode(path.read_bytes(), chunks=len(read), chunk_bytes=read.header.chunk_bytes)
         used.update(frames.pack_ids)
+    for packs in DeltaSet.objects.useful().values_list("packs", flat=True):
+        used.update(packs)
     return used
 
 
@@ -80,6 +84,11 @@ def _sweep_files(*, now: datetime) -> None:
     known = set(Pack.objects.values_list("pk", flat=True))
     for path in (store().root / "incoming").glob("*"):
         if path.is_file() and path.stat().st_mtime < old:
+            path.unlink(missing_ok=True)
+    maps = DeltaSet.objects.useful().values_list("version__manifest", "base__manifest")
+    offered = {store().deltas_path(digest, base) for digest, base in maps}
+    for path in (store().root / "manifests").glob("*.deltas"):
+        if path not in offered and path.stat().st_mtime < old:
             path.unlink(missing_ok=True)
     for path in (store().root / "packs").glob("*/*.pack"):
         if path.stem not in known and path.stat().st_mtime < old:

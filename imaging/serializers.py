@@ -10,6 +10,7 @@ from imaging.models import (
     MACHINES,
     NO_AGENT,
     Delivery,
+    DeltaSet,
     Distribution,
     ImageVersion,
     MasterImage,
@@ -20,8 +21,32 @@ from vrasnode.wire.imaging import Apply, Machine
 APPLY = list(Distribution._meta.get_field("apply").choices or [])
 
 
+class DeltaSetSerializer(serializers.ModelSerializer[DeltaSet]):
+    """Delta frames for PCs that hold the version `base`."""
+
+    base = serializers.IntegerField(source="base.number", read_only=True)
+
+    class Meta:
+        model = DeltaSet
+        fields = [
+            "base",
+            "state",
+            "percent",
+            "chunks",
+            "delta_chunks",
+            "plain_bytes",
+            "delta_bytes",
+            "saved_bytes",
+            "failure_code",
+            "failure_words",
+            "ready_at",
+        ]
+        read_only_fields = fields
+
+
 class ImageVersionSerializer(serializers.ModelSerializer[ImageVersion]):
     image = serializers.CharField(source="image.name", read_only=True)
+    deltas = DeltaSetSerializer(source="delta_sets", many=True, read_only=True)
 
     class Meta:
         model = ImageVersion
@@ -39,6 +64,7 @@ class ImageVersionSerializer(serializers.ModelSerializer[ImageVersion]):
             "packed_bytes",
             "new_bytes",
             "saved_by_dedup_bytes",
+            "deltas",
             "failure_code",
             "failure_words",
             "created_at",

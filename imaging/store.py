@@ -1,6 +1,7 @@
 """The chunk store on a local disk: packs, manifests, frame maps, files that came through the browser.
 
 Layout under the store's directory: `packs/ab/<id>.pack`, `manifests/<digest>.manifest|.frames`,
+`manifests/<digest>.<digest of the base>.deltas`,
 `incoming/` (parts of what has not arrived whole; swept), `sources/`. Every file appears whole or not at
 all. Which packs count is said by `Pack` rows; a file without a row is garbage.
 """
@@ -45,23 +46,26 @@ class Store:
     def frames_path(self, digest: str) -> Path:
         return self.root / "manifests" / f"{digest}.frames"
 
+    def deltas_path(self, digest: str, base: str) -> Path:
+        return self.root / "manifests" / f"{digest}.{base}.deltas"
+
     def source_path(self, name: str) -> Path:
         return self.root / "sources" / name
 
-    def keep_pack(self, pack: packs.Pack) -> None:
+    def keep_pack(self, pack: packs.Pack, *, kind: str = Pack.Kind.PLAIN) -> None:
         """Stores a pack that this process made."""
         with self.incoming(self.pack_path(pack.pack_id)) as file:
             for part in pack.read_from(0):
                 file.write(part)
-        self.admit(pack.pack_id)
+        self.admit(pack.pack_id, kind=kind)
 
-    def admit(self, pack_id: str) -> None:
+    def admit(self, pack_id: str, *, kind: str = Pack.Kind.PLAIN) -> None:
         """Makes a pack count, once its file is whole and in place."""
         size = self.pack_path(pack_id).stat().st_size
         Pack.objects.update_or_create(
             pk=pack_id,
             defaults={"size_bytes": size, "condemned_at": None},
-            create_defaults={"size_bytes": size, "created_at": timezone.now()},
+            create_defaults={"size_bytes": size, "kind": kind, "created_at": timezone.now()},
         )
 
     def keep(self, path: Path, data: bytes) -> None:
@@ -95,8 +99,8 @@ class Store:
         finally:
             temporary.unlink(missing_ok=True)
 
-    def index(self, pack_id: str) -> PackIndex:
-        return packs.read_index(self.pack_path(pack_id))
+    def index(self, pack_id: str, *, magic: bytes = packs.PLAIN) -> PackIndex:
+        return packs.read_index(self.pack_path(pack_id), magic=magic)
 
     def remove_pack(self, pack_id: str) -> None:
         self.pack_path(pack_id).unlink(missing_ok=True)
@@ -142,7 +146,8 @@ class Catalogue:
         return Place(pack, *found) if pack and found else None
 
     def _refresh(self) -> None:
-        live = set(Pack.objects.filter(condemned_at=None).values_list("pk", flat=True))
+        counting = Pack.objects.filter(condemned_at=None, kind=Pack.Kind.PLAIN)
+        live = set(counting.values_list("pk", flat=True))
         if gone := self._packs.keys() - live:
             for pack_id in gone:
                 del self._packs[pack_id]

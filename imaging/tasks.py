@@ -1,5 +1,6 @@
 """The clock's doors: sweeps over rows in a state. Safe to run twice, at once, or never."""
 
+import logging
 from contextlib import suppress
 
 from celery import shared_task
@@ -11,8 +12,11 @@ from clients.auditing import Actor, acting
 from imaging import distributing, publishing, retaining
 from imaging.models import Distribution, ImageVersion
 
+log = logging.getLogger("openvras.deltas")
+
 WORKER = Actor(name="system", kind="system", origin="worker")
 CUT_LEASE_S = 3600
+DELTA_LEASE_S = 120  # of a worker that was killed; one that works renews it every few seconds
 
 
 @shared_task
@@ -36,6 +40,27 @@ def _cut_sealed() -> int:
         for version in sealed:
             publishing.check_sealed(version, now=timezone.now())
     return len(sealed)
+
+
+@shared_task
+def make_deltas() -> int:
+    """Makes the delta frames that were planned, one set after the other; one worker at a time."""
+    lease = quickstore.client().lock("vras:lease:make_deltas", timeout=DELTA_LEASE_S)
+    if not lease.acquire(blocking=False):
+        return 0
+    made = 0
+    from imaging import diffing  # numpy's memory is for the process that makes them alone
+
+    try:
+        with acting(WORKER):
+            while diffing.make_next(now=timezone.now, alive=lease.reacquire):
+                made += 1
+    except LockError:
+        log.info("another worker makes delta frames")
+    finally:
+        with suppress(LockError):
+            lease.release()
+    return made
 
 
 @shared_task

@@ -16,6 +16,7 @@ router.register("deliveries", api.DeliveryViewSet)
 node_patterns = [
     path("imaging/<str:digest>/manifest", node.manifest),
     path("imaging/<str:digest>/frames", node.frames),
+    path("imaging/<str:digest>/deltas/<str:base>", node.deltas),
     path("packs-permission/<str:permission>", login_not_required(node.may_read_packs)),
 ]
 

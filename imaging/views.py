@@ -50,7 +50,9 @@ def images(request: HttpRequest) -> HttpResponse:
 def image(request: HttpRequest, pk: int) -> HttpResponse:
     """One image and its versions."""
     row = get_object_or_404(MasterImage, pk=pk)
-    page = page_of(request, row.versions.select_related("image").order_by("-pk"))
+    page = page_of(
+        request, row.versions.select_related("image").prefetch_related("delta_sets__base").order_by("-pk")
+    )
     keys = {version.publisher_key for version in page.object_list}
     context = {
         "image": row,

@@ -3,7 +3,8 @@
 Whatever is right in the part stays: read back by hash it is the only journal, so a kill costs what was under
 way and a rescan. What is missing comes from the seed (the version that runs now; cloned where the file system
 can, and checked like everything else: a corrupt seed chunk is a missing chunk), the rest as frames, nothing
-more. At the end every byte was hashed once on this disk or on its way to it, and zeros were made here.
+more: delta frames against the seed where the server has them, else plain ones. At the end every byte was
+hashed once on this disk or on its way to it, and zeros were made here.
 
 Which file this is and what it becomes is `slots`' and `imaging`'s business.
 """
@@ -21,6 +22,8 @@ from pathlib import Path
 
 from vrasnode import crew, disk
 from vrasnode.checking import Ruler, Run, scratch
+from vrasnode.chunks.deltamap import DeltaMap
+from vrasnode.chunks.deltas import open_delta
 from vrasnode.chunks.framemap import FrameMap, FrameRange
 from vrasnode.chunks.frames import open_frame
 from vrasnode.chunks.manifest import Manifest
@@ -29,6 +32,7 @@ from vrasnode.fetching import Fetcher, Wish
 from vrasnode.seeds import Seed, open_seed, sort_by_place
 
 MAX_WRONG = 3  # how often wrong bytes for one chunk are fetched again
+MAX_GONE = 2  # how often a pack of delta frames may be missing before the plain ones are taken
 SPARE_BYTES = 32 << 20  # left free for whoever else writes on this disk
 BLOCK_BYTES = 4096
 FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 30.0
@@ -46,6 +50,8 @@ class Progress:
     refetched_chunks: int = 0
     corrupt_seed_chunks: int = 0
     peer_bytes: int = 0  # of `done_bytes`: what other PCs gave
+    delta_bytes: int = 0  # of `done_bytes`
+    broken_deltas: int = 0
 
 
 class Assembly:
@@ -84,6 +90,10 @@ class Assembly:
         self._state = bytearray(len(target))
         self._wrong: Counter[int] = Counter()
         self._frames: FrameMap | None = None
+        self._deltas: DeltaMap | None = None
+        self._is_delta = bytearray(len(target))  # of each entry's frame in this round
+        self._plain: set[int] = set()  # entries whose delta frame was no good
+        self._gone: Counter[str] = Counter()  # packs of delta frames that were not there
         self._clones = clones
         self._handle = -1
         self._alone_until = float("-inf")
@@ -174,7 +184,9 @@ class Assembly:
         yield from self._run(lanes)
 
     def _fetch_lane(self, frames: FrameMap, to_fetch: "array[int]") -> crew.Lane:
-        if self._fetcher.peers and self._fetcher.fetch.swarm and self._clock() >= self._alone_until:
+        # With plain frames among the delta frames, others would not know which one they are given.
+        shared = self._fetcher.peers and self._fetcher.fetch.swarm and not self._plain
+        if shared and self._clock() >= self._alone_until:
             return crew.Lane(iter([partial(self._share, frames, to_fetch)]), width=1, name="share")
         jobs = (partial(self._fetch, wanted) for wanted in frames.ranges(to_fetch))
         return crew.Lane(jobs, width=self._fetcher.connections, name="fetch")
@@ -244,13 +256,13 @@ class Assembly:
         wish = Wish(
             frames=frames,
             wanted=to_fetch,
-            base="",
+            base=self._deltas.base if self._deltas else "",
             max_bytes=self._ruler.chunk_bytes,
             handle=self._handle,
             place=lambda entry: self._ruler.place(Run(entry, 1)),
             right=self._ruler.right,
             put=self._put_shared,
-            spoilt=self._wrong_bytes,
+            spoilt=self._spoilt,
         )
         peers = self._fetcher.peers
         if peers is not None and not peers.fetch(wish, self._fetcher, stop=self._stop):
@@ -271,20 +283,24 @@ class Assembly:
             for entries, frame in self._fetcher.frames(wanted):
                 self._take_frame(entries, frame)
         except Unreachable as error:
+            if error.code == "fetch_gone" and self._is_delta[wanted.entries[0][0]]:
+                self._delta_gone(wanted)
             self.trouble = error
 
     def _take_frame(self, entries: list[int], frame: bytes) -> None:
         if not self._put(entries, frame):
             for entry in entries:
-                self._wrong_bytes(entry)
+                self._spoilt(entry)
         with self._lock:
             self.progress.done_bytes += len(frame)
 
     def _put(self, entries: list[int], frame: bytes) -> bool:
         """Keeps the chunk in a frame if it is right for all these entries; whether it is."""
         length = self._ruler.place(Run(entries[0], 1))[1]
+        # A PC gives a chunk that it has had for long as it is, whatever its frame would be.
+        delta = bool(self._is_delta[entries[0]]) and len(frame) != length
         try:
-            chunk = open_frame(frame, length)
+            chunk = self._open_delta(frame, length) if delta else open_frame(frame, length)
         except Refused:
             return False
         if len(chunk) != length or not all(self._ruler.right(entry, chunk) for entry in entries):
@@ -292,7 +308,45 @@ class Assembly:
         for entry in entries:
             disk.write_exactly(self._handle, chunk, start=self._ruler.place(Run(entry, 1))[0])
             self._state[entry] = _RIGHT
+        if delta:
+            with self._lock:
+                self.progress.delta_bytes += len(frame)
         return True
+
+    def _spoilt(self, entry: int) -> None:
+        """The server's own frame of an entry was not right."""
+        if self._is_delta[entry]:
+            self._broken_delta(entry)
+        else:
+            self._wrong_bytes(entry)
+
+    def _open_delta(self, frame: bytes, length: int) -> bytes:
+        """Raises Refused(bad_frame)."""
+        if self._seed is None or self._deltas is None:
+            raise ValueError("no base for a delta frame")
+        size, handle = self._deltas.piece_bytes, self._seed.handle
+        try:
+            return open_delta(
+                frame, length, piece_bytes=size, read=lambda piece: os.pread(handle, size, piece * size)
+            )
+        except OSError as error:
+            words = f"The version that runs cannot be read for a delta frame ({error.strerror})."
+            raise Refused("bad_frame", words) from error
+
+    def _broken_delta(self, entry: int) -> None:
+        """The plain frame is taken in the next round."""
+        with self._lock:
+            self._plain.add(entry)
+            self.progress.broken_deltas += 1
+
+    def _delta_gone(self, wanted: FrameRange) -> None:
+        """Its pack may have moved or the permission ended; after that, the plain frames are taken."""
+        with self._lock:
+            self._gone[wanted.pack_id] += 1
+            missing = self._gone[wanted.pack_id] >= MAX_GONE
+        if missing:
+            for entry, _, _ in wanted.entries:
+                self._broken_delta(entry)
 
     def _wrong_bytes(self, entry: int) -> None:
         with self._lock:
@@ -311,9 +365,27 @@ class Assembly:
         if self._frames is None:
             try:
                 self._frames = self._fetcher.frame_map(self._target)
+                self._deltas = self._delta_map()
             except Unreachable as error:
                 self.trouble = error
-        return self._frames
+                self._frames = None
+        if self._frames is None or self._deltas is None:
+            self._is_delta = bytearray(len(self._target))
+            return self._frames
+        laid, self._is_delta = self._deltas.laid_over(self._frames, but=self._plain)
+        return laid
+
+    def _delta_map(self) -> DeltaMap | None:
+        """The delta frames against the seed. Without a usable list of them the plain frames do."""
+        if self._seed is None or self._seed_manifest is None:
+            return None
+        try:
+            return self._fetcher.delta_map(self._target, base=self._seed_manifest.digest)
+        except (Refused, Unreachable) as error:
+            if isinstance(error, Unreachable) and error.code != "fetch_gone":
+                raise
+            self.progress.broken_deltas += 1
+            return None
 
     def _check_room(self, to_fetch: int, to_take: int) -> None:
         """Better to stop before the disk is full: the running machine writes on it, too."""

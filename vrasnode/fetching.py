@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Protocol
 
-from vrasnode.chunks import framemap
+from vrasnode.chunks import deltamap, framemap
+from vrasnode.chunks.deltamap import DeltaMap
 from vrasnode.chunks.framemap import FrameMap, FrameRange
 from vrasnode.chunks.manifest import Manifest
 from vrasnode.errors import Refused, Unreachable
@@ -31,7 +32,8 @@ class Source(Protocol):
 
     def manifest(self, path: str) -> bytes: ...
 
-    def frames(self, path: str) -> bytes: ...
+    def frames(self, path: str) -> bytes:
+        """A frame map, or a map of delta frames."""
 
     def open_range(self, path: str, *, start: int, length: int) -> AbstractContextManager[Body]: ...
 
@@ -139,6 +141,17 @@ class Fetcher:
         """Where the frames of this version lie. Raises Refused(bad_frame_map)."""
         data = self._source.frames(self._fetch.frames_path)
         return framemap.decode(data, chunks=len(target), chunk_bytes=target.header.chunk_bytes)
+
+    def delta_map(self, target: Manifest, *, base: str) -> DeltaMap | None:
+        """The delta frames for a PC that holds the version `base`; None where there are none.
+
+        Raises Refused(bad_delta_map, bad_frame_map).
+        """
+        path = next((deltas.path for deltas in self._fetch.deltas if deltas.base == base), None)
+        if path is None:
+            return None
+        data = self._source.frames(path)
+        return deltamap.decode(data, base=base, chunks=len(target), chunk_bytes=target.header.chunk_bytes)
 
     def frames(self, wanted: FrameRange) -> Iterator[tuple[list[int], bytes]]:
         """Each frame of a range with the entries that want it, as soon as it is there.

@@ -278,6 +278,8 @@ class Imaging:
             total_bytes=progress.total_bytes,
             peer_bytes=progress.peer_bytes,
             refetched_chunks=progress.refetched_chunks + self._slots.boot.spoiled,
+            delta_bytes=progress.delta_bytes,
+            broken_deltas=progress.broken_deltas,
             code=error.code if error else "",
             words=error.words if error else "",
         )

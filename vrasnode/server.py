@@ -27,7 +27,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketExce
 from websockets.sync.client import connect
 
 import vrasnode
-from vrasnode.chunks.framemap import MAX_FRAMEMAP_BYTES
+from vrasnode.chunks.deltamap import MAX_DELTAMAP_BYTES
 from vrasnode.chunks.manifest import MAX_MANIFEST_BYTES
 from vrasnode.errors import Refused, Unreachable
 from vrasnode.identity import Identity, checked_url
@@ -206,8 +206,9 @@ class Server:
         return self._content(path, limit=MAX_MANIFEST_BYTES)
 
     def frames(self, path: str) -> bytes:
-        """The bytes of a frame map. Raises Unreachable(fetch_gone) when it is no longer there."""
-        return self._content(path, limit=MAX_FRAMEMAP_BYTES)
+        """The bytes of a map of frames, or of delta frames. Raises Unreachable(fetch_gone) when it is no
+        longer there."""
+        return self._content(path, limit=MAX_DELTAMAP_BYTES)
 
     def swarm(self, terms: SwarmTerms, call: SwarmCall) -> SwarmAnswer:
         """One word with the server while a version is shared. Not signed: the permission says who it is."""

@@ -137,6 +137,7 @@ class DemoServer:
     def _start(self, undo: ExitStack) -> None:
         python = sys.executable
         celery = [python, "-m", "celery", "--app", "config"]
+        alone = ["--pool", "solo", "--loglevel", "warning", "--without-gossip", "--without-mingle"]
         undo.callback(self._remove_run_directory)
         fds = [listener.fileno() for listener in self._listeners]
         commands: dict[str, list[str]] = {
@@ -146,8 +147,9 @@ class DemoServer:
                 "--loglevel", "warning",
             ],
             "web": [python, "-m", "config.demo.web", *map(str, fds)],
-            "worker": [*celery, "worker", "--pool", "solo", "--loglevel", "warning", "--without-gossip",
-                       "--without-mingle"],
+            "worker": [*celery, "worker", "--queues", "celery,watch", *alone],
+            # A process that need not hurry, so that a new version never waits behind its delta frames.
+            "deltas": ["nice", "-n", "10", *celery, "worker", "--queues", "deltas", *alone],
             "beat": [*celery, "beat", "--schedule", str(self.data / "beat"), "--pidfile", "",
                      "--loglevel", "warning"],
         }  # fmt: skip

@@ -16,7 +16,7 @@ import yaml
 from config.env import VARIABLES
 from tests.lab.server import ROOT
 
-SERVER_SERVICES = {"web", "sockets", "worker", "watcher", "beat", "gateway"}
+SERVER_SERVICES = {"web", "sockets", "worker", "watcher", "deltas", "beat", "gateway"}
 REQUIRED = (
     *("OPENVRAS_SECRET_KEY", "OPENVRAS_HOSTS", "OPENVRAS_DATABASE", "OPENVRAS_FRONT_SECRET_FILE"),
     "OPENVRAS_COMPANY_NETWORKS",

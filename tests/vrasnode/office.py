@@ -50,6 +50,7 @@ from vrasnode.wire.imaging import (
     Assignment,
     DeliveryReport,
     DeliveryStage,
+    Deltas,
     Fetch,
     Health,
     ImagingSlice,
@@ -401,7 +402,13 @@ def problem(status: int, code: str, **headers: str) -> Response:
     return status, body, {"Content-Type": "application/problem+json", **headers}
 
 
-def fetch_of(version: Published, *, rate_bytes_s: int | None = None, connections: int = 3) -> Fetch:
+def fetch_of(
+    version: Published,
+    *,
+    rate_bytes_s: int | None = None,
+    connections: int = 3,
+    deltas: Sequence[Deltas] = (),
+) -> Fetch:
     """Where a version lies in an Office."""
     return Fetch(
         manifest_path=f"/m/{version.digest}",
@@ -409,6 +416,7 @@ def fetch_of(version: Published, *, rate_bytes_s: int | None = None, connections
         packs_path="/p/",
         rate_bytes_s=rate_bytes_s,
         connections=connections,
+        deltas=list(deltas),
     )
 
 

@@ -43,16 +43,23 @@ def open_frame(frame: Buffer, raw_bytes: int) -> bytes:
     if len(frame) > raw_bytes:
         raise _bad(f"{len(frame)} bytes are stored for a chunk of {raw_bytes}")
     try:
-        # Looked at first: with a content size in it, the library allocates what the frame claims.
-        claims = zstandard.get_frame_parameters(frame)
-        if claims.content_size != raw_bytes or claims.dict_id:
-            raise _bad(f"it does not announce exactly {raw_bytes} bytes")
+        check_claims(frame, raw_bytes)
         chunk = _decompressor().decompress(frame, max_output_size=raw_bytes, allow_extra_data=False)
     except zstandard.ZstdError as error:
         raise _bad(str(error)) from error
     if len(chunk) != raw_bytes:
         raise _bad(f"it holds {len(chunk)} bytes instead of {raw_bytes}")
     return chunk
+
+
+def check_claims(frame: Buffer, raw_bytes: int) -> None:
+    """Looked at before opening: with a content size in it, the library allocates what the frame claims.
+
+    Raises Refused(bad_frame), ZstdError.
+    """
+    claims = zstandard.get_frame_parameters(frame)
+    if claims.content_size != raw_bytes or claims.dict_id:
+        raise _bad(f"it does not announce exactly {raw_bytes} bytes")
 
 
 def _decompressor() -> zstandard.ZstdDecompressor:

@@ -5,6 +5,8 @@
 A record is digest (32 bytes), offset u32, length u32, little-endian; records are sorted by digest. Frames lie
 in the order they were added, without gaps: the order of chunks in the image, so that an update is one run of
 ranges. No database row per chunk: the packs' indexes are the truth about what is stored.
+
+Packs of delta frames are laid out alike and begin with "VRASDPK1": none is taken for the other.
 """
 
 import os
@@ -22,7 +24,9 @@ from vrasnode.wire.imaging import MAX_PACK_BYTES
 TARGET_BYTES = 32 << 20
 MAX_PACK_FRAMES = 1 << 16
 
-_MAGIC = b"VRASPCK1"
+PLAIN = b"VRASPCK1"
+DELTA = b"VRASDPK1"
+
 _INDEX_MAGIC = b"VRASIDX1"
 _PLACE = struct.Struct("<II")  # offset, length
 _RECORD_BYTES = DIGEST_BYTES + _PLACE.size
@@ -50,12 +54,12 @@ class Pack:
 class PackBuilder:
     """Collects frames until the pack is big enough; the same frames in the same order give the same pack."""
 
-    def __init__(self, *, target_bytes: int = TARGET_BYTES) -> None:
+    def __init__(self, *, target_bytes: int = TARGET_BYTES, magic: bytes = PLAIN) -> None:
         self._target = min(target_bytes, MAX_PACK_BYTES)
-        self._parts: list[bytes] = [_MAGIC]
+        self._parts: list[bytes] = [magic]
         self._records: list[bytes] = []
         self._digests: set[bytes] = set()
-        self._end = len(_MAGIC)
+        self._end = len(magic)
 
     def __len__(self) -> int:
         return len(self._records)
@@ -168,20 +172,20 @@ def check_pack(source: Path | int, pack_id: str) -> PackIndex:
     return read_index(source)
 
 
-def read_index(source: Path | int) -> PackIndex:
-    """The checked index of a pack file (path or descriptor); the frames are not read.
+def read_index(source: Path | int, *, magic: bytes = PLAIN) -> PackIndex:
+    """The checked index of a pack file (path or descriptor) of this kind; the frames are not read.
 
     Raises Refused(bad_pack) unless magic, counts, order and places are exactly those of a pack.
     """
     with _Opened(source) as fd:
         size = os.fstat(fd).st_size
-        if not len(_MAGIC) + _FOOTER.size <= size <= MAX_PACK_BYTES:
+        if not len(magic) + _FOOTER.size <= size <= MAX_PACK_BYTES:
             raise _bad(f"{size} bytes cannot be a pack")
-        count, magic = _FOOTER.unpack(os.pread(fd, _FOOTER.size, size - _FOOTER.size))
+        count, ending = _FOOTER.unpack(os.pread(fd, _FOOTER.size, size - _FOOTER.size))
         start = size - _FOOTER.size - _RECORD_BYTES * count
-        if magic != _INDEX_MAGIC or os.pread(fd, len(_MAGIC), 0) != _MAGIC:
+        if ending != _INDEX_MAGIC or os.pread(fd, len(magic), 0) != magic:
             raise _bad("its first or last bytes are not those of a pack")
-        if count > MAX_PACK_FRAMES or start < len(_MAGIC):
+        if count > MAX_PACK_FRAMES or start < len(magic):
             raise _bad(f"{count} frames cannot be in it")
         records = os.pread(fd, _RECORD_BYTES * count, start)
     if len(records) != _RECORD_BYTES * count:
@@ -198,7 +202,7 @@ def _check_records(index: PackIndex, *, frames_end: int) -> None:
             raise _bad("its index is not sorted")
         previous = digest
         places.append((offset, length))
-    end = len(_MAGIC)
+    end = len(PLAIN)
     for offset, length in sorted(places):
         if offset != end or not length:
             raise _bad("its frames do not lie back to back")

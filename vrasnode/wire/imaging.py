@@ -69,6 +69,13 @@ class Assignment(Message, frozen=True):
     machine: Machine = Machine.CLIENT_VM
 
 
+class Deltas(Message, frozen=True):
+    """Delta frames for a PC that holds the version `base` (digest); `path` leads to their map."""
+
+    base: str
+    path: str
+
+
 class Fetch(Message, frozen=True):
     """Where and how to fetch; not signed, for hashes decide."""
 
@@ -78,6 +85,7 @@ class Fetch(Message, frozen=True):
     rate_bytes_s: int | None  # None: as fast as it goes
     connections: int
     swarm: SwarmTerms | None = None  # it may be shared with other PCs
+    deltas: list[Deltas] = []
 
 
 class ImagingSlice(Message, frozen=True):
@@ -103,6 +111,8 @@ class DeliveryReport(Message, frozen=True):
     total_bytes: int = 0
     peer_bytes: int = 0  # of `done_bytes`: what other PCs gave
     refetched_chunks: int = 0  # wrong bytes that were found and fetched again
+    delta_bytes: int = 0  # of `done_bytes`: what came as delta frames
+    broken_deltas: int = 0  # delta frames that were no good, so that the plain ones were taken
     boot_s: float | None = None
     code: str = ""
     words: str = ""
