@@ -64,7 +64,7 @@ class DeltaSet(Stateful):
     objects = DeltaSetQuerySet.as_manager()
 
     class Meta:
-        ordering = ["version", "-base"]
+        ordering = ["version_id", "-base_id"]
         verbose_name = _("delta frames")
         verbose_name_plural = _("delta frames")
         constraints = [

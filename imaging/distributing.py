@@ -272,6 +272,8 @@ def _give_again(delivery: Delivery, *, now: datetime) -> None:
         done_bytes=0,
         total_bytes=0,
         peer_bytes=0,
+        delta_bytes=0,
+        broken_deltas=0,
         code="",
         words="",
     )
@@ -305,6 +307,8 @@ def _progress(report: DeliveryReport, *, now: datetime) -> dict[str, Any]:
     if report.total_bytes:
         fields |= {"done_bytes": report.done_bytes, "total_bytes": report.total_bytes}
         fields["peer_bytes"] = min(report.peer_bytes, report.done_bytes)
+        fields["delta_bytes"] = min(report.delta_bytes, report.done_bytes)
+        fields["broken_deltas"] = max(0, report.broken_deltas)
     if report.boot_s is not None:
         fields["boot_s"] = report.boot_s
     return fields

@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from clients.errors import Refusal
 from clients.models import Client, Group, check_name
 from clients.stateful import Stateful
-from imaging.deltaset import DeltaSet as DeltaSet
+from imaging.deltaset import DeltaSet  # noqa: F401  a row of this app
 from vrasnode.wire import names
 from vrasnode.wire.imaging import Apply, Machine
 
@@ -352,6 +352,8 @@ class Delivery(Stateful):
     done_bytes = models.BigIntegerField(default=0, editable=False)
     total_bytes = models.BigIntegerField(default=0, editable=False)
     peer_bytes = models.BigIntegerField(default=0, editable=False)  # of done_bytes: from other PCs
+    delta_bytes = models.BigIntegerField(default=0, editable=False)  # of done_bytes: as delta frames
+    broken_deltas = models.PositiveIntegerField(default=0, editable=False)
     refetched_chunks = models.PositiveIntegerField(default=0, editable=False)
     boot_s = models.FloatField(null=True, editable=False)
     code = models.CharField(_("code"), max_length=60, blank=True, editable=False)

@@ -6,11 +6,11 @@ from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
 from clients.models import Group
+from imaging.deltaset import DeltaSet
 from imaging.models import (
     MACHINES,
     NO_AGENT,
     Delivery,
-    DeltaSet,
     Distribution,
     ImageVersion,
     MasterImage,
@@ -153,6 +153,8 @@ class DeliverySerializer(serializers.ModelSerializer[Delivery]):
             "done_bytes",
             "total_bytes",
             "peer_bytes",
+            "delta_bytes",
+            "broken_deltas",
             "refetched_chunks",
             "boot_s",
             "code",

@@ -46,7 +46,7 @@ def second(keys: Keys, office: Office, first: Published) -> Published:
 def stocked(office: Office, first: Published, second: Published) -> str:
     """Delta frames of the second version against the first are with the server; their pack's id."""
     builder = PackBuilder(magic=packs.DELTA)
-    for entry, (number, digest) in enumerate(second.manifest):
+    for number, digest in second.manifest:
         near = range(max(0, 4 * number - 1), 4 * number + 4)
         chunk = second.data[number * CHUNK : (number + 1) * CHUNK]
         builder.add(
