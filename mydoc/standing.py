@@ -16,6 +16,7 @@ from clients.presence import Presence
 from mydoc import accounts, bytepaths
 from mydoc.models import Opening, Volume
 from vrasnode.wire import mydoc as wire
+from vrasnode.wire.checkout import SESSION
 
 STATES = {
     "open": _("unlocked"),
@@ -40,6 +41,12 @@ REASONS = {
     "pc_lost": _("the PC was declared lost"),
     "pc_away": _("the PC was away for too long"),
     "pc_locked": _("the PC locked it"),
+    "period_over": _("the usage key's period was over"),
+    "budget_over": _("the usage key's hours were used up"),
+    "returned": _("the usage key was returned"),
+    "withdrawn": _("the usage key was withdrawn"),
+    "replaced": _("another usage key took its place"),
+    "clock_set_back": _("the PC's clock had been set back"),
 }
 
 
@@ -104,7 +111,7 @@ def of(volume: Volume, heard: Presence | None) -> Standing:
     if report is None:
         return Standing(volume, heard, "absent", report)
     state = report.state.value
-    if state == "open" and not _may_be_open(volume):
+    if state == "open" and not report.session.startswith(SESSION) and not _may_be_open(volume):
         state = "locking"
     return Standing(volume, heard, state, report, since=report.since, why=_why(volume, report))
 

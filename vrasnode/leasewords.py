@@ -112,8 +112,8 @@ TABLE: dict[str, dict[str, str]] = {
         "ja": "期限を過ぎたため、TPMは使用キーを渡しません。",
     },
     "lease_gone": {"en": "This usage key has ended.", "ja": "この使用キーは終了しています。"},
-    "lease_over": {"en": "The period of this usage key is over.", "ja": "使用キーの期限が切れました。"},
-    "lease_budget": {
+    "period_over": {"en": "The period of this usage key is over.", "ja": "使用キーの期限が切れました。"},
+    "budget_over": {
         "en": "The hours that this PC may be on under this usage key are used up.",
         "ja": "この使用キーで利用できる稼働時間を使い切りました。",
     },

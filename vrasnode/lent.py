@@ -5,8 +5,6 @@ from typing import Protocol
 
 from vrasnode.wire.mydoc import LockProof, VolumeState
 
-SESSION = "lease "  # begins the names of openings that no logon stands behind
-
 
 class Lent(Protocol):
     """What opens volumes away from the company's LAN (`checkout.Checkout`). It never waits; an opening is one

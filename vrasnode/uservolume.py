@@ -22,7 +22,7 @@ from collections.abc import Callable, Sequence
 from vrasnode import cutoff, locking
 from vrasnode.cutoff import Cut, Heard
 from vrasnode.errors import Refused, Unreachable, VrasError
-from vrasnode.lent import SESSION, Standing
+from vrasnode.lent import Standing
 from vrasnode.openvolume import LOOK_S, OpenVolume
 from vrasnode.problems import Denied
 from vrasnode.reading import LOGGED_ON, Readings
@@ -31,6 +31,7 @@ from vrasnode.unlocking import Shared, Steps, Unlocking
 from vrasnode.volumemeans import Means
 from vrasnode.volumerecord import Ledger, Record
 from vrasnode.volumetroubles import BEING_COPIED, DAMAGED, FINAL, PATIENT, READ_ONLY
+from vrasnode.wire.checkout import SESSION
 from vrasnode.wire.mydoc import Custodian, VolumeReport, VolumeState, VolumeWish
 
 log = logging.getLogger("vrasnode.mydoc")

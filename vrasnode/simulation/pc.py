@@ -24,6 +24,7 @@ from vrasnode.simulation.documents import SimulatedHousing, SimulatedVolumes
 from vrasnode.simulation.images import EmptySlots, FetchingAlone, Watch, WatchedSlots
 from vrasnode.simulation.machines import SimulatedMachines
 from vrasnode.simulation.settings import Images, Settings
+from vrasnode.tpm import Tpm
 from vrasnode.wire import codec
 from vrasnode.wire.clients import HostFacts
 from vrasnode.wire.devices import DeviceFacts, UsbDevice
@@ -76,6 +77,7 @@ def world(
         imaging=Imaging if kept else FetchingAlone,
         open_volumes=SimulatedVolumes,
         house=SimulatedHousing,
+        tpm=Tpm("device:/dev/none"),
         knows_logon=lambda _nonce: True,  # nobody sits there: whoever the server says has logged on, has
     )
 

@@ -80,12 +80,7 @@ class Chip:
             index = next(free, None)
             if index is None:
                 raise HostBroken("tpm_full", "The TPM keeps too many usage keys. Return one of them first.")
-            tools.attempt(  # where the chip has an owner who set this otherwise, that holds
-                [
-                    *("tpm2_dictionarylockout", "--setup-parameters", f"--max-tries={TRIES}"),
-                    *(f"--recovery-time={RECOVERY_S}", f"--lockout-recovery-time={LOCKOUT_S}"),
-                ]
-            )
+            _set_lockout(tools)
             define = ["tpm2_nvdefine", "-Q", "-C", "o", "-a", _ATTRIBUTES, "-p", "file:-", hex(index)]
             tools.run(define, given=_auth(code))
             tools.run(["tpm2_nvincrement", "-Q", "-C", "o", hex(index)])
@@ -157,6 +152,13 @@ class Chip:
     def _tools(self) -> Iterator[Tools]:
         with tempfile.TemporaryDirectory(prefix="vrasnode-tpm-") as scratch:
             yield Tools(self.tpm.tcti, Path(scratch))
+
+
+def _set_lockout(tools: Tools) -> None:
+    """Where nobody else has taken charge of it: to try would lock out whoever has."""
+    if re.search(rb"lockoutAuthSet:\s*0", tools.run(["tpm2_getcap", "properties-variable"])):
+        times = [f"--recovery-time={RECOVERY_S}", f"--lockout-recovery-time={LOCKOUT_S}"]
+        tools.run(["tpm2_dictionarylockout", "--setup-parameters", f"--max-tries={TRIES}", *times])
 
 
 def _make_parent(tools: Tools) -> None:

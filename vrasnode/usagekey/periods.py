@@ -10,7 +10,7 @@ from vrasnode.usagekey.floor import Reading
 from vrasnode.usagekey.state import Kept, Lease
 from vrasnode.wire.checkout import LeaseState
 
-NOT_BEGUN, OVER, BUDGET = "lease_not_begun", "lease_over", "lease_budget"
+NOT_BEGUN, OVER, BUDGET = "lease_not_begun", "period_over", "budget_over"
 FINAL = frozenset({OVER, BUDGET})  # nothing that the PC hears makes it good again
 
 

@@ -14,6 +14,7 @@ from vrasnode.wire.mydoc import LockProof
 from vrasnode.wire.signatures import Signed
 
 NONCE_BYTES = 16
+SESSION = "lease "  # begins a volume's session that no logon stands behind: it is open by a usage key
 
 
 class UsageKey(Message, frozen=True):

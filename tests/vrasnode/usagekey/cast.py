@@ -303,6 +303,10 @@ class LeasePc(DataPc):
             return False
         return not any(self._serves(volume, key) for key in self.volumes.lease_keys)
 
+    def is_dead_by_key(self, volume: str) -> bool:
+        """Whether cryptsetup refuses every secret that was ever in a lease slot."""
+        return not any(self.volumes.opens(volume, key) for key in self.volumes.lease_keys)
+
     def _serves(self, volume: str, key: bytes) -> bool:
         try:
             self.volumes.serve(volume, key)

@@ -117,7 +117,7 @@ def test_a_clock_held_just_above_the_floor_by_switching_off_is_ended_by_the_hour
 
     pc.until(lambda: pc.lease(lease).state is LeaseState.ENDED)
 
-    assert pc.lease(lease).code == "lease_budget"
+    assert pc.lease(lease).code == "budget_over"
     assert pc.is_dead(volume)
 
 
@@ -341,7 +341,7 @@ def test_picked_up_after_the_end(pc: LeasePc) -> None:
     lease = pc.lend(wish.volume)
     pc.clocks.pass_on(4 * DAY)
 
-    assert pc.picking_refused(lease) == "lease_over"
+    assert pc.picking_refused(lease) == "period_over"
     assert not pc.has_slot(wish.volume)
 
 

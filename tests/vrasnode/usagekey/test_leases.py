@@ -35,9 +35,9 @@ def test_a_key_picked_up_on_the_lan_opens_away_from_it_until_the_deadline_and_no
     ]
     pc.until(lambda: pc.lease(lease).state is LeaseState.ENDED)
     report = pc.lease(lease)
-    assert (report.code, report.slot_gone, pc.has_slot(wish.volume)) == ("lease_over", True, False)
+    assert (report.code, report.slot_gone, pc.has_slot(wish.volume)) == ("period_over", True, False)
     assert report.proof is not None
-    assert (report.proof.reason, report.proof.read_failed) == ("lease_over", True)
+    assert (report.proof.reason, report.proof.read_failed) == ("period_over", True)
     with pytest.raises(Refused) as refused:
         pc.checkout.open(lease, PIN)
     assert refused.value.code == "lease_gone"
