@@ -1,8 +1,12 @@
-"""Addresses of checkout; `node` are the PC's, `pages` the portal's."""
+"""Addresses of checkout. `router` are REST routes, `node` are the PC's, `pages` the portal's."""
 
 from django.urls import path
+from rest_framework.routers import SimpleRouter
 
-from checkout import node, views
+from checkout import dossierapi, node, views
+
+router = SimpleRouter()
+router.register("losses", dossierapi.DossierViewSet, basename="dossier")
 
 node_patterns = [path("checkout/time", node.time)]
 
@@ -10,6 +14,7 @@ pages = (
     [
         path("losses/<int:pk>/dossier/", views.dossier, name="dossier"),
         path("losses/<int:pk>/dossier.csv", views.dossier_csv, name="dossier-csv"),
+        path("losses/<int:pk>/dossier.pdf", views.dossier_pdf, name="dossier-pdf"),
     ],
     "checkout",
 )

@@ -31,7 +31,10 @@ urlpatterns = [
     path("healthz", login_not_required(views.healthz), name="healthz"),
     path("i18n/setlang/", login_not_required(set_language), name="set_language"),
     path("admin/", admin.site.urls),
-    path("api/v1/", include([*clients.router.urls, *imaging.router.urls, *mydoc.router.urls])),
+    path(
+        "api/v1/",
+        include([*clients.router.urls, *imaging.router.urls, *mydoc.router.urls, *checkout.router.urls]),
+    ),
     path("api/schema/", login_not_required(SpectacularAPIView.as_view()), name="schema"),
     path("api/docs/", login_not_required(SpectacularSwaggerView.as_view()), name="api-docs"),
     path(

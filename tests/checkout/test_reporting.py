@@ -15,7 +15,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import translation
 from pytest_django import DjangoAssertNumQueries
 
-from checkout import reporting, tabling
+from checkout import printing, reporting, tabling
 from checkout.reporting import Dossier
 from clients.models import Client, Event
 from clients.rolenames import Role
@@ -23,6 +23,7 @@ from mydoc import lastreplica, losing
 from mydoc.lastreplica import KeptFile, LastReplica
 from mydoc.models import Look, Loss, Opening, Volume
 from tests.mydoc.answering import tell
+from tests.papers import text_of
 from tests.pcs import FakePc
 from vrasnode.wire.mydoc import KillReport, LockProof, VolumeState
 
@@ -188,6 +189,39 @@ def test_a_long_list_of_files_is_never_held_as_a_whole(loss: Loss, shelf: Shelf,
     assert len(cells(b"\xef\xbb\xbf" + b"".join(pieces))) > 10_000 - tabling.PIECE_ROWS
 
 
+@pytest.mark.usefixtures("shelf")
+@pytest.mark.parametrize("language", ["en", "ja"])
+@pytest.mark.parametrize("door", ["/losses/{}/dossier.pdf", "/api/v1/losses/{}/dossier.pdf/"])
+def test_on_paper_it_says_the_same_in_either_language(
+    client: Browser, admin: User, loss: Loss, language: str, door: str
+) -> None:
+    client.force_login(admin, backend="django.contrib.auth.backends.ModelBackend")
+
+    answer = client.get(f"{door.format(loss.pk)}?lang={language}")
+
+    text = text_of(answer.content)
+    with translation.override(language):
+        assert str(translation.gettext("Last contact with the server")) in text
+    assert "営業/見積" in text
+    assert "there is no proof here" in text or language == "ja"
+    assert answer["Content-Type"] == "application/pdf"
+    assert Event.objects.get(verb="loss.reported").after == {"as": "pdf"}
+
+
+def test_on_paper_a_hundred_thousand_files_are_the_first_ones_and_where_all_are(
+    client: Browser, admin: User, loss: Loss, shelf: Shelf
+) -> None:
+    shelf.kept = [KeptFile(f"file {number:06d}".encode(), 1, None, "") for number in range(100_000)]
+    client.force_login(admin, backend="django.contrib.auth.backends.ModelBackend")
+
+    text = text_of(client.get(f"/losses/{loss.pk}/dossier.pdf").content)
+
+    assert "200 of 100000 files are in this PDF" in text
+    assert f"/losses/{loss.pk}/dossier.csv" in text
+    assert "file 000199" in text and "file 000200" not in text
+    assert shelf.given <= printing.VOLUME_FILES + 1
+
+
 def test_it_asks_the_database_as_often_for_many_volumes_as_for_one(
     loss: Loss,
     volume: Volume,
@@ -222,3 +256,5 @@ def test_the_page_is_for_administrators_and_auditors_and_says_who_read_it(
         client.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
         assert client.get(address).status_code == 403
         assert client.get(address.replace("dossier/", "dossier.csv")).status_code == 403
+        assert client.get(address.replace("dossier/", "dossier.pdf")).status_code == 403
+        assert client.get(f"/api/v1{address.replace('dossier/', 'dossier.pdf/')}").status_code == 403
