@@ -96,7 +96,7 @@ def _by_signature(request: NodeRequest, *, now: datetime, pending: bool, lost: b
     client_id = uuid.UUID(found["key"])
     base = signatures.signature_base(request.method, request.target, digest, params)
     key = _public_key(client_id, pending=pending, lost=lost)
-    _verify(key, request.headers.get("signature", ""), base)
+    verify(key, request.headers.get("signature", ""), base)
     if not quickstore.client().set(
         f"vras:nonce:{client_id}:{found['nonce']}", 1, nx=True, ex=2 * signatures.MAX_SKEW_S
     ):
@@ -104,7 +104,8 @@ def _by_signature(request: NodeRequest, *, now: datetime, pending: bool, lost: b
     return client_id
 
 
-def _verify(public_key: bytes, header: str, base: bytes) -> None:
+def verify(public_key: bytes, header: str, base: bytes) -> None:
+    """Raises NotKnown(bad_signature)."""
     key = load_der_public_key(public_key)
     try:
         if not (header.startswith("vras=:") and header.endswith(":")):

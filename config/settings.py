@@ -184,6 +184,8 @@ SPECTACULAR_SETTINGS = {
         "DistributionStateEnum": "imaging.models.Distribution.State",
         "CustodianStateEnum": "mydoc.models.Custodian.State",
         "OpeningStateEnum": "mydoc.models.Opening.State",
+        "UpkeepStateEnum": "mydoc.keepmodels.Upkeep.State",
+        "ReplicaAlarmStateEnum": "mydoc.keepmodels.ReplicaAlarm.State",
         "ReplicationStateEnum": "mydoc.replicamodels.ReplicationRun.State",
     },
 }
@@ -205,10 +207,10 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 12 * 3600}
 # What must not wait behind images has a queue of its own; a worker that is told no queue takes from both.
 CELERY_TASK_QUEUES = [Queue("celery"), Queue("watch"), Queue("deltas")]
 CELERY_TASK_DEFAULT_QUEUE = "celery"
-CELERY_TASK_ROUTES = {
-    "mydoc.tasks.*": {"queue": "watch"},
-    "imaging.tasks.make_deltas": {"queue": "deltas"},
-}
+CELERY_TASK_ROUTES = [
+    {"mydoc.tasks.keep": {"queue": "celery"}, "mydoc.tasks.look_at_nas": {"queue": "celery"}},  # takes long
+    {"mydoc.tasks.*": {"queue": "watch"}, "imaging.tasks.make_deltas": {"queue": "deltas"}},
+]
 CELERY_BEAT_SCHEDULE = {
     "seal": {"task": "imaging.tasks.cut_sealed", "schedule": 15.0},
     "deltas": {"task": "imaging.tasks.make_deltas", "schedule": 30.0, "options": {"expires": 30}},
@@ -220,6 +222,8 @@ CELERY_BEAT_SCHEDULE = {
     "watch": {"task": "mydoc.tasks.watch", "schedule": 10.0, "options": {"expires": 10}},
     "checkout": {"task": "checkout.tasks.sweep", "schedule": 30.0, "options": {"expires": 30}},
     "replicate": {"task": "mydoc.tasks.replicate", "schedule": 60.0, "options": {"expires": 60}},
+    "keep": {"task": "mydoc.tasks.keep", "schedule": 300.0, "options": {"expires": 300}},
+    "nas": {"task": "mydoc.tasks.look_at_nas", "schedule": 600.0, "options": {"expires": 600}},
     "lose": {"task": "mydoc.tasks.lose", "schedule": 60.0, "options": {"expires": 60}},
 }
 

@@ -20,16 +20,19 @@ from django.conf import settings
 from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy as _
 
+from clients import identity
 from clients.errors import Refusal
 from clients.models import Client
 from mydoc.lastreplica import KeptFile, LastReplica
 from mydoc.models import Volume
 from mydoc.replicamodels import ReplicationRun
+from vrasnode.wire import signatures
 from vrasnode.wire.replication import ManifestLine
 
 SIGNED = ("content-digest", "signature-input", "signature")
 MAX_LINE_BYTES = 64 << 10
 MAX_UNPACKED_BYTES = 2 << 30
+UNREADABLE = (OSError, EOFError, zlib.error, ValueError, msgspec.MsgspecError)
 LINE = msgspec.json.Decoder(ManifestLine)
 
 
@@ -56,13 +59,48 @@ def take(client: Client, run_id: uuid.UUID, data: bytes, *, signed: Mapping[str,
     _write(path, data)
     try:
         count = sum(1 for _line in _lines(path))
-    except (OSError, EOFError, zlib.error, ValueError, msgspec.MsgspecError) as error:
+    except UNREADABLE as error:
         path.unlink(missing_ok=True)
         raise BadManifest("bad_manifest", _("This manifest cannot be read.")) from error
     proof = {name: signed[name] for name in SIGNED if name in signed}
     _write(path.with_suffix(".signed"), json.dumps({**proof, "received": now.isoformat()}).encode())
     digest = hashlib.sha256(data).hexdigest()
     ReplicationRun.objects.filter(pk=run.pk).update(manifest=digest, files=count, heard_at=now)
+
+
+def lines_of(run: ReplicationRun) -> Iterator[ManifestLine]:
+    """What the PC says that this replica holds, sorted by path, as a stream. Raises BadManifest when what was
+    kept is not there any more, or not what was handed in."""
+    try:
+        yield from _lines(path_of(run))
+    except UNREADABLE as error:
+        raise BadManifest("bad_manifest", _("This manifest cannot be read.")) from error
+
+
+def proof_of(run: ReplicationRun) -> str:
+    """Nothing when what is kept is what was handed in and, where its PC signed its requests, what it signed;
+    else a code: no_manifest, manifest_altered, bad_signature."""
+    path = path_of(run)
+    try:
+        data, proof = path.read_bytes(), json.loads(path.with_suffix(".signed").read_bytes())
+    except (OSError, ValueError):
+        return "no_manifest"
+    if hashlib.sha256(data).hexdigest() != run.manifest:
+        return "manifest_altered"
+    if "signature" not in proof:  # in production the front vouched for the PC's certificate
+        return ""
+    client = run.replica.volume.client
+    digest, target = signatures.content_digest(data), f"/node/v1/replication/manifest/{run.pk}"
+    params = str(proof.get("signature-input", ""))
+    try:
+        identity.verify(
+            bytes(client.signing_key),
+            proof["signature"],
+            signatures.signature_base("PUT", target, digest, params),
+        )
+    except identity.NotKnown:
+        return "bad_signature"
+    return ""
 
 
 def path_of(run: ReplicationRun) -> Path:

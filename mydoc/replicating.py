@@ -20,7 +20,7 @@ from django.utils.translation import gettext_lazy as _
 from clients import auditing, nudge
 from clients.errors import Refusal, WrongState
 from clients.models import Client
-from mydoc import replicakeys, unlocking, volumekeys
+from mydoc import replicakeys, tending, unlocking, volumekeys
 from mydoc.models import Opening, Volume
 from mydoc.replicamodels import Replica, ReplicationRun
 from vrasnode import sealing
@@ -101,7 +101,7 @@ def give_key(client: Client, request: ReplicationKeyRequest, *, now: datetime) -
     Without a `run` the PC begins by itself. With `locked` the server's half of the volume's key is in it, so
     that a replica which was cut off is finished before anybody logs on: for no other run, to no PC that is
     lost or locked out, and never for a volume that is open. Raises Refusal: no_nas, no_such_run,
-    not_on_the_lan, gateway_busy, volume_open, locked_out, half_deleted, bad_reply_key.
+    not_on_the_lan, gateway_busy, replica_tended, volume_open, locked_out, half_deleted, bad_reply_key.
     """
     if not enabled():
         raise no_nas()
@@ -246,12 +246,14 @@ def _resumed(volume: Volume, request: ReplicationKeyRequest) -> ReplicationRun:
 
 
 def _begin(run: ReplicationRun, *, now: datetime) -> None:
-    """A PC that asks again for the same run (it was killed meanwhile) is answered again."""
-    if run.state == State.WAITING:
-        run.move(State.RUNNING, begun_at=now, heard_at=now)
-    else:
-        ReplicationRun.objects.filter(pk=run.pk).update(heard_at=now)
-        auditing.record("replicationrun.key_given_again", run)
+    """A PC that asks again for the same run (it was killed meanwhile) is answered again. Raises Busy."""
+    with transaction.atomic():
+        tending.let_copy(run.replica, now=now)
+        if run.state == State.WAITING:
+            run.move(State.RUNNING, begun_at=now, heard_at=now)
+        else:
+            ReplicationRun.objects.filter(pk=run.pk).update(heard_at=now)
+            auditing.record("replicationrun.key_given_again", run)
     _show(run.replica.volume)
 
 

@@ -8,10 +8,11 @@ from redis.exceptions import LockError
 
 from clients import quickstore
 from clients.auditing import Actor, acting
-from mydoc import lockingout, losing, replicating, watching
+from mydoc import keeping, lockingout, losing, naslooking, replicating, watching
 
 WORKER = Actor(name="system", kind="system", origin="worker")
 LIMIT_S = 60
+ROUND_S, HOUR_S = 900, 4 * 3600  # a round begins nothing later; what it began last may take long
 
 
 @shared_task(soft_time_limit=LIMIT_S, time_limit=LIMIT_S + 10)
@@ -34,6 +35,27 @@ def lose() -> int:
     with acting(WORKER):
         now = timezone.now()
         return losing.delete_halves(now=now) + lockingout.sweep(now=now)
+
+
+@shared_task(soft_time_limit=ROUND_S + HOUR_S, time_limit=ROUND_S + HOUR_S + 60)
+def keep() -> int:
+    """The rounds of replicas on the NAS. One at a time; each replica has a row that says so too."""
+    lease = quickstore.client().lock("vras:lease:keep", timeout=ROUND_S + HOUR_S + 120)
+    if not lease.acquire(blocking=False):
+        return 0
+    try:
+        with acting(WORKER):
+            return keeping.go_round(seconds=ROUND_S)
+    finally:
+        with suppress(LockError):
+            lease.release()
+
+
+@shared_task(soft_time_limit=LIMIT_S * 3, time_limit=LIMIT_S * 3 + 10)
+def look_at_nas() -> int:
+    """Whether the NAS can be used, for its page and for home."""
+    with acting(WORKER):
+        return naslooking.sweep(now=timezone.now())
 
 
 @shared_task(soft_time_limit=LIMIT_S, time_limit=LIMIT_S + 10)

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
@@ -12,7 +14,9 @@ from clients.models import Client
 from clients.rolenames import Role
 from mydoc import recovering
 from mydoc.models import Volume
+from mydoc.nassettings import GatewaySettings
 from tests.mydoc.answering import AnsweringPc, Files, beat, link, make_volume
+from tests.mydoc.keeping import Copies, folder_as_nas
 from tests.pcs import FakePc
 
 FILES: Files = {
@@ -65,6 +69,21 @@ def volume(pc: FakePc, sato: User, now: datetime) -> Volume:
     """Sato's data on pc-sales-01, open."""
     beat(pc, now=now)
     return make_volume(pc, sato, now=now)
+
+
+@pytest.fixture
+def copies(settings: Any, volume: Volume, tmp_path: Path) -> Copies:
+    """A folder as NAS, and Sato's data as its PC copies it there."""
+    settings.NAS, settings.DATA, settings.STORE = (
+        folder_as_nas(tmp_path),
+        tmp_path / "data",
+        tmp_path / "store",
+    )
+    settings.GATEWAY = GatewaySettings(url="http://10.0.0.1:8443")
+    there = Copies(volume, tmp_path / "volume")
+    there.put("営業/🗾 map *.png".encode(), b"\x89PNG" * 9)
+    there.put(b"notes.txt", b"hello")
+    return there
 
 
 @pytest.fixture

@@ -11,22 +11,12 @@ from typing import Any
 import pytest
 
 from mydoc import repositories
-from mydoc.models import Volume
 from tests.mydoc.fileserver import file_server
-from tests.mydoc.keeping import Copies, folder_as_nas
+from tests.mydoc.keeping import Copies
 
-pytestmark = [pytest.mark.slow, pytest.mark.django_db]
+pytestmark = pytest.mark.django_db
 MAP = "営業/🗾 map *.png".encode()
 Asked = Callable[[], object]
-
-
-@pytest.fixture
-def copies(settings: Any, volume: Volume, tmp_path: Path) -> Copies:
-    settings.NAS, settings.DATA = folder_as_nas(tmp_path), tmp_path / "data"
-    there = Copies(volume, tmp_path / "volume")
-    there.put(MAP, b"\x89PNG" * 9)
-    there.put(b"notes.txt", b"hello")
-    return there
 
 
 def read(copies: Copies, key: str, path: bytes, most_bytes: int = 1 << 20) -> bytes:
@@ -36,6 +26,7 @@ def read(copies: Copies, key: str, path: bytes, most_bytes: int = 1 << 20) -> by
     return out.getvalue()
 
 
+@pytest.mark.slow
 def test_a_folder_and_a_file_of_a_replica_are_read_as_they_were(copies: Copies) -> None:
     first = copies.copy()
     copies.put(b"notes.txt", b"hello again")
@@ -55,6 +46,7 @@ def test_a_folder_and_a_file_of_a_replica_are_read_as_they_were(copies: Copies) 
     assert not list(copies.folder.glob("locks/*"))
 
 
+@pytest.mark.slow
 def test_what_cannot_be_read_is_said_with_its_code(copies: Copies) -> None:
     def code(asked: Asked) -> str:
         with pytest.raises(repositories.RepositoryFailed) as raised:
@@ -74,6 +66,7 @@ def test_what_cannot_be_read_is_said_with_its_code(copies: Copies) -> None:
     assert code(lambda: repositories.snapshots(repository, limit_s=0)) == "slow"
 
 
+@pytest.mark.soak
 def test_the_password_of_a_repository_is_in_no_argument_and_no_environment(
     copies: Copies, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -93,6 +86,7 @@ def test_the_password_of_a_repository_is_in_no_argument_and_no_environment(
     assert repository.password not in repr(repository)
 
 
+@pytest.mark.soak
 def test_a_replica_on_a_file_server_is_read_over_smb(
     copies: Copies, settings: Any, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
