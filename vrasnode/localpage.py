@@ -273,9 +273,10 @@ class _Request(BaseHTTPRequestHandler):
         """Whether no web page can be behind it: a browser sends neither this header nor this media type for a
         page of elsewhere without asking us first (CORS), and we never answer that. A form it would send, but
         never with our own page as its origin, and never with none (RFC 6454 §7)."""
-        if self._kind == FORM:
-            return self.headers.get("Origin", "") == f"http://{self.headers.get('Host', '')}"
-        return HEADER in self.headers or self._kind == "application/json"
+        if HEADER in self.headers or self._kind == "application/json":
+            return True
+        own = self.headers.get("Origin", "") == f"http://{self.headers.get('Host', '')}"
+        return self._kind == FORM and own
 
     @property
     def _kind(self) -> str:

@@ -140,7 +140,12 @@ def test_nobody_but_the_client_vm_is_answered(place: Place, asked: dict[str, str
 
 
 @pytest.mark.parametrize(
-    "sent", [{"X_OpenVRAS": "logon"}, {"Content_Type": "application/json; charset=utf-8"}]
+    "sent",
+    [
+        {"X_OpenVRAS": "logon"},
+        {"Content_Type": "application/json; charset=utf-8"},
+        {"X_OpenVRAS": "logon", "Content_Type": "application/x-www-form-urlencoded"},  # as curl -d sends it
+    ],
 )
 def test_a_logon_script_gets_a_number_good_once_and_where_to_go(place: Place, sent: dict[str, str]) -> None:
     answer, body = place.get("/logon", method="POST", body="{}", **sent)
@@ -159,13 +164,23 @@ def test_a_logon_script_gets_a_number_good_once_and_where_to_go(place: Place, se
     [
         {},
         {"body": "a=b", "Content_Type": "application/x-www-form-urlencoded"},
+        {"Content_Type": "application/x-www-form-urlencoded", "Origin": "http://evil.example"},
         {"body": "{}", "Content_Type": "text/plain"},
         {"X_OpenVRAS": "logon", "visitor": VIRTUAL_SERVER},
         {"X_OpenVRAS": "logon", "host": "evil.example"},
         {"X_OpenVRAS": "logon", "method": "GET"},
         {"X_OpenVRAS": "logon", "method": "OPTIONS"},
     ],
-    ids=["bare", "a form", "a script of a page", "the virtual server", "rebinding", "GET", "preflight"],
+    ids=[
+        "bare",
+        "a form",
+        "another page's form",
+        "a script of a page",
+        "the virtual server",
+        "rebinding",
+        "GET",
+        "preflight",
+    ],
 )
 def test_no_web_page_and_nobody_else_gets_a_number(place: Place, asked: dict[str, str]) -> None:
     answer, _ = place.get("/logon", **{"method": "POST", **asked})
