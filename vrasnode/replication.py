@@ -84,6 +84,7 @@ class Replication:
         self._stop = threading.Event()
         self._leave = threading.Event()
         self._why = ""
+        self._left = False
 
     @property
     def said(self) -> ReplicationSlice:
@@ -129,9 +130,9 @@ class Replication:
         return volume in self._asked
 
     def leave(self, why: str) -> None:
-        """Nothing is waited for any more: what is under way is cut off, for this reason (a code), and goes on
-        another time. From any thread."""
-        self._asked = {}
+        """The PC is about to be switched off: what is under way is cut off, for this reason (a code), and goes
+        on after the next start; nothing else is begun before that. From any thread."""
+        self._left, self._asked = True, {}
         if self._job is not None:
             self._why = why
             self._leave.set()
@@ -150,7 +151,7 @@ class Replication:
             self._ended &= {wish.run for wish in self._said.volumes}
         if self._job is not None:
             self._look_at(self._job)
-        elif self._clock() >= self._not_before:
+        elif self._clock() >= self._not_before and not self._left:
             self._begin()
         return False
 
@@ -238,7 +239,9 @@ class Replication:
         self._ended.add(ended.run)
         self._asked.pop(ended.volume, None)
         self._last = {**self._last, ended.volume: ended}
-        if ended.state is not RunState.CUT_OFF:
+        if ended.state is RunState.CUT_OFF:
+            self._not_before = self._clock() + AGAIN_S
+        else:
             self._copied.end(ended.volume, well=ended.state is RunState.DONE)
         self._tell(ended, keep=True)
 

@@ -284,6 +284,7 @@ def test_who_leaves_now_cuts_the_run_off_and_the_next_one_goes_on(pc: Pc) -> Non
 
     assert (pc.until_ended().state, pc.told[-1].code) == (RunState.CUT_OFF, "left_now")
     assert CopiedLog(pc.directory / "copied.json").unfinished == {VOLUME: RUN}
+    pc.part = pc.make()  # the next start
     pc.wish(OTHER_RUN, occasion=Occasion.RESUME)
     assert _until(pc, RunState.DONE).run == OTHER_RUN
 
