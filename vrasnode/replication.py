@@ -130,7 +130,7 @@ class Replication:
         return volume in self._asked
 
     def leave(self, why: str) -> None:
-        """The PC is about to be switched off: what is under way is cut off, for this reason (a code), and goes
+        """The PC is about to go off: what is under way is cut off, for this reason (a code), and goes
         on after the next start; nothing else is begun before that. From any thread."""
         self._left, self._asked = True, {}
         if self._job is not None:
