@@ -11,10 +11,10 @@ from datetime import UTC, datetime, timedelta
 
 from msgspec.structs import replace
 
-from vrasnode import checkout, copiesdoor, documentsdoor, localpage, pagestate
+from vrasnode import copiesdoor, documentsdoor, localpage, pagestate
 from vrasnode.agent import Agent, Part
 from vrasnode.checkout import Checkout
-from vrasnode.clock import Clock
+from vrasnode.clock import of_this_pc
 from vrasnode.contact import Contact
 from vrasnode.controlchannel import ControlChannel
 from vrasnode.controllers import Controllers
@@ -44,6 +44,7 @@ from vrasnode.slices import Slices
 from vrasnode.slots import Slots
 from vrasnode.turning import Turning
 from vrasnode.usagekey import page
+from vrasnode.usagekey.means import Means as UsageMeans
 from vrasnode.usagekey.verifying import Here
 from vrasnode.virtualserver import NAME as VIRTUAL_SERVER
 from vrasnode.virtualserver import ServiceMachine, VirtualServer, control_socket
@@ -292,18 +293,15 @@ class _Pc:
         )
 
     def _make_checkout(self) -> Checkout:
-        means = checkout.Means(
+        means = UsageMeans(
             identity=self._identity,
             here=Here(self._identity.client_id, self._identity.signing_fingerprint),
             root_key=self._root_key,
-            clock=Clock(
-                wall=lambda: datetime.now(UTC),
-                since_start=self._world.since_start,
-                boot_id=self._world.boot_id,
-            ),
+            clock=of_this_pc(self._world.since_start, boot_id=self._world.boot_id),
             tpm=self._world.tpm,
             volumes=self._volumes,
             get_mydoc=lambda: self._mydoc,
+            get_copying=lambda: self._copying,
             server=self._server,
             heard_at=lambda: self._contact.heard_at,
             unwelcome=self._unwelcome,

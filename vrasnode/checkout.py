@@ -13,24 +13,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol
+from typing import Any
 
 from msgspec.structs import replace
 
-from vrasnode.clock import Clock
 from vrasnode.errors import Refused, VrasError
 from vrasnode.lent import Standing
-from vrasnode.tpm import Tpm
 from vrasnode.usagekey import floor, periods
-from vrasnode.usagekey.asking import Asking, Server
+from vrasnode.usagekey.asking import Asking
 from vrasnode.usagekey.chip import Chip
-from vrasnode.usagekey.keeping import HpkeSealer, Identity, PinKeeper, TpmKeeper
+from vrasnode.usagekey.keeping import HpkeSealer, PinKeeper, TpmKeeper
 from vrasnode.usagekey.leases import Leases
-from vrasnode.usagekey.leases import Volumes as LeasedVolumes
-from vrasnode.usagekey.secret import STRETCH, Stretch
+from vrasnode.usagekey.means import Means
 from vrasnode.usagekey.state import Lease, State
 from vrasnode.usagekey.telling import Seen, report_of
-from vrasnode.usagekey.verifying import Here, belongs
+from vrasnode.usagekey.verifying import belongs
 from vrasnode.wire import codec
 from vrasnode.wire.checkout import CheckoutReport, CheckoutSlice, LeaseState, LeaseWish
 from vrasnode.wire.clients import ClientSlice
@@ -48,37 +45,6 @@ AT_HAND_S = 120.0  # how long an opening is waited for
 LOCK_S = 60.0  # for the volume to be locked before its slot is killed in any case
 UNKNOWN_S = 60.0  # an agent that cannot read its leases lets nothing stay open
 BUSY = {VolumeState.OPENING, VolumeState.OPEN, VolumeState.LOCKING}
-
-
-class Volumes(LeasedVolumes, Protocol):
-    def all(self) -> list[str]: ...
-
-
-class Mydoc(Protocol):
-    """The PC's user data, as far as leases need it. From any thread."""
-
-    def standing(self, volume: str) -> Standing: ...
-    def owner(self, volume: str) -> str | None: ...
-    def lan_key(self, volume: str) -> bytes: ...
-    def wake(self, volume: str) -> None: ...
-
-
-@dataclass(frozen=True, kw_only=True)
-class Means:
-    """What usage keys work with. `heard_at`: when the server was heard last, in seconds since the start;
-    `unwelcome`: the code of why this PC is none of the server's any more, "" while it is."""
-
-    identity: Identity
-    here: Here
-    root_key: bytes
-    clock: Clock
-    tpm: Tpm
-    volumes: Volumes
-    get_mydoc: Callable[[], Mydoc]
-    server: Server
-    heard_at: Callable[[], float]
-    unwelcome: Callable[[], str]
-    stretch: Stretch = STRETCH
 
 
 @dataclass(frozen=True, repr=False)
@@ -313,6 +279,8 @@ class Checkout:
         state, unwelcome = self._loaded(), self._means.unwelcome()
         reading = floor.read(state.kept.floor, self._means.clock)
         for lease in state.kept.leases:
+            if lease.away:
+                self._copy(lease, lease.away)
             if lease.state is LeaseState.ENDED:
                 continue
             why = unwelcome or periods.trouble(lease, state.kept, reading)
@@ -332,11 +300,19 @@ class Checkout:
             self._ready().note(lease.lease, state=LeaseState.OPEN, opened=first, code="", words="", since=now)
         proof = {"proof": standing.proof} if standing.opening == opening else {}
         if lease.state is LeaseState.OPEN and not is_open and standing.state not in BUSY - {VolumeState.OPEN}:
-            self._ready().note(lease.lease, state=LeaseState.CLOSED, since=now, **proof)
+            self._ready().note(lease.lease, state=LeaseState.CLOSED, since=now, away=now, **proof)
         if standing.opening == opening and standing.state not in BUSY and standing.code:
             self._drop(lease.volume)
             if standing.code != lease.code:
                 self._ready().note(lease.lease, code=standing.code, words=standing.words)
+
+    def _copy(self, lease: Lease, away: datetime) -> None:
+        """Back on the LAN, what was written away from it is copied before the schedule says so."""
+        copying, standing = self._means.get_copying(), self._means.get_mydoc().standing(lease.volume)
+        if copying.copied_since(lease.volume, away):
+            self._ready().note(lease.lease, away=None)
+        elif standing.on_lan and standing.state is VolumeState.OPEN and not copying.waits_for(lease.volume):
+            copying.begin(lease.volume)
 
     def _finish(self) -> None:
         for lease in self._ready().all:
@@ -348,7 +324,10 @@ class Checkout:
             if opens and standing.state in BUSY and self._is_soon(lease):
                 self._means.get_mydoc().wake(lease.volume)
                 continue
-            self._ready().finish(lease.lease, **({"proof": standing.proof} if opens else {}))
+            seen: dict[str, Any] = {"proof": standing.proof} if opens else {}
+            if lease.state is LeaseState.OPEN:
+                seen["away"] = floor.read(self._loaded().kept.floor, self._means.clock).time
+            self._ready().finish(lease.lease, **seen)
 
     def _is_soon(self, lease: Lease) -> bool:
         now = floor.read(self._loaded().kept.floor, self._means.clock).time

@@ -59,6 +59,7 @@ class Lease(Message, frozen=True):
     picked_up: datetime | None = None
     opened: datetime | None = None
     opening: int = 0  # the number of the last one
+    away: datetime | None = None  # when it was open the last time, if that is in no replica yet
     used_s: float = 0.0
     tries: int = 0  # wrong PINs in a row, the one that is tried now with them
     slot_gone: bool = False

@@ -15,12 +15,13 @@ from msgspec.structs import replace
 from tests.vrasnode.mydoccast import ALICE, DataOffice, DataPc
 from tests.vrasnode.office import CLIENT_ID, Response
 from vrasnode import sealing
-from vrasnode.checkout import Checkout, Means
+from vrasnode.checkout import Checkout
 from vrasnode.clock import Clock
 from vrasnode.errors import Refused, VrasError
 from vrasnode.identity import Identity
 from vrasnode.luks import Slot
 from vrasnode.tpm import Tpm
+from vrasnode.usagekey.means import Means
 from vrasnode.usagekey.secret import Stretch
 from vrasnode.usagekey.telling import Seen
 from vrasnode.usagekey.verifying import Here
@@ -135,6 +136,24 @@ class WatchedVolumes(Volumes):
         super().set_key(volume, slot, new_key, key=key)
 
 
+class Copying:
+    """Who makes replicas."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.copied_at: datetime | None = None
+
+    def copied_since(self, volume: str, since: datetime) -> bool:
+        return volume in self.asked and self.copied_at is not None and self.copied_at >= since
+
+    def waits_for(self, volume: str) -> bool:
+        return volume in self.asked
+
+    def begin(self, volume: str) -> bool:
+        self.asked.append(volume)
+        return True
+
+
 class LeasePc(DataPc):
     """One PC. `tpm`: the chip in it."""
 
@@ -147,6 +166,7 @@ class LeasePc(DataPc):
         office.get_time = self.clocks.true
         self.leases: dict[str, LeaseWish] = {}
         self.told: list[CheckoutReport] = []
+        self.copying = Copying()
         self.office = office
         self.hear_keyring()
         self.checkout_slice: bytes | None = None
@@ -176,6 +196,7 @@ class LeasePc(DataPc):
                 tpm=self.tpm,
                 volumes=self.volumes,
                 get_mydoc=lambda: self.mydoc,
+                get_copying=lambda: self.copying,
                 server=_Later(self),
                 heard_at=lambda: self.time() if self.heard_at is None else self.heard_at,
                 unwelcome=lambda: "" if self.welcome else "lost",
