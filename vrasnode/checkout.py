@@ -30,6 +30,7 @@ from vrasnode.usagekey.telling import Seen, report_of
 from vrasnode.usagekey.verifying import belongs
 from vrasnode.wire import codec
 from vrasnode.wire.checkout import CheckoutReport, CheckoutSlice, LeaseState, LeaseWish
+from vrasnode.wire.checkout import Keeper as Kind
 from vrasnode.wire.clients import ClientSlice
 from vrasnode.wire.mydoc import VolumeState
 from vrasnode.wire.signatures import Keyring, Signed
@@ -79,7 +80,7 @@ class Checkout:
         self._began_at = means.clock.since_start()
         self._state: State | None = None
         self._leases: Leases | None = None
-        self._bare = False
+        self._keeper = Kind.NOTHING
         self._slices: tuple[bytes | None, bytes | None] | None = None
         self._keyring = Keyring(means.root_key, [])
         self._said = NOTHING
@@ -140,7 +141,7 @@ class Checkout:
                 left=periods.left(one, reading),
                 standing=self._means.get_mydoc().standing(one.volume),
                 warn_s=self._said.warn_s,
-                bare=self._bare,
+                keeper=one.keeper or self._keeper,
             )
             for one in alive
         ]
@@ -208,9 +209,10 @@ class Checkout:
         chip = Chip(means.tpm) if means.tpm.present() else None
         sealer = means.tpm if chip else HpkeSealer(means.identity)
         state = State(self._directory, sealer=sealer, counter=chip)
+        keeper = TpmKeeper(chip) if chip else PinKeeper(means.identity)
         leases = Leases(
             state,
-            keeper=TpmKeeper(chip) if chip else PinKeeper(means.identity),
+            keeper=keeper,
             identity=means.identity,
             here=means.here,
             volumes=means.volumes,
@@ -218,7 +220,7 @@ class Checkout:
             stretch=means.stretch,
         )
         leases.mend(means.volumes.all())
-        self._state, self._leases, self._bare = state, leases, chip is None
+        self._state, self._leases, self._keeper = state, leases, keeper.kind
         return True
 
     def _turn(self) -> None:

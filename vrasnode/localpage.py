@@ -50,6 +50,7 @@ th,td{text-align:start;vertical-align:top;padding:.35rem .75rem .35rem 0;border-
 th{font-weight:600}
 .acts{display:flex;flex-wrap:wrap;gap:.5rem;margin:.75rem 0}
 button{font:inherit;padding:.35rem .75rem}
+[role=alert],[role=status]{border-inline-start:.25rem solid;padding:.25rem .75rem;font-weight:600}
 @media(max-width:30rem){
 tr{display:block;padding:.5rem 0;border-bottom:1px solid #8886}
 td,th{display:block;border:0;padding:0}

@@ -74,9 +74,10 @@ def _card(seen: Seen, language: str) -> str:
     if lease.picked_up and not lease.ending:
         rows.insert(2, ("lease_left_label", _left(seen.left, language)))
     table = "".join(f"<tr><th scope=row>{words(label)}</th><td>{value}</td></tr>" for label, value in rows)
-    kept = f"lease_kept_{lease.keeper}"
     warning = f"<p role=alert>{_warning(seen, language)}</p>" if _is_due(seen) else ""
-    caution = f"<p>{words(kept)}</p>" if lease.keeper in (Keeper.PIN, Keeper.SOFTWARE_TPM) else ""
+    cautions = [f"lease_kept_{seen.keeper}"] if seen.keeper in (Keeper.PIN, Keeper.SOFTWARE_TPM) else []
+    cautions += ["lease_not_limited"] if folders else []
+    caution = "".join(f"<p>{words(code)}</p>" for code in cautions)
     return (
         f"<h3>{words('lease_of', owner=key.owner_name)}</h3>{warning}<table>{table}</table>{caution}"
         f"{_forms(seen, language)}"
@@ -107,14 +108,14 @@ def _forms(seen: Seen, language: str) -> str:
     if lease.ending:
         return ""
     if lease.state is LeaseState.OFFERED and seen.standing.on_lan and seen.trouble in ("", "lease_not_begun"):
-        least = str(MIN_PIN_BARE if seen.bare else MIN_PIN)
+        least = str(MIN_PIN_BARE if seen.keeper is Keeper.PIN else MIN_PIN)
         rule = words("lease_pin_rule", least=least, tries=str(seen.key.pin_tries))
         inputs = _secret("pin", words("lease_pin_new"), new=True) + _secret(
             "again", words("lease_pin_again"), new=True
         )
         forms += _form(PIN, lease.lease, f"<p>{rule}</p>{inputs}", words("lease_choose"))
     is_shut = seen.standing.state in (VolumeState.LOCKED, VolumeState.ABSENT)
-    if lease.state in _PICKED and is_shut and not seen.trouble:
+    if lease.state in _PICKED and is_shut and not seen.trouble and not seen.key.folders:
         tries = words("lease_tries", tries=str(seen.tries_left)) if lease.tries else ""
         forms += _form(
             OPEN, lease.lease, f"{_secret('pin', words('lease_pin'))}<p>{tries}</p>", words("lease_open")

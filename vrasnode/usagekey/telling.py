@@ -10,7 +10,7 @@ from vrasnode.usagekey import periods
 from vrasnode.usagekey.floor import Reading
 from vrasnode.usagekey.state import Kept, Lease
 from vrasnode.wire import codec
-from vrasnode.wire.checkout import CheckoutReport, LeaseReport, LeaseState, UsageKey
+from vrasnode.wire.checkout import CheckoutReport, Keeper, LeaseReport, LeaseState, UsageKey
 from vrasnode.wire.mydoc import VolumeState
 
 LOCKED = Standing(VolumeState.LOCKED)
@@ -27,7 +27,7 @@ class Seen:
     left: timedelta = timedelta(0)
     standing: Standing = LOCKED
     warn_s: tuple[int, ...] = ()
-    bare: bool = False  # no TPM would keep it
+    keeper: Keeper = Keeper.TPM  # what would keep it, or does
 
     @property
     def key(self) -> UsageKey:

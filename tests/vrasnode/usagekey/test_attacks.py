@@ -134,7 +134,7 @@ def test_asleep_over_the_deadline(pc: LeasePc) -> None:
 
 
 def test_the_agent_killed_at_the_deadline(pc: LeasePc) -> None:
-    volume, lease = pc.carried()
+    volume, lease = pc.carried(budget_s=864000)
     pc.opens_with(volume, lease)
     pc.clocks.pass_on(3 * DAY - MINUTE)
     pc.step()

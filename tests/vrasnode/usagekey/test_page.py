@@ -136,10 +136,12 @@ def test_the_end_is_said_beforehand(left: object, words: str, pc: LeasePc, brows
 def test_what_is_kept_without_a_tpm_is_said_in_both_languages(pc: LeasePc, browser: Browser) -> None:
     wish = pc.opened()
     lease = pc.lend(wish.volume, folders=[b"Documents/<A>"])
+    assert "This PC has no TPM that keeps the key" in browser.see()
     pc.checkout.pick_up(lease, PIN)
 
     assert "This PC has no TPM that keeps the key" in browser.see()
     assert "Documents/&lt;A&gt;" in browser.see()
+    assert "it is not opened" in browser.see()
     browser.language = "ja"
     assert "TPMがありません" in browser.see()
 
