@@ -14,7 +14,8 @@ from clients import quickstore, roles
 from clients.models import Client, DirectoryUser, Group, PublisherKey
 from clients.pages import silent, staff
 from imaging.models import Delivery, Distribution, ImageVersion
-from mydoc import replicating, watching
+from mydoc import drilling, naslooking, replicating, watching
+from mydoc.keepmodels import ReplicaAlarm
 from mydoc.models import Lockout
 
 
@@ -52,6 +53,9 @@ def home(request: HttpRequest) -> HttpResponse:
         "local_only": settings.DIRECTORY is None,
         "passwords_open": not settings.PRODUCTION,
         "overdue": replicating.overdue(now=timezone.now()).count(),
+        "replica_alarms": ReplicaAlarm.objects.open().count(),
+        "nas_trouble": naslooking.trouble(),
+        "late_drills": len(drilling.late(now=timezone.now())) if replicating.enabled() else 0,
         "directory_trouble": watching.trouble(),
         "kept": DirectoryUser.objects.filter(kept_administrator=True).select_related("user"),
         "server": f"{request.scheme}://{request.get_host()}",

@@ -13,24 +13,6 @@ from mydoc.keepmodels import ReplicaAlarm
 from mydoc.replicamodels import Replica, ReplicationRun
 
 Kind = ReplicaAlarm.Kind
-WHAT_TO_DO = {
-    Kind.MASS_CHANGE: _(
-        "Ask the owner whether that was meant: it may be ransomware. The generation before is kept until you "
-        "release this; restore from it what was lost."
-    ),
-    Kind.DAMAGED: _(
-        "Look at the NAS's disks. What is damaged is set aside; the PC sends it again with its next copy, "
-        "as far as it still has it. Files that only older replicas had may be lost there."
-    ),
-    Kind.DIFFERS: _(
-        "The replica holds something else than its PC signed: the PC may be compromised. Look at it, and "
-        "restore from the generation before."
-    ),
-    Kind.ABSENT: _(
-        "The PC said that it had copied everything, and the NAS does not have it: look whether somebody "
-        "deleted files there, then copy now."
-    ),
-}
 
 
 def raise_alarm(

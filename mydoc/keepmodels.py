@@ -14,7 +14,24 @@ from django.utils.translation import gettext_lazy as _
 from clients.stateful import Stateful
 from mydoc.replicamodels import Replica, ReplicationRun
 
-GIB = 1 << 30
+WHAT_TO_DO = {
+    "mass_change": _(
+        "Ask the owner whether that was meant: it may be ransomware. The generation before is kept until you "
+        "release this; restore from it what was lost."
+    ),
+    "damaged": _(
+        "Look at the NAS's disks. What is damaged is set aside; the PC sends it again with its next copy, "
+        "as far as it still has it. Files that only older replicas had may be lost there."
+    ),
+    "differs": _(
+        "The replica holds something else than its PC signed: the PC may be compromised. Look at it, and "
+        "restore from the generation before."
+    ),
+    "absent": _(
+        "The PC said that it had copied everything, and the NAS does not have it: look whether somebody "
+        "deleted files there, then copy now."
+    ),
+}
 
 
 class Keeping(models.Model):
@@ -183,6 +200,11 @@ class ReplicaAlarm(Stateful):
 
     def __str__(self) -> str:
         return str(self.replica)
+
+    @property
+    def to_do(self) -> str:
+        """What to do next, in the reader's language."""
+        return str(WHAT_TO_DO[self.kind])
 
 
 class NasLook(models.Model):

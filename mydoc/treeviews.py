@@ -18,7 +18,7 @@ from clients import roles
 from clients.errors import Refusal
 from clients.models import Client
 from clients.pages import administrators, page_of, presence_of, silent, staff
-from mydoc import browsing, bytepaths, listing, reasons, replicating, sharing, standing
+from mydoc import browsing, bytepaths, keepstanding, listing, reasons, replicating, sharing, standing
 from mydoc.models import FolderGrant, Opening, Volume
 from mydoc.reasons import Reason
 from mydoc.serving import attachment
@@ -172,6 +172,7 @@ def volume(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     context = desk.context() | {
         "grants": desk.volume.grants.select_related("person"),
         "page": page_of(request, desk.volume.looks.all()),
+        "kept": keepstanding.of(desk.volume),
     }
     return render(request, "mydoc/volume.html", context)
 

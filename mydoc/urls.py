@@ -7,6 +7,8 @@ from rest_framework.routers import SimpleRouter
 from mydoc import (
     api,
     asknode,
+    keepapi,
+    keepviews,
     logon,
     lossapi,
     lossviews,
@@ -30,6 +32,11 @@ router.register("openings", api.OpeningViewSet)
 router.register("losses", lossapi.LossViewSet)
 router.register("clients", lossapi.ClientLossViewSet, basename="client-loss")
 router.register("replications", replicaapi.ReplicationRunViewSet)
+router.register("replicas", keepapi.ReplicaViewSet)
+router.register("replica-alarms", keepapi.ReplicaAlarmViewSet)
+router.register("upkeep", keepapi.UpkeepViewSet)
+router.register("keeping", keepapi.KeepingViewSet)
+router.register("nas", keepapi.NasViewSet)
 
 node_patterns = [
     path("mydoc/key", node.key),
@@ -46,6 +53,11 @@ doors = [path("mydoc/logon", logon.logon, name="mydoc-logon")]
 
 pages = (
     [
+        path("replicas/", keepviews.replicas, name="replicas"),
+        path("replicas/rules/", keepviews.rules, name="rules"),
+        path("replicas/nas/", keepviews.nas, name="nas"),
+        path("replicas/nas/test/", keepviews.test_nas, name="test-nas"),
+        path("replicas/alarms/<uuid:pk>/release/", keepviews.release, name="release"),
         path("volumes/", treeviews.volumes, name="volumes"),
         path("volumes/find/", treeviews.find_in_each, name="find-in-each"),
         path("volumes/<uuid:pk>/", treeviews.volume, name="volume"),
