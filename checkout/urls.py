@@ -3,7 +3,7 @@
 from django.urls import path
 from rest_framework.routers import SimpleRouter
 
-from checkout import dossierapi, node, views
+from checkout import approvalviews, dossierapi, ledgerviews, myviews, node, views
 
 router = SimpleRouter()
 router.register("losses", dossierapi.DossierViewSet, basename="dossier")
@@ -15,6 +15,22 @@ pages = (
         path("losses/<int:pk>/dossier/", views.dossier, name="dossier"),
         path("losses/<int:pk>/dossier.csv", views.dossier_csv, name="dossier-csv"),
         path("losses/<int:pk>/dossier.pdf", views.dossier_pdf, name="dossier-pdf"),
+        path("my/checkouts/", myviews.my, name="my"),
+        path("my/checkouts/new/", myviews.new, name="new"),
+        path("my/checkouts/<int:pk>/", myviews.one, name="my-request"),
+        path("my/checkouts/<int:pk>/withdraw/", myviews.withdraw, name="my-withdraw"),
+        path("my/checkouts/<int:pk>/return/", myviews.give_back, name="my-return"),
+        path("approvals/", approvalviews.inbox, name="inbox"),
+        path("approvals/approve/", approvalviews.approve_several, name="approve-several"),
+        path("approvals/again/", approvalviews.again, name="again"),
+        path("approvals/deputies/", approvalviews.deputies, name="deputies"),
+        path("approvals/deputies/<int:pk>/delete/", approvalviews.deputy_delete, name="deputy-delete"),
+        path("approvals/<int:pk>/", approvalviews.decide, name="decide"),
+        path("checkouts/", ledgerviews.book, name="ledger"),
+        path("checkouts.csv", ledgerviews.table, name="table"),
+        path("checkouts/<int:pk>/waive/", ledgerviews.waive, name="waive"),
+        path("checkouts/<int:pk>/call-back/", ledgerviews.call_back, name="call-back"),
+        path("groups/<int:pk>/checkout/", ledgerviews.terms, name="terms"),
     ],
     "checkout",
 )

@@ -16,8 +16,32 @@ OPEN = {"login", "logout", "set_language", "healthz", "admin:login", "admin:logo
 ASK_THEMSELVES = ("/api/v1/", "/node/v1/", "/mydoc/logon")
 # What shows people their own: for every account with a role.
 MY_PAGE = "mydoc:my"
-OWN = {MY_PAGE, "mydoc:shared", "mydoc:shared-file", "mydoc:my-lost", "mydoc:my-replicate"}
-OWN_ACTS = {"mydoc:my-lost", "mydoc:my-replicate"}  # and what they may do there
+CHECKOUT_PAGES = {
+    f"checkout:{name}" for name in ("my", "new", "my-request", "inbox", "decide", "again", "deputies")
+}
+CHECKOUT_ACTS = {
+    f"checkout:{name}"
+    for name in (
+        "new",
+        "my-withdraw",
+        "my-return",
+        "approve-several",
+        "decide",
+        "again",
+        "deputies",
+        "deputy-delete",
+    )
+}
+OWN = {
+    MY_PAGE,
+    "mydoc:shared",
+    "mydoc:shared-file",
+    "mydoc:my-lost",
+    "mydoc:my-replicate",
+    *CHECKOUT_PAGES,
+    *CHECKOUT_ACTS,
+}
+OWN_ACTS = {"mydoc:my-lost", "mydoc:my-replicate", *CHECKOUT_ACTS}  # and what they may do there
 
 
 class RightsMiddleware:

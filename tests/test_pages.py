@@ -8,22 +8,27 @@ from pathlib import Path
 
 import polib
 import pytest
+from django.contrib.auth.models import Group as Roles
 from django.contrib.auth.models import User
 from django.test import Client as Browser
 from django.urls import reverse
 
+from checkout import chaining, deputizing, requesting
 from checkout import urls as checkouts
+from checkout.chaining import Link, Terms
 from clients import devicepolicing, enrolling, signing
 from clients import urls as registry
 from clients.devicepolicing import Draft
 from clients.models import Group, PublisherKey
+from clients.rolenames import Role
 from imaging import distributing, publishing
 from imaging import urls as desktops
 from imaging.models import Delivery, MasterImage
 from mydoc import losing
 from mydoc import urls as documents
-from mydoc.models import FolderGrant
+from mydoc.models import FolderGrant, Volume
 from tests import images
+from tests.checkout.asking import wish
 from tests.mydoc.answering import make_volume
 from tests.pcs import FakePc, facts_with_devices
 from vrasnode.wire.clients import FactsReport
@@ -58,6 +63,13 @@ class Page(HTMLParser):
             self.texts.append(" ".join(data.split()))
 
 
+def being_of(name: str) -> User:
+    """An employee."""
+    user = User.objects.create_user(name)
+    user.groups.add(Roles.objects.get_or_create(name=Role.EMPLOYEE.value)[0])
+    return user
+
+
 @pytest.fixture
 def addresses(  # noqa: PLR0917  (pytest gives them by name)
     enrol: Callable[..., FakePc],
@@ -85,7 +97,14 @@ def addresses(  # noqa: PLR0917  (pytest gives them by name)
     lost = enrol("pc-lost")
     make_volume(lost, User.objects.create_user("ito"), now=now)
     loss = losing.declare(lost.client, by=admin, reason="x", confirm="pc-lost", now=now)
+    chaining.save(sales, Terms(software=True, max_days=31, chain=(Link("role"),)), reason="x")
+    asked = requesting.submit(
+        Volume.objects.select_related("client__group").get(pk=volume.pk), wish(now), by=volume.owner, now=now
+    )
+    deputy = deputizing.appoint(admin, deputy=being_of("kato"), starts=now.date(), ends=now.date(), by=admin)
     keys = {
+        "checkout": asked.pk,
+        "deputy": deputy.pk,
         "dossier": loss.pk,
         "volume": volume.pk,
         "client": pc.client.pk,
@@ -111,6 +130,10 @@ def addresses(  # noqa: PLR0917  (pytest gives them by name)
     of |= dict.fromkeys(
         ("reason", "folder", "file", "find", "share", "withdraw", "replicate", "my-replicate"), "volume"
     )
+    of |= dict.fromkeys(
+        ("my-request", "my-withdraw", "my-return", "decide", "waive", "call-back"), "checkout"
+    )
+    of |= {"deputy-delete": "deputy", "terms": "group"}
     of |= {"upload": "image", "retire": "retire", "retry": "distribution", "cancel": "distribution"}
     own = {"group": "group", "scope": "scope", "place": "place", "bus": "bus", "key": "port"}
     own |= {"path": "path", "grant": "grant"}
@@ -206,7 +229,7 @@ def test_every_page_speaks_japanese_and_nothing_else(browser: Browser, addresses
     english = {entry.msgid for entry in catalogue if re.search("[a-z]", entry.msgid)}
     english -= {entry.msgid for entry in catalogue if entry.msgid == entry.msgstr}
     sentences = [text for text in english if len(text) > 12 and "%" not in text]
-    names = {"admin", "sales", "office-desktop", "suzuki", "plans"}
+    names = {"admin", "sales", "office-desktop", "suzuki", "plans", "kato"}
     for address, html in readable(browser, addresses):
         assert '<html lang="ja"' in html, address
         for text in Page(html).texts:
