@@ -19,7 +19,7 @@ from datetime import datetime
 from vrasnode.chunks.manifest import from_little_endian, little_endian
 from vrasnode.errors import Refused, VrasError
 from vrasnode.swarm.line import Line, Said
-from vrasnode.swarm.places import neighbours, side_of
+from vrasnode.swarm.places import depth_of, neighbours, side_of
 from vrasnode.swarm.relay import Relay, bits, mask_of
 from vrasnode.swarm.source import Source
 from vrasnode.swarm.trust import Papers
@@ -112,6 +112,7 @@ class Engine:
         """These PCs take part, and nobody else; this one has this slot."""
         with self.lock:
             self._slot = slot
+            self.relay.depth = depth_of(slot)
             self._members = {member.client_id: member for member in members}
             for peering in list(self._peerings):
                 if peering.member and not self._same(peering.member):

@@ -14,6 +14,14 @@ def side_of(slot: int, other: int) -> Side:
     return Side.BELOW if its > mine else Side.ABOVE
 
 
+def depth_of(slot: int) -> int:
+    """How many cells are above the one of this slot."""
+    cell, depth = slot // CELL_PCS, 0
+    while cell:
+        cell, depth = (cell - 1) // BELOW, depth + 1
+    return depth
+
+
 def neighbours(members: Iterable[SwarmMember], *, slot: int, me: str) -> list[SwarmMember]:
     """Whom to have a line to. Both sides find the same."""
     cells: dict[int, list[SwarmMember]] = {}

@@ -25,7 +25,9 @@ LAGGARD_QUEUE = 8  # what waits for a peer that is not waited for; the rest it a
 FIRST_PATIENCE_S, LEAST_PATIENCE_S = 1.0, 0.3
 ANSWER_S = 2.0  # for a piece that was asked for
 LOST_AT_ONCE = 32
+STALLED_S = 5.0  # without a new piece: a cell that has another above gets pieces from the server itself
 LOOKED_AT = 64
+FEW = 8  # pieces that are lacking when all were given out: then one waits no longer than one must
 _SAMPLES = 31
 
 
@@ -78,9 +80,13 @@ class Relay:
         self._inflight: dict[int, str] = {}
         self._delays: deque[float] = deque(maxlen=_SAMPLES)
         self._frontiers: deque[tuple[float, int]] = deque(maxlen=64)
-        self._claimed: set[int] = set()
+        self._claimed: dict[int, float] = {}
+        self._fetches: deque[float] = deque(maxlen=_SAMPLES)
         self._reported: dict[int, float] = {}
         self._lags = False
+        self._given_out = False
+        self.depth = 0  # cells above this PC's
+        self._moved_at: float | None = None
         self.hungry = False  # something that was asked for has come: more can be
 
     @property
@@ -136,9 +142,11 @@ class Relay:
 
     def fetched(self, piece: int, *, now: float) -> None:
         """A piece came from the server: it is ours to relay."""
-        self._claimed.discard(piece)
+        since = self._claimed.pop(piece, None)
+        if since is not None:
+            self._fetches.append(now - since)
         if not self.have >> piece & 1:
-            self._own(piece)
+            self._own(piece, now)
         self._spread(piece, None, now)
 
     def received(self, name: str, piece: int, *, relay: bool, now: float) -> None:
@@ -155,7 +163,7 @@ class Relay:
         self.hungry |= asked is not None
         if heard is not None and heard > float("-inf") and asked is None:
             self._delays.append(now - heard)
-        self._own(piece)
+        self._own(piece, now)
         if relay:
             self._spread(piece, name, now)
 
@@ -193,6 +201,7 @@ class Relay:
     def frontier(self, piece: int, *, now: float) -> None:
         """The server says that all pieces below have been given out."""
         self._frontiers.append((now, piece))
+        self._given_out = piece >= self.pieces
         lag = (self.lacks & ((1 << piece) - 1)).bit_count() - self.fetching
         crowd = (1 + len(self.peers)) * self._full_credit
         self._lags = lag > (crowd if self._lags else 3 * crowd + 8)
@@ -206,12 +215,14 @@ class Relay:
         backlog = waited_for[len(waited_for) // 4] if waited_for else 0
         if self._lags and waited_for:
             return 0
+        if self.depth and waited_for and not self._stalled(now):
+            return 0
         return max(0, self._full_credit - self.fetching - backlog)
 
-    def taken(self, pieces: list[int]) -> None:
+    def taken(self, pieces: list[int], *, now: float) -> None:
         """The server gave these to this PC to get."""
         self.fetching += len(pieces)
-        self._claimed.update(pieces)
+        self._claimed.update(dict.fromkeys(pieces, now))
 
     def tick(self, *, now: float) -> list[Ask]:
         """What to ask for now. Call it some ten times a second, and when `hungry`."""
@@ -240,7 +251,8 @@ class Relay:
 
     def lost(self, *, now: float) -> list[int]:
         """Pieces that were given out a while ago, and that nobody here has; each named once in a while."""
-        patience = max(self.patience_s, LEAST_PATIENCE_S) + LEAST_PATIENCE_S
+        fetch_s = sorted(self._fetches)[len(self._fetches) // 2] if self._fetches else 0.0
+        patience = (self.patience_s + LEAST_PATIENCE_S + 3 * fetch_s) * (1 + 2 * self.depth)
         edge = bisect_right(self._frontiers, now - patience, key=lambda at: at[0])
         if not edge:
             return []
@@ -262,7 +274,13 @@ class Relay:
     def _full_credit(self) -> int:
         return max(LEAST_CREDIT, CREDIT_PIECES // (1 + len(self.peers)))
 
-    def _own(self, piece: int) -> None:
+    def _stalled(self, now: float) -> bool:
+        if self._moved_at is None:
+            self._moved_at = now
+        return now - self._moved_at >= STALLED_S
+
+    def _own(self, piece: int, now: float) -> None:
+        self._moved_at = now
         self.have |= 1 << piece
         self._news |= 1 << piece
         self._due.pop(piece, None)
@@ -296,7 +314,8 @@ class Relay:
             self._due.setdefault(piece, since)
 
     def _overdue(self, now: float) -> Iterator[int]:
-        edge = now - self.patience_s
+        few = self._given_out and self.lacks.bit_count() <= FEW
+        edge = now - (min(self.patience_s, LEAST_PATIENCE_S) if few else self.patience_s)
         late = []
         for piece, since in self._due.items():
             if since <= edge and piece not in self._inflight:

@@ -278,7 +278,7 @@ class Session:
     def _hear(self, answer: SwarmAnswer) -> None:
         now = self._clock()
         with self._engine.lock:
-            self._relay.taken(answer.take)
+            self._relay.taken(answer.take, now=now)
             self._relay.frontier(answer.frontier, now=now)
         if answer.members is not None:
             self._revision = answer.revision
