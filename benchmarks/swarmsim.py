@@ -1,9 +1,9 @@
 """Many PCs on a simulated network, each with the product's own `Relay`: what becomes of 1,000 of them.
 
 Every link carries one piece at a time, both ways at once, as a switched network does at its fullest: a piece
-takes the sender's way out and the receiver's way in for `piece_s`. Words (have, ask) take `DELAY_S` and no room.
-The server gives each piece out once and what is missed again, as `imaging.swarming` does. Nothing here decides
-who sends what.
+takes the sender's way out and the receiver's way in for `piece_s`. Words (have, ask) take no time and no
+room. The server gives each piece out once and what is missed again, as `imaging.swarming` does. Nothing here
+decides who sends what.
 
     python -m benchmarks.swarmsim [--pcs N] [--pieces K] [--leave SHARE] [--silent SHARE] [--seed S]
 """
@@ -21,7 +21,6 @@ from vrasnode.swarm.places import depth_of, neighbours, side_of
 from vrasnode.swarm.relay import Relay
 from vrasnode.wire.swarm import CELL_PCS, SwarmMember
 
-DELAY_S = 0.001
 TELL_S = 0.05
 TICK_S = 0.1
 MEMBERS_S = 1.0
@@ -101,8 +100,8 @@ class Simulation:
                 other.relay.left(pc.name)
             if name in pc.relay.peers:
                 pc.relay.left(name)
+        pc.relay.given_up(pc.wanted)
         pc.wanted.clear()
-        pc.relay.fetching = 0
 
     def run(self, *, limit_s: float) -> bool:
         """Whether all that are alive got everything in time."""
@@ -140,9 +139,7 @@ class Simulation:
                 continue
             for one, two in ((pc, other), (other, pc)):
                 one.met.add(two.name)
-                one.relay.joined(
-                    two.name, two.relay.have, side=side_of(one.slot, two.slot), now=self.now
-                )
+                one.relay.joined(two.name, two.relay.have, side=side_of(one.slot, two.slot), now=self.now)
                 if not two.relay.sends:
                     one.relay.quiet(two.name)
         self._claim(pc)
@@ -197,7 +194,7 @@ class Simulation:
             for pc in waiting:
                 self._waits[pc.name].add(SERVER)
             return
-        pc = self.random.choice(ready)
+        pc = min(ready, key=lambda one: one.wanted[0])  # about as they asked
         piece = pc.wanted.pop(0)
         self._server_free = pc.in_free = False
         self.sent += 1
@@ -205,7 +202,6 @@ class Simulation:
         def arrived() -> None:
             self._server_free = pc.in_free = True
             if pc.alive:
-                pc.relay.fetching -= 1
                 pc.fetched += 1
                 pc.relay.fetched(piece, now=self.now)
                 self._moved(pc)
@@ -307,7 +303,9 @@ def crowd(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--pcs", type=int, default=1000)
     parser.add_argument("--pieces", type=int, default=1200)
     parser.add_argument("--leave", type=float, default=0.0)

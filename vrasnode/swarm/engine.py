@@ -46,6 +46,7 @@ class _Peering:
     greeted: bool = False
     more: bool = False
     quiet: bool = False
+    shown: tuple[str, str] | None = None  # client id and key of who is not known to take part
     waits: bool = True  # to be told when more can be sent
 
 
@@ -74,6 +75,7 @@ class Engine:
         self.upload_bytes_s = upload_bytes_s
         self.peer_bytes = 0  # of right pieces that came from peers
         self.wrong: set[str] = set()
+        self.curious = False  # somebody has come whom `meet` did not name: the server may know
         self._source = source
         self._me = me
         self._hello = hello
@@ -119,6 +121,9 @@ class Engine:
                     self._close(peering)
                 elif peering.greeted and peering.member:
                     self.relay.sided(peering.member.client_id, side_of(slot, peering.member.slot))
+            self.curious = False
+            for peering in [one for one in self._peerings if one.shown]:
+                self._admit(peering)
             now = self._clock()
             self._known_since = {name: self._known_since.get(name, now) for name in self._members}
         self.wake()
@@ -257,12 +262,19 @@ class Engine:
     def _check(self, peering: _Peering) -> None:
         """Who it is, before anything is said. Raises Refused(bad_peer)."""
         name, key = self._papers.member(peering.line.certificate, at=self._now())
+        if name in self.wrong or (peering.member and peering.member.client_id != name):
+            raise Refused("bad_peer", f"{name} is not whom to speak to.")
+        peering.shown = name, key
+        self._admit(peering)
+        self.curious |= peering.shown is not None
+
+    def _admit(self, peering: _Peering) -> None:
+        """Says hello to a PC that takes part. Of whom that is not known waits until it is, for a while."""
+        name, key = peering.shown or ("", "")
         member = self._members.get(name)
-        if member is None or member.key != key or (peering.member and peering.member.client_id != name):
-            raise Refused("bad_peer", f"{name} takes no part in this distribution.")
-        if name in self.wrong:
-            raise Refused("bad_peer", f"{name} sent wrong bytes.")
-        peering.member = member
+        if member is None or member.key != key:
+            return
+        peering.member, peering.shown = member, None
         peering.line.heard_at = self._clock()
         peering.line.say(Kind.HELLO, body=codec.encode(self._hello))
         self._say_bitmap(peering.line)
@@ -273,7 +285,7 @@ class Engine:
         line.say(Kind.BITMAP, body=self.relay.have.to_bytes(-(-self.relay.pieces // 8), "little"))
 
     def _heard(self, peering: _Peering, said: Said) -> None:
-        if peering.member is None:
+        if peering.member is None or peering.shown:
             raise Refused("bad_peer", "A peer spoke before it was known.")
         name, now = peering.member.client_id, self._clock()
         if said.kind is Kind.HELLO:

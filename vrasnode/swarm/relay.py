@@ -144,6 +144,7 @@ class Relay:
         """A piece came from the server: it is ours to relay."""
         since = self._claimed.pop(piece, None)
         if since is not None:
+            self.fetching -= 1
             self._fetches.append(now - since)
         if not self.have >> piece & 1:
             self._own(piece, now)
@@ -224,6 +225,12 @@ class Relay:
         self.fetching += len(pieces)
         self._claimed.update(dict.fromkeys(pieces, now))
 
+    def given_up(self, pieces: Iterable[int]) -> None:
+        """These will not come from the server after all."""
+        for piece in pieces:
+            if self._claimed.pop(piece, None) is not None:
+                self.fetching -= 1
+
     def tick(self, *, now: float) -> list[Ask]:
         """What to ask for now. Call it some ten times a second, and when `hungry`."""
         self.hungry = False
@@ -252,7 +259,8 @@ class Relay:
     def lost(self, *, now: float) -> list[int]:
         """Pieces that were given out a while ago, and that nobody here has; each named once in a while."""
         fetch_s = sorted(self._fetches)[len(self._fetches) // 2] if self._fetches else 0.0
-        patience = (self.patience_s + LEAST_PATIENCE_S + 3 * fetch_s) * (1 + 2 * self.depth)
+        patience = max(self.patience_s, FIRST_PATIENCE_S) + LEAST_PATIENCE_S + 3 * fetch_s
+        patience *= 1 + 2 * self.depth
         edge = bisect_right(self._frontiers, now - patience, key=lambda at: at[0])
         if not edge:
             return []

@@ -27,6 +27,7 @@ log = logging.getLogger("vrasnode.swarm")
 TAKERS = 2
 CALL_S = 1.0  # between calls while there is nothing to take
 LINGER_CALL_S = 5.0
+CURIOUS_S = 0.2  # at least, between calls to ask who somebody is
 AFTER_ALL_S = 30.0  # to go on giving after the last one had everything: late joiners
 LINGER_S = 3600.0
 FETCH_AGAIN_S = 0.5
@@ -85,11 +86,11 @@ class Session:
     ) -> None:
         """Raises OSError."""
         self.terms = terms
-        self.counted = Counted()
         self._shared = shared
         self._tracker = tracker
         self._sends = sends
         self._clock = clock
+        self._server_bytes = 0
         self._closed = threading.Event()
         self._ended = threading.Event()
         self._moved = threading.Condition()
@@ -133,6 +134,10 @@ class Session:
             threading.Thread(target=run, name=name, daemon=True)
             for run, name in zip(runs, names, strict=True)
         ]
+
+    @property
+    def counted(self) -> Counted:
+        return Counted(self._server_bytes, self._engine.peer_bytes, set(self._engine.wrong))
 
     @property
     def peers(self) -> int:
@@ -184,8 +189,6 @@ class Session:
         try:
             while not self._closed.is_set():
                 self._engine.step()
-                self.counted.peer_bytes = self._engine.peer_bytes
-                self.counted.wrong = set(self._engine.wrong)
                 with self._moved:
                     self._moved.notify_all()
         except VrasError as error:
@@ -223,7 +226,7 @@ class Session:
             log.info("shares without the server: %s", error)
             self._closed.wait(FETCH_AGAIN_S)
         with self._moved:
-            self._moved.wait(0.02 if self._relay.lacks else 0.5)
+            self._moved.wait(0.02 if self._relay.lacks else 0.2)
 
     def _again_or_new(self) -> list[int]:
         with self._call_lock:
@@ -239,16 +242,17 @@ class Session:
                 credit = 0
             since = now - self._called_at
             pause = CALL_S if self._relay.lacks else LINGER_CALL_S
-            if credit or lost or since >= pause or self._news_for_server():
+            asked = self._engine.curious and since >= CURIOUS_S
+            if credit or lost or since >= pause or asked or self._news_for_server():
                 return self._call(want=min(-(-credit // TAKERS), MAX_CLAIM), lost=lost)
             return []
 
     def _news_for_server(self) -> bool:
-        return self.counted.wrong != self._told_wrong or (not self._relay.lacks and not self._told_finished)
+        return self._engine.wrong != self._told_wrong or (not self._relay.lacks and not self._told_finished)
 
     def _call(self, *, want: int = 0, lost: list[int] | None = None) -> list[int]:
         """Talks to the server; what it gave this PC to get."""
-        wrong, finished = self.counted.wrong - self._told_wrong, not self._relay.lacks
+        wrong, finished = set(self._engine.wrong) - self._told_wrong, not self._relay.lacks
         need = None if self._joined else _bitmap(self._relay.lacks, self._relay.pieces)
         call = SwarmCall(
             base=self._shared.base,
@@ -280,6 +284,7 @@ class Session:
         with self._engine.lock:
             self._relay.taken(answer.take, now=now)
             self._relay.frontier(answer.frontier, now=now)
+        self._engine.curious = False
         if answer.members is not None:
             self._revision = answer.revision
             self._engine.meet(answer.members, slot=answer.slot)
@@ -303,7 +308,8 @@ class Session:
                 if not self._take(piece, frame, False):
                     self._shared.spoilt(piece)
                     continue
-                self.counted.server_bytes += len(frame)
+                with self._moved:
+                    self._server_bytes += len(frame)
                 self._arrived(piece, frame)
                 here.add(piece)
         finally:
@@ -312,8 +318,6 @@ class Session:
                 self._closed.wait(FETCH_AGAIN_S)
 
     def _arrived(self, piece: int, frame: bytes | None) -> None:
-        with self._engine.lock:
-            self._relay.fetching -= 1
         if frame is None:
             with self._engine.lock:
                 self._relay.fetched(piece, now=self._clock())

@@ -56,6 +56,7 @@ class Tracker:
     calls: int = 0
     keys: dict[str, str] = field(default_factory=dict)
     revision: int = 0
+    revoked: set[str] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def seen_by(self, name: str, address: str | None = None) -> "Seen":
@@ -66,6 +67,8 @@ class Tracker:
             self.calls += 1
             if self.down:
                 raise Unreachable("down", "The server does not answer.")
+            if name in self.revoked:
+                raise Refused("not_shared", "Revoked.")
             if call.need is not None:
                 self._join(name, address, call)
             if name not in self.members:
@@ -88,9 +91,10 @@ class Tracker:
                 members=None if call.revision == self.revision else list(self.members.values()),
             )
 
-    def leave(self, name: str) -> None:
-        """As the server does with a PC that it has not heard of for a while, or that was revoked."""
+    def revoke(self, name: str) -> None:
+        """As the server does with a PC that was revoked."""
         with self._lock:
+            self.revoked.add(name)
             self.members.pop(name, None)
             self.lacking.discard(name)
             self.revision += 1
@@ -163,6 +167,11 @@ class SwarmPc:
         self.session.start()
         return self.session
 
+    def lie(self) -> None:
+        """From now on it sends wrong bytes."""
+        assert self.session is not None
+        self.session._source.frame = lambda piece: self.version.frames[piece][::-1]  # type: ignore[method-assign]
+
     @property
     def whole(self) -> bool:
         return all(
@@ -191,6 +200,7 @@ class Crowd:
         self.version = version
         self.keys = Keys()
         self.tracker = Tracker(version)
+        self.hired: list[SwarmPc] = []
 
     def pc(self, number: int, *, have: set[int] | None = None, by: Keys | None = None) -> SwarmPc:
         name = str(UUID(int=number + 1))
@@ -205,4 +215,6 @@ class Crowd:
         spki = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
         self.tracker.keys[name] = key_name(spki)
         papers = Papers(directory / "certificate.pem", directory / "signing.key", authority)
-        return SwarmPc(name, directory, self.version, self.tracker, papers, have=set(have or ()))
+        pc = SwarmPc(name, directory, self.version, self.tracker, papers, have=set(have or ()))
+        self.hired.append(pc)
+        return pc

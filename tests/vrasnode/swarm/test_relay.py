@@ -1,0 +1,185 @@
+"""Who gives which piece to whom: always to an end, and the server sends each piece about once."""
+
+from random import Random
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from benchmarks.swarmsim import Simulation
+from vrasnode.swarm.places import depth_of, neighbours, side_of
+from vrasnode.swarm.relay import Relay, Side, bits, mask_of
+from vrasnode.wire.swarm import CELL_PCS, SwarmMember
+
+PIECES = 150
+
+
+def simulation(pcs: int, *, pieces: int = PIECES, seed: int = 1) -> Simulation:
+    return Simulation(pcs, pieces, seed=seed)
+
+
+def ideal(one: Simulation) -> float:
+    return one.pieces * one.piece_s
+
+
+def relay(*, have: int = 0, sends: bool = True) -> Relay:
+    return Relay(PIECES, have=have, want=(1 << PIECES) - 1, random=Random(1), sends=sends)
+
+
+@settings(max_examples=25, deadline=None, derandomize=True)
+@given(
+    pcs=st.integers(1, 12),
+    seed=st.integers(0, 1000),
+    gone=st.sets(st.integers(0, 11), max_size=5),
+    silent=st.sets(st.integers(0, 11), max_size=4),
+    when=st.floats(0, 1),
+)
+def test_whoever_stays_gets_everything_whoever_leaves_or_never_sends(
+    pcs: int, seed: int, gone: set[int], silent: set[int], when: float
+) -> None:
+    one = simulation(pcs, seed=seed)
+    for number in silent & set(range(1, pcs)):
+        one.pcs[number].relay.sends = False
+    for number in gone & set(range(1, pcs)):
+        one.at(when * ideal(one), lambda pc=one.pcs[number]: one.stop(pc))  # type: ignore[misc]
+
+    assert one.run(limit_s=40 * ideal(one) + 20)
+
+    assert all(not pc.relay.lacks for pc in one.pcs if pc.alive)
+
+
+@settings(max_examples=10, deadline=None, derandomize=True)
+@given(pcs=st.integers(2, 20), seed=st.integers(0, 1000))
+def test_where_nothing_goes_wrong_the_server_sends_each_piece_about_once(pcs: int, seed: int) -> None:
+    one = simulation(pcs, seed=seed)
+
+    assert one.run(limit_s=20 * ideal(one))
+
+    assert one.sent <= 1.1 * PIECES
+
+
+def test_a_pc_that_comes_late_gets_everything_from_the_others() -> None:
+    one = simulation(6)
+    late = one.pcs[5]
+    late.joined = True  # it does not begin with the others
+    one.at(0.5 * ideal(one), lambda: one.start(late))
+
+    assert one.run(limit_s=20 * ideal(one))
+    one.start(late) if late.done_at is None and not late.met else None
+    assert one.run(limit_s=20 * ideal(one))
+
+    assert one.sent <= 1.1 * PIECES
+
+
+def test_a_pc_that_was_away_comes_back_and_gets_the_rest() -> None:
+    one = simulation(6)
+    away = one.pcs[3]
+    one.at(0.3 * ideal(one), lambda: one.stop(away))
+    one.at(0.8 * ideal(one), lambda: one.start(away))
+
+    assert one.run(limit_s=20 * ideal(one))
+
+    assert away.done_at is not None
+    assert one.sent <= 1.3 * PIECES
+
+
+def test_whoever_sends_wrong_bytes_is_left_and_the_others_finish() -> None:
+    one = simulation(6)
+    one.pcs[2].lies = True
+
+    finished = one.run(limit_s=20 * ideal(one))
+
+    assert finished
+    assert all(not pc.relay.lacks for pc in one.pcs)
+
+
+def test_the_bytes_reach_cells_below_without_the_server() -> None:
+    one = simulation(CELL_PCS + 8)
+
+    assert one.run(limit_s=20 * ideal(one))
+
+    assert all(pc.fetched <= PIECES // 10 for pc in one.pcs[CELL_PCS:])
+    assert one.sent <= 1.1 * PIECES
+
+
+def test_a_piece_from_the_server_goes_to_everybody_who_lacks_it_and_to_nobody_else() -> None:
+    one = relay()
+    one.joined("lacks", 0, now=0.0)
+    one.joined("has", 1 << 5, now=0.0)
+    one.taken([5], now=0.0)
+
+    one.fetched(5, now=0.1)
+
+    assert one.next_for("lacks", now=0.2) == (5, False)
+    assert one.next_for("has", now=0.2) is None
+
+
+def test_nothing_more_is_taken_while_what_was_taken_is_not_passed_on() -> None:
+    one = relay()
+    one.joined("peer", 0, now=0.0)
+    credit = one.credit(now=0.0)
+    one.taken(list(range(credit)), now=0.0)
+    for piece in range(credit):
+        one.fetched(piece, now=0.1)
+
+    assert one.credit(now=0.1) == 0
+
+    one.next_for("peer", now=0.2)
+    assert one.credit(now=0.2) == 1
+
+
+def test_a_peer_that_drains_nothing_is_not_waited_for() -> None:
+    one = relay()
+    one.joined("stuck", 0, now=0.0)
+    credit = one.credit(now=0.0)
+    one.taken(list(range(credit)), now=0.0)
+    for piece in range(credit):
+        one.fetched(piece, now=0.1)
+
+    assert one.credit(now=30.0) == credit
+
+
+def test_on_battery_a_pc_takes_nothing_for_others_and_gives_nothing() -> None:
+    one = relay(have=0b11, sends=False)
+    one.joined("peer", 0, now=0.0)
+
+    one.asked("peer", 1)
+
+    assert one.credit(now=0.0) == 0
+    assert one.next_for("peer", now=0.0) is None
+
+
+def test_what_was_given_out_and_is_nowhere_is_missed_only_after_a_while() -> None:
+    one = relay()
+    one.joined("peer", 0, now=0.0)
+    one.frontier(3, now=0.0)
+
+    assert one.lost(now=0.1) == []
+    assert one.lost(now=5.0) == [0, 1, 2]
+    assert one.lost(now=5.1) == []
+
+
+@given(st.sets(st.integers(0, 299)))
+def test_bits_and_mask_are_each_others_inverse(numbers: set[int]) -> None:
+    assert set(bits(mask_of(numbers, 300))) == numbers
+
+
+@given(pcs=st.integers(1, 200))
+@settings(max_examples=20, deadline=None, derandomize=True)
+def test_both_ends_of_a_line_want_it(pcs: int) -> None:
+    members = [SwarmMember(client_id=f"{n:03}", address="", port=1, key="", slot=n) for n in range(pcs)]
+    found = {
+        one.client_id: {two.client_id for two in neighbours(members, slot=one.slot, me=one.client_id)}
+        for one in members
+    }
+
+    assert all(one in found[two] for one, others in found.items() for two in others)
+    assert all(
+        depth_of(member.slot) == 0
+        or any(
+            side_of(member.slot, int(name)) is Side.ABOVE
+            for other in members
+            if other.slot // CELL_PCS == member.slot // CELL_PCS
+            for name in found[other.client_id]
+        )
+        for member in members
+    )
