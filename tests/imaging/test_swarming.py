@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import pytest
 from msgspec.structs import replace
 
-from clients import identity
+from clients import identity, quickstore
 from clients.errors import Refusal
 from clients.models import Client, Event, Group
 from imaging import desktops, distributing, swarming
@@ -153,7 +153,7 @@ def test_two_that_find_a_pcs_bytes_wrong_put_it_out_and_it_is_recorded(
 def test_a_big_crowd_is_a_tree_of_cells(pcs: list[FakePc], now: datetime) -> None:
     keys = swarming._keys(SWARM, "")
     say(pcs[0], JOIN, now)
-    store = swarming.quickstore.client()
+    store = quickstore.client()
     for slot in range(1, 2 * CELL_PCS):
         store.hset(keys[6], str(slot), f"{slot:032x}")
         store.hset(keys[6], f"of:{slot:032x}", str(slot))

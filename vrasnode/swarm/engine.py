@@ -10,7 +10,7 @@ import socket
 import ssl
 import threading
 from array import array
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -34,6 +34,7 @@ DIAL_AGAIN_S = 1.0
 OTHER_DIALS_S = 0.3  # the one with the lower id dials first; the other one later, should that not work
 BURST_S = 0.1
 PIECES_A_TURN = 4
+MAX_BAD_DELTAS = 3
 
 
 @dataclass(eq=False)
@@ -75,6 +76,7 @@ class Engine:
         self.upload_bytes_s = upload_bytes_s
         self.peer_bytes = 0  # of right pieces that came from peers
         self.wrong: set[str] = set()
+        self._bad: Counter[str] = Counter()
         self.curious = False  # somebody has come whom `meet` did not name: the server may know
         self._source = source
         self._me = me
@@ -324,6 +326,11 @@ class Engine:
         lacked = not self.relay.have >> said.number & 1
         if lacked:
             if not self._take(said.number, said.body):
+                self._bad[name] += 1
+                if self._hello.base and self._bad[name] < MAX_BAD_DELTAS:
+                    # Perhaps it is this PC's own version before that is damaged.
+                    self.relay.unwant(said.number)
+                    return
                 self.wrong.add(name)
                 self.relay.wrong(name)
                 raise Refused("wrong_bytes", f"{name} sent wrong bytes.")

@@ -231,6 +231,13 @@ class Relay:
             if self._claimed.pop(piece, None) is not None:
                 self.fetching -= 1
 
+    def unwant(self, piece: int) -> None:
+        """This one is got in another way, or not at all."""
+        self.want &= ~(1 << piece)
+        self._due.pop(piece, None)
+        self._inflight.pop(piece, None)
+        self.given_up([piece])
+
     def tick(self, *, now: float) -> list[Ask]:
         """What to ask for now. Call it some ten times a second, and when `hungry`."""
         self.hungry = False

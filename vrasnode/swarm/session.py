@@ -107,7 +107,7 @@ class Session:
         self._told_finished = False
         self._all_done_at: float | None = None
         self._left = 1
-        self._source = Source(shared.directory, read=shared.read)
+        self._source = Source(shared.directory, read=shared.read, compress=not shared.base)
         self._relay = Relay(
             shared.pieces,
             have=shared.have,
@@ -307,6 +307,10 @@ class Session:
             for piece, frame in self._shared.fetch(wanted) if wanted else ():
                 if not self._take(piece, frame, False):
                     self._shared.spoilt(piece)
+                    if self._shared.base:  # the plain frame is got in another way
+                        here.add(piece)
+                        with self._engine.lock:
+                            self._relay.unwant(piece)
                     continue
                 with self._moved:
                     self._server_bytes += len(frame)

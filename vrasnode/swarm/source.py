@@ -18,9 +18,13 @@ FAST_LEVEL = 1
 
 
 class Source:
-    """`read` gives the checked chunk of a piece from the image, or None. One thread at a time sends."""
+    """`read` gives the checked chunk of a piece from the image, or None. Without `compress` chunks go as they
+    are: where frames are deltas, a plain one would not be known as such. One thread at a time sends."""
 
-    def __init__(self, directory: Path, *, read: Callable[[int], bytes | None]) -> None:
+    def __init__(
+        self, directory: Path, *, read: Callable[[int], bytes | None], compress: bool = True
+    ) -> None:
+        self._compress = compress
         self._file = tempfile.TemporaryFile(dir=directory, buffering=0)  # noqa: SIM115  (closed by close)
         self._places: dict[int, tuple[int, int]] = {}
         self._end = 0
@@ -43,8 +47,8 @@ class Source:
             frame = os.pread(self._file.fileno(), length, start)
             return frame if len(frame) == length else None
         chunk = self._read(piece)
-        if chunk is None:
-            return None
+        if chunk is None or not self._compress:
+            return chunk
         if self._compressor is None:
             self._compressor = new_compressor(level=FAST_LEVEL)
         return make_frame(chunk, self._compressor)
