@@ -9,18 +9,17 @@ import selectors
 import socket
 import ssl
 import threading
-from array import array
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
-from vrasnode.chunks.manifest import from_little_endian, little_endian
 from vrasnode.errors import Refused, VrasError
-from vrasnode.swarm.line import Line, Said
+from vrasnode.swarm.line import Line, Said, listen
+from vrasnode.swarm.lists import mask_in, numbers_in
 from vrasnode.swarm.places import depth_of, neighbours, side_of
-from vrasnode.swarm.relay import Relay, bits, mask_of
+from vrasnode.swarm.relay import Relay
 from vrasnode.swarm.source import Source
 from vrasnode.swarm.trust import Papers
 from vrasnode.wire import codec
@@ -87,7 +86,7 @@ class Engine:
         self._clock = clock
         self._now = now
         self._answer, self._dial = papers.contexts()
-        self._listener = _listen(address)
+        self._listener = listen(address)
         self._slot = 0
         self._members: Mapping[str, SwarmMember] = {}
         self._dialled: dict[str, float] = {}
@@ -195,7 +194,7 @@ class Engine:
                 self._say_bitmap(peering.line)
         elif (news and self.relay.sends) or now - self._beat_at >= BEAT_S:
             self._beat_at = now
-            body = _numbers(news)
+            body = numbers_in(news)
             for peering in self._by_name.values():
                 peering.line.say(Kind.HAVE, body=body)
 
@@ -316,7 +315,7 @@ class Engine:
 
     def _told(self, peering: _Peering, said: Said, name: str, now: float) -> None:
         if said.kind is Kind.HAVE:
-            self.relay.heard(name, _mask(said.body, self.relay.pieces), now=now)
+            self.relay.heard(name, mask_in(said.body, self.relay.pieces), now=now)
         elif said.kind is Kind.ASK:
             self.relay.asked(name, said.number)
         elif said.kind is Kind.PIECE:
@@ -404,27 +403,3 @@ class Engine:
         if self._by_name.get(name) is peering:
             del self._by_name[name]
             self.relay.left(name)
-
-
-def _listen(address: str) -> socket.socket:
-    if address:
-        listener = socket.create_server((address, 0), backlog=128)
-    elif socket.has_dualstack_ipv6():
-        listener = socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True, backlog=128)
-    else:
-        listener = socket.create_server(("", 0), backlog=128)
-    listener.setblocking(False)
-    return listener
-
-
-def _numbers(mask: int) -> bytes:
-    return little_endian(array("I", bits(mask)))
-
-
-def _mask(body: bytes, pieces: int) -> int:
-    if len(body) % 4:
-        raise Refused("bad_peer", "A peer named pieces by halves.")
-    numbers = from_little_endian(body)
-    if numbers and max(numbers) >= pieces:
-        raise Refused("bad_peer", "A peer has pieces that there are not.")
-    return mask_of(numbers, pieces)

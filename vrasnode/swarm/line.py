@@ -135,3 +135,15 @@ class Line:
             at += HEAD.size + length
         del self._in[:at]
         return said
+
+
+def listen(address: str) -> socket.socket:
+    """A listener at a free port. Raises OSError."""
+    if address:
+        listener = socket.create_server((address, 0), backlog=128)
+    elif socket.has_dualstack_ipv6():
+        listener = socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True, backlog=128)
+    else:
+        listener = socket.create_server(("", 0), backlog=128)
+    listener.setblocking(False)
+    return listener
