@@ -12,7 +12,7 @@ from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 
 from clients.serializers import ReasonSerializer
-from mydoc import recovering, replicating, unlocking
+from mydoc import recovering, replicakeys, replicating, unlocking
 from mydoc.models import Custodian, Opening, Volume
 from mydoc.replicaapi import ReplicationRunSerializer
 from mydoc.serializers import (
@@ -20,6 +20,7 @@ from mydoc.serializers import (
     ForgetHalfSerializer,
     OpeningSerializer,
     RecoverySerializer,
+    ReplicaRecoverySerializer,
     VolumeSerializer,
 )
 
@@ -92,6 +93,23 @@ class VolumeViewSet(viewsets.ReadOnlyModelViewSet[Volume]):
             "wrapped": base64.b64encode(wrapped).decode(),
         }
         return Response(RecoverySerializer(answer).data)
+
+    @extend_schema(request=ReasonSerializer, responses=ReplicaRecoverySerializer)
+    @action(detail=True, methods=["post"], url_path="recover-replica")
+    def recover_replica(self, request: Request, pk: str) -> Response:
+        """The wrapped password of its replica: with both custodians' keys any restic reads it on the NAS."""
+        volume = self.get_object()
+        wish = ReasonSerializer(data=request.data)
+        wish.is_valid(raise_exception=True)
+        replica = replicakeys.hand_out(volume, reason=wish.validated_data["reason"])
+        answer = {
+            "volume": f"replica {volume.pk}",
+            "name": str(volume),
+            "repository": str(volume.pk),
+            "custodians": replica.recovery_custodians,
+            "wrapped": base64.b64encode(bytes(replica.recovery or b"")).decode(),
+        }
+        return Response(ReplicaRecoverySerializer(answer).data)
 
 
 class OpeningViewSet(viewsets.ReadOnlyModelViewSet[Opening]):

@@ -6,7 +6,10 @@ replica is read without this server.
 
 import secrets
 
-from clients import signing
+from django.utils.translation import gettext_lazy as _
+
+from clients import auditing, signing
+from clients.errors import Refusal
 from mydoc import recovering
 from mydoc.models import Volume
 from mydoc.replicamodels import Replica
@@ -38,6 +41,20 @@ def replica_of(volume: Volume) -> Replica:
         },
     )
     return row
+
+
+def hand_out(volume: Volume, *, reason: str) -> Replica:
+    """The replica with what opens it, wrapped for both custodians together; audited. With it and a plain
+    restic a replica is read without this server. Raises Refusal(no_recovery)."""
+    replica = Replica.objects.filter(volume=volume).first()
+    if replica is None or replica.recovery is None:
+        raise Refusal(
+            "no_recovery",
+            _("No recovery key of this replica was wrapped: there were no two custodians then."),
+        )
+    after = {"custodians": replica.recovery_custodians}
+    auditing.record("replica.recovered", volume, after=after, reason=reason)
+    return replica
 
 
 def password_of(replica: Replica) -> str:

@@ -103,6 +103,16 @@ class ForgetHalfSerializer(serializers.Serializer[Any]):
     )
 
 
+class ReplicaRecoverySerializer(serializers.Serializer[Any]):
+    """What the two custodians open, one after the other: the password of a restic repository."""
+
+    volume = serializers.CharField(help_text="what it was wrapped for: `replica <volume>`")
+    name = serializers.CharField()
+    repository = serializers.CharField(help_text="the repository's folder on the NAS")
+    custodians = serializers.ListField(child=serializers.CharField(), help_text="fingerprints, outer first")
+    wrapped = serializers.CharField(help_text="base64")
+
+
 class RecoverySerializer(serializers.Serializer[Any]):
     """What the two custodians open, one after the other."""
 

@@ -23,6 +23,7 @@ _VOLUME = [
     *[("volume", "id"), ("owner", "owner"), ("PC", "client"), ("state", "state")],
     *[("opens by logon", "opens_by_logon"), ("recovered by", "recovered_by")],
 ]
+REPLICA = "replica "  # before the volume: what a replica's password was wrapped for
 _file = click.Path(dir_okay=False, path_type=Path)
 _passphrase = click.option(
     "--passphrase-file", metavar="FILE", help="File with the passphrase; - is standard input."
@@ -90,6 +91,7 @@ def list_volumes(session: Session) -> None:
 @click.option("--in", "half_file", type=_file, help="What the first custodian gave you.")
 @click.option("--out", "out_file", type=_file, help="A new file, readable by you alone.")
 @click.option("--reason", help="Why: it stands in the audit log. For the first custodian.")
+@click.option("--replica", is_flag=True, help="What opens its replica on the NAS, with any restic.")
 @_passphrase
 @common
 def open_volume(
@@ -100,6 +102,7 @@ def open_volume(
     half_file: Path | None,
     out_file: Path | None,
     reason: str | None,
+    replica: bool,
     passphrase_file: str | None,
 ) -> None:
     """Open the recovery key of VOLUME (its id, or OWNER@PC), one custodian after the other.
@@ -110,10 +113,10 @@ def open_volume(
     if half_file is None and (reason is None or out_file is None):
         raise click.UsageError("The first custodian says --reason and --out, the second one --in.")
     if half_file is None:
-        half = _fetched(session, volume, str(reason))
+        half = _fetched(session, volume, str(reason), what="recover-replica" if replica else "recover")
     else:
         half = codec.decode(custody.read(half_file), Half)
-        if volume not in (half.volume, half.name.replace(" ", "")):
+        if volume not in (half.volume.removeprefix(REPLICA), half.name.replace(" ", "")):
             raise Refused("other_volume", f"{half_file} is of {half.name}, {half.volume}.")
     custodian = custody.unlock(key_file, lambda: _passphrase_of(passphrase_file, new=False))
     _give(custodian, half, out_file)
@@ -128,27 +131,31 @@ def _give(custodian: CustodianKey, half: Half, out_file: Path | None) -> None:
     if left.custodians:
         raise click.UsageError("Say where to keep what the next custodian needs: --out FILE.")
     try:
-        key = sealing.passphrase(left.wrapped)
+        is_replica = left.volume.startswith(REPLICA)
+        key = left.wrapped.decode() if is_replica else sealing.passphrase(left.wrapped)
     except ValueError as error:
         raise Refused("no_key", f"What was deposited for {left.name} is no key: {error}.") from error
     if out_file is not None:
         custody.write_secret(out_file, key.encode())
         showing.say(
-            f"{out_file} opens {left.name} (LUKS {left.luks_uuid}): cryptsetup --key-file {out_file} …"
+            f"{out_file} opens the replica of {left.name}: restic --password-file {out_file} "
+            f"--repo NAS/{left.volume.removeprefix(REPLICA)} …"
+            if is_replica
+            else f"{out_file} opens {left.name} (LUKS {left.luks_uuid}): cryptsetup --key-file {out_file} …"
         )
         return
     sys.stdout.write(key)
     sys.stdout.flush()
 
 
-def _fetched(session: Session, volume: str, reason: str) -> Half:
+def _fetched(session: Session, volume: str, reason: str, *, what: str) -> Half:
     row: dict[str, Any] = session.rest.post(
-        f"/api/v1/volumes/{volume_id(session, volume)}/recover/", {"reason": reason}
+        f"/api/v1/volumes/{volume_id(session, volume)}/{what}/", {"reason": reason}
     )
     return Half(
         volume=row["volume"],
         name=row["name"],
-        luks_uuid=row["luks_uuid"],
+        luks_uuid=row.get("luks_uuid", ""),
         custodians=row["custodians"],
         wrapped=base64.b64decode(row["wrapped"]),
     )

@@ -15,6 +15,12 @@ from vrasnode import luks, sealing
 PASSPHRASE = "a passphrase of five words"
 SECRET = b"the recovery key of this volume!"
 
+_REPLICA = """
+from mydoc import replicakeys
+from mydoc.models import Volume
+volume = Volume.objects.get(owner__username={owner!r}, client__name={client!r})
+print(replicakeys.repository_password_of(replicakeys.replica_of(volume)))
+"""
 _VOLUME = """
 import base64
 from django.contrib.auth.models import User
@@ -107,6 +113,31 @@ def test_two_custodians_open_a_volume_one_after_the_other(
     assert {file.stat().st_mode & 0o777 for file in (half, out)} == {0o600}
     events = administrator.json("events", "--verb", "volume.recovered")
     assert events[0]["reason"] == "her PC burnt"
+
+
+@pytest.mark.slow
+def test_two_custodians_and_a_plain_restic_read_a_replica_without_the_server(
+    administrator: Administrator, server: Server, *, volume: str, keys: Keys, how: list[str], tmp_path: Path
+) -> None:
+    owner, _at, client = volume.partition("@")
+    opens = server.shell(_REPLICA.format(owner=owner, client=client)).split()[-1]
+    (tmp_path / "notes.txt").write_text("hello")
+    restic = ["restic", "--no-cache", "--repo", str(tmp_path / "nas"), "--password-file"]
+    (tmp_path / "known").write_text(opens)
+    for arguments in (["init"], ["backup", str(tmp_path / "notes.txt")]):
+        subprocess.run([*restic, str(tmp_path / "known"), *arguments], check=True)
+    half, out, stranger = tmp_path / "half", tmp_path / "out", Administrator(tmp_path / "stranger")
+    first = ["--replica", "--key", keys[0]["file"], "--reason", "the server burnt", "--out", str(half)]
+    administrator.must("recovery", "open", volume, *first, *how)
+    second = ["--replica", "--key", keys[1]["file"], "--in", str(half), "--out", str(out)]
+    stranger.must("recovery", "open", volume, *second, *how)
+
+    found = subprocess.run(
+        [*restic, str(out), "dump", "latest", str(tmp_path / "notes.txt")], capture_output=True, check=True
+    )
+
+    assert found.stdout == b"hello"
+    assert administrator.json("events", "--verb", "replica.recovered")[0]["reason"] == "the server burnt"
 
 
 @pytest.mark.slow
