@@ -153,4 +153,4 @@ def test_an_index_is_read_from_an_open_file_and_leaves_it_open(written: tuple[Pa
     pack, path = written
     with path.open("rb") as file:
         assert len(read_index(file.fileno())) == len(check_pack(file.fileno(), pack.pack_id)) == 20
-        assert file.read(8) == packs._MAGIC
+        assert file.read(8) == packs.PLAIN
