@@ -92,6 +92,11 @@ class Installation:
         """Processor seconds of all the server's processes so far."""
         return measuring.cpu_s(child.pid for child in self._running.children)
 
+    def part_cost(self, name: str) -> tuple[float, int]:
+        """Processor seconds of one of the server's processes so far, and its largest resident set."""
+        pid = self._running.child(name).pid
+        return measuring.cpu_s([pid]), measuring.peak_bytes(pid)
+
     def ctl(self, *arguments: str) -> Any:
         """What `vrasctl -o json …` answers, run on the administrator's PC."""
         return self.measured_ctl(*arguments)[1]
@@ -103,8 +108,8 @@ class Installation:
         return cost, json.loads(output) if output.strip() else None
 
     def publish(self, image: Path) -> tuple[Cost, Any]:
-        """Publishes an image file; returns when the version is ready."""
-        return self.measured_ctl("image", "publish", str(image), "--name", IMAGE)
+        """Publishes all of an image file, as peers do; returns when the version is ready."""
+        return self.measured_ctl("image", "publish", str(image), "--name", IMAGE, "--keep-free-space")
 
     @property
     def _running(self) -> DemoServer:

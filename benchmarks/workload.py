@@ -172,6 +172,8 @@ class _Builder:
                 self._apt("autoremove")
                 self._apt("clean")
             self._write_documents()
+            # What was freed a moment ago is trimmed only once the journal has said so.
+            _run("sync", "--file-system", str(self._root))
             _run("fstrim", str(self._root))
 
     @contextmanager

@@ -191,8 +191,12 @@ def _cut(version: ImageVersion, *, now: datetime) -> bytes:
     catalogue = store().catalogue
     path = store().source_path(version.source)
     with opening.open_image(path, scratch=settings.STORE / "incoming") as image:
+        unused = image.free_space()
+        for volume in unused.volumes:
+            log.info("%s: %s, %s", version, volume.kind, volume.unsure or f"{volume.free_bytes} bytes free")
         result = cutting.cut(
             image,
+            free=unused.ranges,
             known=lambda digests: set(digests) - catalogue.missing(digests),
             emit=_keep_pack,
             hash=HASH,

@@ -82,6 +82,9 @@ def image_group() -> None:
 @for_machine
 @click.option("--no-wait", is_flag=True, help="Do not wait until the server has checked the version.")
 @click.option("--scratch", metavar="DIR", help="Where a qcow2 is unpacked (default: /var/tmp).")
+@click.option(
+    "--keep-free-space", is_flag=True, help="Publish what lies in the free space of file systems too."
+)
 @common
 def publish(
     session: Session,
@@ -93,11 +96,13 @@ def publish(
     machine: str | None,
     no_wait: bool,
     scratch: str | None,
+    keep_free_space: bool,
 ) -> None:
     """Publish FILE (raw or qcow2) as the newest version of an image.
 
     Only what the server lacks is sent. A publication that was broken off goes on when the same command is
-    given again.
+    given again. What lies in the free space of an ext4 or NTFS file system that was shut down cleanly is left
+    out, as TRIM would have; FILE is not changed.
     """
     if file == "-":
         raise Refused("no_stdin", "An image is read from a file or a disk: its holes are looked up first.")
@@ -112,6 +117,7 @@ def publish(
             progress=shown,
             clock=lambda: datetime.now(UTC),
             scratch=Path(scratch) if scratch else None,
+            keep_free_space=keep_free_space,
         )
         published = publisher.publish(
             Path(file), name=name, note=note, create=create, wait=not no_wait, machine=wire_name(machine)
@@ -126,6 +132,15 @@ def _print(session: Session, published: "Published", *, seconds: float) -> None:
         "unchanged": published.unchanged,
         "sent_bytes": published.sent_bytes,
         "new_chunks": published.new_chunks,
+        "free_space": [
+            {
+                "file_system": volume.kind,
+                "start_bytes": volume.start,
+                "left_out_bytes": volume.free_bytes,
+                "why_not": volume.unsure,
+            }
+            for volume in published.free_space.volumes
+        ],
         "seconds": round(seconds, 2),
     }
     if session.form is showing.Format.JSON:
@@ -139,6 +154,17 @@ def _print(session: Session, published: "Published", *, seconds: float) -> None:
             f" {showing.amount(version['saved_by_dedup_bytes'])} there already,"
             f" {showing.amount(published.sent_bytes)} sent in {seconds:.1f} s"
         )
+    if session.form is not showing.Format.JSON:
+        _print_free_space(published)
+
+
+def _print_free_space(published: "Published") -> None:
+    for volume in published.free_space.volumes:
+        where = f"{volume.kind} at byte {volume.start}"
+        if volume.unsure:
+            print(f"{where}: its free space was published too, for {volume.unsure}")
+        else:
+            print(f"{where}: {showing.amount(volume.free_bytes)} of free space left out")
 
 
 @image_group.command("list")

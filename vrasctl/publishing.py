@@ -17,6 +17,8 @@ from vrasctl.rest import PATIENT_S, Rest, segment
 from vrasnode.chunks import cutting, manifest, opening, scanning
 from vrasnode.chunks.cutting import CutResult
 from vrasnode.chunks.digests import DigestList
+from vrasnode.chunks.freeranges import FreeRanges
+from vrasnode.chunks.freespace import FreeSpace
 from vrasnode.chunks.manifest import Manifest
 from vrasnode.chunks.opening import OpenImage
 from vrasnode.chunks.packs import Pack
@@ -54,10 +56,12 @@ class Published:
     unchanged: bool
     sent_bytes: int
     new_chunks: int
+    free_space: FreeSpace
 
 
 class Publisher:
-    """Publishes to one server under one key. `scratch` takes the raw copy of a qcow2."""
+    """Publishes to one server under one key. `scratch` takes the raw copy of a qcow2. What no file system on
+    the disk uses is left out, as TRIM would have, unless `keep_free_space`."""
 
     def __init__(
         self,
@@ -67,6 +71,7 @@ class Publisher:
         progress: Progress,
         clock: Callable[[], datetime],
         scratch: Path | None = None,
+        keep_free_space: bool = False,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._rest = rest
@@ -74,6 +79,7 @@ class Publisher:
         self._progress = progress
         self._clock = clock
         self._scratch = scratch
+        self._keep_free_space = keep_free_space
         self._sleep = sleep
 
     def publish(
@@ -110,14 +116,15 @@ class Publisher:
         self, image: OpenImage, master: dict[str, Any], *, note: str, before: Container[bytes], wait: bool
     ) -> Published:
         upload = _Upload(self._rest, master["name"], note, self._progress)
-        result = self._cut(image, upload, before)
+        unused = FreeSpace(FreeRanges(), []) if self._keep_free_space else image.free_space()
+        result = self._cut(image, upload, before, unused.ranges)
         signed = self._sign(master["name"], result)
         image.unchanged()
         self._progress.stage("waiting for the server's check")
         version, unchanged = upload.seal(signed)
         if wait and not unchanged:
             version = self._await_end(version)
-        return Published(version, unchanged, upload.sent_bytes, result.new_chunks)
+        return Published(version, unchanged, upload.sent_bytes, result.new_chunks, unused)
 
     def _master(self, name: str, *, create: bool, machine: str | None) -> dict[str, Any]:
         master = self._get_or_make(name, create=create, machine=machine)
@@ -149,9 +156,12 @@ class Publisher:
         data = self._rest.get_bytes(f"/api/v1/versions/{master['latest']['id']}/manifest/")
         return DigestList(manifest.read_named(data, master["latest"]["manifest"]).digests)
 
-    def _cut(self, image: OpenImage, upload: "_Upload", before: Container[bytes]) -> CutResult:
+    def _cut(
+        self, image: OpenImage, upload: "_Upload", before: Container[bytes], free: FreeRanges
+    ) -> CutResult:
         chunk_bytes = manifest.chunk_bytes_for(image.size_bytes)
-        self._progress.begin(scanning.data_bytes(image.fd, image.size_bytes, chunk_bytes=chunk_bytes))
+        total = scanning.data_bytes(image.fd, image.size_bytes, chunk_bytes=chunk_bytes, free=free)
+        self._progress.begin(total)
         return cutting.cut(
             image,
             known=upload.known,
@@ -160,6 +170,7 @@ class Publisher:
             chunk_bytes=chunk_bytes,
             hash=HASH,
             progress=self._progress.read,
+            free=free,
         )
 
     def _sign(self, name: str, result: CutResult) -> Manifest:

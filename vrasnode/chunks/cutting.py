@@ -21,6 +21,7 @@ import zstandard
 
 from vrasnode.chunks import frames, scanning
 from vrasnode.chunks.digests import DigestList
+from vrasnode.chunks.freeranges import FreeRanges
 from vrasnode.chunks.manifest import chunk_bytes_for
 from vrasnode.chunks.opening import OpenImage
 from vrasnode.chunks.packs import TARGET_BYTES, Pack, PackBuilder
@@ -60,13 +61,14 @@ def cut(
     threads: int = scanning.THREADS,
     target_bytes: int = TARGET_BYTES,
     progress: Callable[[int], None] | None = None,
+    free: FreeRanges | None = None,
 ) -> CutResult:
     """Emits packs of the chunks of `image` that nobody has, and lists all its chunks.
 
     `known` says which of some digests the server has (a function, or what `in` works on). Digests in
     `likely_known` (the version before) are not asked for: the server says so at the end if one is gone after
     all. `progress` hears how many bytes were read, out of `scanning.data_bytes`. `chunk_bytes` is by default
-    what `chunk_bytes_for` says.
+    what `chunk_bytes_for` says. What lies in `free` counts as zeros (`freespace`).
 
     Raises Refused (image_changed, image_unreadable, unknown_hash), and whatever `known` and `emit` raise.
     """
@@ -74,7 +76,7 @@ def cut(
     with ThreadPoolExecutor(threads, "cut") as pool, ThreadPoolExecutor(1, "emit") as emitter:
         press = _Press(pool, _Packing(emitter, emit, target_bytes), known, likely_known, level)
         batches = scanning.scan_in(
-            pool, image.fd, image.size_bytes, chunk_bytes=size, hash=hash, threads=threads
+            pool, image.fd, image.size_bytes, chunk_bytes=size, hash=hash, threads=threads, free=free
         )
         try:
             allocated = 0

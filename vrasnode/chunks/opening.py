@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from vrasnode.chunks import scanning
+from vrasnode.chunks import freespace, scanning
 from vrasnode.chunks.disks import check_disk
+from vrasnode.chunks.freespace import FreeSpace
 from vrasnode.errors import HostBroken, Refused
 from vrasnode.wire.imaging import MAX_IMAGE_BYTES
 
@@ -44,6 +45,14 @@ class OpenImage:
     format: str  # of the file that was given: "raw" or "qcow2"
     source: int  # descriptor of that file
     seen: tuple[int, ...]  # its size and times when it was opened
+
+    def free_space(self) -> FreeSpace:
+        """What of the disk no file system uses, where that is sure. Raises Refused(image_unreadable)."""
+        try:
+            return freespace.find(lambda offset, length: os.pread(self.fd, length, offset), self.size_bytes)
+        except OSError as error:
+            words = f"The image cannot be read ({error.strerror}). Check its disk."
+            raise Refused("image_unreadable", words) from error
 
     def unchanged(self) -> None:
         """Raises Refused(image_changed) if the file was written, grown or cut since it was opened."""

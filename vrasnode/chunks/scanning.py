@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import TypeAlias, TypeVar
 
+from vrasnode.chunks.freeranges import FreeRanges
 from vrasnode.chunks.hashing import Hash, digest_of
 from vrasnode.errors import Refused
 
@@ -88,26 +89,42 @@ def scan_in(
     chunk_bytes: int,
     hash: str,  # noqa: A002
     threads: int,
+    free: FreeRanges | None = None,
 ) -> Iterator[Batch]:
-    """Like `scan`, working in the caller's pool of so many threads."""
-    reader = _Reader(fd, size_bytes, chunk_bytes, digest_of(hash))
+    """Like `scan`, working in the caller's pool of so many threads. What lies in `free` reads as zeros."""
+    reader = _Reader(fd, size_bytes, chunk_bytes, digest_of(hash), free or FreeRanges())
     ahead = max(threads, min(2 * threads, AHEAD_BYTES // chunk_bytes))
     yield from in_order(pool, reader.read, reader.jobs(), ahead=ahead)
 
 
-def chunk_ranges(fd: int, size_bytes: int, *, chunk_bytes: int) -> Iterator[tuple[int, int]]:
-    """First number and end of each run of chunks that hold data, in order and without overlap."""
+def chunk_ranges(
+    fd: int, size_bytes: int, *, chunk_bytes: int, free: FreeRanges | None = None
+) -> Iterator[tuple[int, int]]:
+    """First number and end of each run of chunks that hold data, in order and without overlap. Chunks that
+    lie in `free` as a whole are left out."""
     end = 0
     for data, hole in extents(fd, size_bytes):
         first, stop = max(end, data // chunk_bytes), -(-hole // chunk_bytes)
         if first < stop:
-            yield first, stop
+            yield from _used(first, stop, chunk_bytes, free) if free else [(first, stop)]
             end = stop
 
 
-def data_bytes(fd: int, size_bytes: int, *, chunk_bytes: int) -> int:
+def _used(first: int, stop: int, chunk_bytes: int, free: FreeRanges) -> Iterator[tuple[int, int]]:
+    """What is left of a run of chunks without those that are free as a whole."""
+    for low, high in list(free.within(first * chunk_bytes, stop * chunk_bytes)):
+        begin, end = -(-low // chunk_bytes), high // chunk_bytes
+        if begin < end:
+            if first < begin:
+                yield first, begin
+            first = end
+    if first < stop:
+        yield first, stop
+
+
+def data_bytes(fd: int, size_bytes: int, *, chunk_bytes: int, free: FreeRanges | None = None) -> int:
     """How many bytes `scan` will read: what progress is measured against."""
-    ranges = chunk_ranges(fd, size_bytes, chunk_bytes=chunk_bytes)
+    ranges = chunk_ranges(fd, size_bytes, chunk_bytes=chunk_bytes, free=free)
     return sum(min(stop * chunk_bytes, size_bytes) - first * chunk_bytes for first, stop in ranges)
 
 
@@ -148,7 +165,8 @@ def in_order(pool: Executor, work: Callable[[Job], T], jobs: Iterable[Job], *, a
 class _Reader:
     """Reads and hashes one batch at a time; called from several threads."""
 
-    def __init__(self, fd: int, size_bytes: int, chunk_bytes: int, digest: Hash) -> None:
+    def __init__(self, fd: int, size_bytes: int, chunk_bytes: int, digest: Hash, free: FreeRanges) -> None:
+        self._unused = free
         self._fd = fd
         self._size = size_bytes
         self._chunk = chunk_bytes
@@ -161,7 +179,7 @@ class _Reader:
         """Runs of chunks that fill one buffer each."""
         job: Runs = []
         room = self._per_batch
-        for first, stop in chunk_ranges(self._fd, self._size, chunk_bytes=self._chunk):
+        for first, stop in self._ranges():
             while first < stop:
                 end = min(first + room, stop)
                 job.append((first, end))
@@ -173,6 +191,9 @@ class _Reader:
         if job:
             yield job
 
+    def _ranges(self) -> Iterator[tuple[int, int]]:
+        return chunk_ranges(self._fd, self._size, chunk_bytes=self._chunk, free=self._unused)
+
     def read(self, job: Runs) -> Batch:
         buffer = self._take_buffer()
         batch = Batch(buffer, self._free)
@@ -180,6 +201,7 @@ class _Reader:
             start = batch.read_bytes
             end = start + min(stop * self._chunk, self._size) - first * self._chunk
             _fill(self._fd, memoryview(buffer)[start:end], first * self._chunk)
+            self._leave_out(memoryview(buffer)[start:end], first * self._chunk)
             self._name(batch, buffer, first, start, end)
             batch.read_bytes = end
         return batch
@@ -192,6 +214,11 @@ class _Reader:
             if not buffer.startswith(self._zeros[: len(chunk)], at):  # memcmp: ends at the first byte set
                 batch._add(number, self._digest(chunk), (at, at + len(chunk)))
             number += 1
+
+    def _leave_out(self, view: memoryview, offset: int) -> None:
+        """Makes zeros of what no file system uses."""
+        for low, high in self._unused.within(offset, offset + len(view)):
+            view[low - offset : high - offset] = bytes(high - low)
 
     def _take_buffer(self) -> bytearray:
         try:
