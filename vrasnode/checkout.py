@@ -163,9 +163,6 @@ class Checkout:
             found = self._known(lease)
             if self._means.get_mydoc().standing(found.volume).state in BUSY:
                 raise Refused("open_already", "The documents are open, or on their way.")
-            if Seen(found).key.folders:
-                words = "The usage key names folders, and this PC cannot limit the view to them yet."
-                raise Refused("lease_not_limited", words)
             try:
                 opening, secret = self._ready().give(lease, pin, keyring=self._keyring)
             finally:

@@ -71,9 +71,13 @@ TABLE: dict[str, dict[str, str]] = {
         " after its end.",
         "ja": "このPCのTPMはソフトウェアです。そのファイルの複製を戻せば、期限後も使用キーを使えます。",
     },
-    "lease_not_limited": {
-        "en": "The usage key names folders, but this PC cannot limit the view to them: it is not opened.",
-        "ja": "使用キーにフォルダーの指定がありますが、このPCでは限定して開けないため、開きません。",
+    "lease_limited": {
+        "en": "Away from the company only these folders are there. All others stay locked in.",
+        "ja": "社外では、指定されたフォルダーだけが表示されます。それ以外は開きません。",
+    },
+    "no_such_folder": {
+        "en": "None of the usage key's folders is in your documents any more. Ask for another usage key.",
+        "ja": "使用キーで指定されたフォルダーがありません。使用キーを申請し直してください。",
     },
     "said_picked_up": {
         "en": "The PIN is set. The usage key is on this PC.",

@@ -21,6 +21,7 @@ from vrasnode import sealing
 from vrasnode.aside import aside
 from vrasnode.controlchannel import Answer
 from vrasnode.errors import Refused, Unreachable
+from vrasnode.guestnames import text_of
 from vrasnode.housing import Housing
 from vrasnode.lent import NOTHING_LENT, Lent
 from vrasnode.locking import CLOSE_S, UNPLUG_S
@@ -174,9 +175,15 @@ class Unlocking:
             user=shared.user,
             password=shared.password,
             client=self.client,
+            **self._limits(ledger.record.lease),
         )
         ledger.keep(program=program, share=share, told=False)
         return shared
+
+    def _limits(self, opening: str) -> dict[str, list[str]]:
+        """A usage key may be for some folders alone: the others are not in the share."""
+        folders = self.lent.folders(opening) if opening else []
+        return {"folders": [text_of(one) for one in folders]} if folders else {}
 
     def _serve(self, ledger: Ledger, wish: VolumeWish) -> Steps[Path]:
         """Served under its key, which is asked for once a logon: the server knows by that who is open."""

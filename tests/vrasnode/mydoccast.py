@@ -112,6 +112,7 @@ class Guest(SimulatedHousing):
         self.directory = directory
         self.calls: list[str] = []
         self.patience: dict[str, float] = {}
+        self.args: dict[str, Mapping[str, Any]] = {}  # of the last call
         self.told: list[Mapping[str, object]] = []
         self.program = "first"
         self.hangs = self.holds_on = self.client_vm_off = self.read_only = False
@@ -121,6 +122,7 @@ class Guest(SimulatedHousing):
         if op not in ("ping", "volume_usage"):
             self.calls.append(op)
         self.patience[op] = timeout_s
+        self.args[op] = args
         self.on_call(op)
         if self.hangs:
             raise Unreachable("service_silent", "The virtual server does not answer.")

@@ -8,7 +8,7 @@ the virtual server, without its rights: whom a grant does not name gets a no fro
 import hashlib
 import shutil
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -231,8 +231,10 @@ class SimulatedHousing:
         used = sum(path.lstat().st_size for path in files.rglob("*") if path.is_file())
         return {"size_bytes": shutil.disk_usage(files).total, "used_bytes": used}
 
-    def _share(self, serial: str, name: str, user: str, password: str, client: str) -> Answer:
-        del user, password, client
+    def _share(
+        self, serial: str, name: str, user: str, password: str, client: str, *, folders: Sequence[str] = ()
+    ) -> Answer:
+        del user, password, client, folders
         self._mounted(serial)
         return {"share": name}
 

@@ -76,7 +76,7 @@ def _card(seen: Seen, language: str) -> str:
     table = "".join(f"<tr><th scope=row>{words(label)}</th><td>{value}</td></tr>" for label, value in rows)
     warning = f"<p role=alert>{_warning(seen, language)}</p>" if _is_due(seen) else ""
     cautions = [f"lease_kept_{seen.keeper}"] if seen.keeper in (Keeper.PIN, Keeper.SOFTWARE_TPM) else []
-    cautions += ["lease_not_limited"] if folders else []
+    cautions += ["lease_limited"] if folders else []
     caution = "".join(f"<p>{words(code)}</p>" for code in cautions)
     return (
         f"<h3>{words('lease_of', owner=key.owner_name)}</h3>{warning}<table>{table}</table>{caution}"
@@ -115,7 +115,7 @@ def _forms(seen: Seen, language: str) -> str:
         )
         forms += _form(PIN, lease.lease, f"<p>{rule}</p>{inputs}", words("lease_choose"))
     is_shut = seen.standing.state in (VolumeState.LOCKED, VolumeState.ABSENT)
-    if lease.state in _PICKED and is_shut and not seen.trouble and not seen.key.folders:
+    if lease.state in _PICKED and is_shut and not seen.trouble:
         tries = words("lease_tries", tries=str(seen.tries_left)) if lease.tries else ""
         forms += _form(
             OPEN, lease.lease, f"{_secret('pin', words('lease_pin'))}<p>{tries}</p>", words("lease_open")

@@ -13,6 +13,7 @@ from vrasnode.servicevm.guest.answering import Refusal
 from vrasnode.servicevm.guest.fileserver import FileServer
 from vrasnode.servicevm.guest.processes import holders, kill, of_session
 from vrasnode.servicevm.guest.shares import Shares, Tools
+from vrasnode.servicevm.guest.views import Views
 from vrasnode.servicevm.guest.volumes import Volumes
 from vrasnode.servicevm.guest.workers import Workers
 
@@ -54,6 +55,7 @@ class Place:
         self.shares = Shares(
             self.fileserver,
             volumes=self.volumes,
+            views=Views(directory / "views", end_holders=lambda place: kill(holders(place))),
             accounts=self.accounts,
             own_accounts=directory / "own",
             tools=Tools(ping=("true",), add=(*tool, "add", "{user}"), remove=(*tool, "remove", "{user}")),

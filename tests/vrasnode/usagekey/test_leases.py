@@ -4,6 +4,7 @@ import pytest
 
 from tests.vrasnode.usagekey.cast import DAY, HOUR, PIN, LeasePc
 from vrasnode.errors import Refused
+from vrasnode.guestnames import text_of
 from vrasnode.wire.checkout import Keeper, LeaseState
 from vrasnode.wire.mydoc import VolumeState
 
@@ -110,3 +111,14 @@ def test_a_key_withdrawn_by_the_server_is_gone_as_soon_as_it_is_heard(pc: LeaseP
 
     assert pc.lease(lease).code == "withdrawn"
     assert pc.is_dead(volume)
+
+
+def test_a_key_for_some_folders_shares_these_alone_and_a_logon_on_the_lan_all(pc: LeasePc) -> None:
+    volume, lease = pc.carried(folders=["Documents/見積".encode()])
+    assert "folders" not in pc.guest.args["share_open"]
+
+    pc.opens_with(volume, lease)
+
+    assert pc.guest.args["share_open"]["folders"] == [text_of("Documents/見積".encode())]
+    pc.another_lan_logon(volume)
+    assert "folders" not in pc.guest.args["share_open"]

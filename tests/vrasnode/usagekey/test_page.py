@@ -141,7 +141,7 @@ def test_what_is_kept_without_a_tpm_is_said_in_both_languages(pc: LeasePc, brows
 
     assert "This PC has no TPM that keeps the key" in browser.see()
     assert "Documents/&lt;A&gt;" in browser.see()
-    assert "it is not opened" in browser.see()
+    assert "only these folders are there" in browser.see()
     browser.language = "ja"
     assert "TPMがありません" in browser.see()
 

@@ -10,6 +10,7 @@ from vrasnode.servicevm.guest.port import open_port
 from vrasnode.servicevm.guest.processes import holders, kill
 from vrasnode.servicevm.guest.replicas import Replicas
 from vrasnode.servicevm.guest.shares import Shares
+from vrasnode.servicevm.guest.views import Views
 from vrasnode.servicevm.guest.volumes import Volumes
 from vrasnode.servicevm.guest.workers import Workers
 
@@ -43,6 +44,7 @@ def _add_user_data(ops: Ops, fileserver: FileServer) -> None:
     shares = Shares(
         fileserver,
         volumes=volumes,
+        views=Views(Path("/run/views"), end_holders=lambda place: kill(holders(place))),
         accounts=Path("/run/accounts/passwd"),
         own_accounts=Path("/etc/openvras/passwd"),
     )

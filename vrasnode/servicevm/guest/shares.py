@@ -12,13 +12,15 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from vrasnode.servicevm.guest import paths
 from vrasnode.servicevm.guest.answering import Refusal
 from vrasnode.servicevm.guest.fileserver import FileServer, Share
 from vrasnode.servicevm.guest.processes import holders, kill
+from vrasnode.servicevm.guest.views import Views
 from vrasnode.servicevm.guest.volumes import OWNER, Volumes
 
 READY_S = 60.0  # for smbd, which may have just begun to start
@@ -49,6 +51,7 @@ class Shares:
         fileserver: FileServer,
         *,
         volumes: Volumes,
+        views: Views,
         accounts: Path,
         own_accounts: Path,
         tools: Tools = Tools(),
@@ -57,6 +60,7 @@ class Shares:
     ) -> None:
         self._fileserver = fileserver
         self._volumes = volumes
+        self._views = views
         self._accounts = accounts
         self._own_accounts = own_accounts.read_text()
         self._tools = tools
@@ -65,18 +69,33 @@ class Shares:
         self._lock = threading.Lock()  # one comes or goes at a time
         self._shares: dict[str, Share] = {}
 
-    def open(self, serial: str, *, name: str, user: str, password: str, client: str) -> Mapping[str, Any]:
+    def open(
+        self,
+        serial: str,
+        *,
+        name: str,
+        user: str,
+        password: str,
+        client: str,
+        folders: Sequence[str] = (),
+    ) -> Mapping[str, Any]:
         """The volume is shared as `name` when this returns; one that is open gets this user and password.
+        `folders` (base64): these alone.
 
-        Raises Refusal: volume_closed, bad_args, share_taken, fileserver_silent, fileserver_failed.
+        Raises Refusal: volume_closed, bad_args, bad_path, share_taken, fileserver_silent, fileserver_failed,
+        no_such_folder, view_failed.
         """
         share = self._checked(serial, name, user, client)
+        parts = [paths.parts_of(folder) for folder in folders]
         if not isinstance(password, str) or not _PASSWORD.fullmatch(password):
             raise Refusal("bad_args", "A password has 12 to 128 printable letters.")
         with self._lock:
             others = [other for other in self._shares.values() if other.serial != serial]
             if any(name.lower() == other.name.lower() or user == other.user for other in others):
                 raise Refusal("share_taken", f"Another volume is shared as {name}, or by this user.")
+            self._views.drop(serial)
+            if parts:
+                share = replace(share, path=self._views.make(serial, share.path, parts))
             self._shares[serial] = share
             self._tell_accounts()
             self._tool(self._tools.add, share.user, said=f"{password}\n{password}\n")
@@ -90,14 +109,15 @@ class Shares:
         with self._lock:
             share = self._shares.pop(serial, None)
             if share is None:
-                return {"ended": 0}
+                return {"ended": self._views.drop(serial)}
             if not self._shares:
                 ended = self._fileserver.begin_anew()
             else:
                 self._fileserver.share(list(self._shares.values()))
-                ended = kill(holders(place))
+                ended = kill(sorted({*holders(place), *holders(share.path)}))
                 self._tool(self._tools.remove, share.user)
             self._tell_accounts()
+            ended += self._views.drop(serial)
         return {"ended": ended}
 
     def _checked(self, serial: str, name: str, user: str, client: str) -> Share:

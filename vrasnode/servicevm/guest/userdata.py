@@ -4,7 +4,7 @@ A volume's life: `volume_open`, `share_open`; then `volume_cut` (at once, whoeve
 before its disk goes. Each may be asked twice. How others see it and who may: `foldertree`, `grants`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +34,12 @@ def add_to(
         ended: int = volume_cut(serial)["ended"]
         return {"ended": ended + volumes.close(serial)["ended"]}
 
-    def share_open(serial: str, name: str, user: str, password: str, client: str) -> Mapping[str, Any]:
-        return shares.open(serial, name=name, user=user, password=password, client=client)
+    def share_open(
+        serial: str, name: str, user: str, password: str, client: str, *, folders: Sequence[str] = ()
+    ) -> Mapping[str, Any]:
+        return shares.open(
+            serial, name=name, user=user, password=password, client=client, folders=list(folders)
+        )
 
     ops.add("volume_open", volume_open)
     ops.add("volume_cut", volume_cut)
