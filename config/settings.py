@@ -208,7 +208,11 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 12 * 3600}
 CELERY_TASK_QUEUES = [Queue("celery"), Queue("watch"), Queue("deltas")]
 CELERY_TASK_DEFAULT_QUEUE = "celery"
 CELERY_TASK_ROUTES = [
-    {"mydoc.tasks.keep": {"queue": "celery"}, "mydoc.tasks.look_at_nas": {"queue": "celery"}},  # takes long
+    {
+        "mydoc.tasks.keep": {"queue": "celery"},
+        "mydoc.tasks.look_at_nas": {"queue": "celery"},
+        "mydoc.tasks.explain": {"queue": "celery"},
+    },  # takes long
     {"mydoc.tasks.*": {"queue": "watch"}, "imaging.tasks.make_deltas": {"queue": "deltas"}},
 ]
 CELERY_BEAT_SCHEDULE = {
@@ -223,6 +227,7 @@ CELERY_BEAT_SCHEDULE = {
     "checkout": {"task": "checkout.tasks.sweep", "schedule": 30.0, "options": {"expires": 30}},
     "replicate": {"task": "mydoc.tasks.replicate", "schedule": 60.0, "options": {"expires": 60}},
     "keep": {"task": "mydoc.tasks.keep", "schedule": 300.0, "options": {"expires": 300}},
+    "explain": {"task": "mydoc.tasks.explain", "schedule": 60.0, "options": {"expires": 60}},
     "nas": {"task": "mydoc.tasks.look_at_nas", "schedule": 600.0, "options": {"expires": 600}},
     "lose": {"task": "mydoc.tasks.lose", "schedule": 60.0, "options": {"expires": 60}},
 }

@@ -110,7 +110,7 @@ def give_key(client: Client, request: ReplicationKeyRequest, *, now: datetime) -
         raise _no_run()
     if not unlocking.on_the_lan(client, now=now):
         raise unlocking.not_on_the_lan()
-    run = _resumed(volume, request) if request.locked else _run_of(volume, request, now=now)
+    run = _resumed(volume, request, now=now) if request.locked else _run_of(volume, request, now=now)
     fresh = now - settings.REPLICA_SILENCE
     others = ReplicationRun.objects.filter(state=State.RUNNING, heard_at__gte=fresh).exclude(pk=run.pk)
     if others.count() >= settings.REPLICAS_AT_ONCE:
@@ -234,12 +234,15 @@ def _run_of(volume: Volume, request: ReplicationKeyRequest, *, now: datetime) ->
     return found
 
 
-def _resumed(volume: Volume, request: ReplicationKeyRequest) -> ReplicationRun:
+def _resumed(volume: Volume, request: ReplicationKeyRequest, *, now: datetime) -> ReplicationRun:
     """The run that goes on where one was cut off, or was itself cut off by the PC's end."""
     if Opening.objects.current().filter(volume=volume).exists():
         raise Refusal("volume_open", _("This volume is open: it is copied as it is, by its own key."))
     rows = ReplicationRun.objects.filter(replica__volume=volume).select_related("replica__volume")
     run = rows.current().filter(pk=_uuid(request.run)).first() if request.run else rows.current().first()
+    last = rows.order_by("-asked_at").first()
+    if run is None and not request.run and last is not None and last.state == State.CUT_OFF:
+        run = _ask(last.replica, Occasion.RESUME, not_before=None, now=now)
     if run is None or not (run.occasion == Occasion.RESUME or run.begun_at is not None):
         raise _no_run()
     return run

@@ -8,7 +8,7 @@ from redis.exceptions import LockError
 
 from clients import quickstore
 from clients.auditing import Actor, acting
-from mydoc import keeping, lockingout, losing, naslooking, replicating, watching
+from mydoc import explaining, keeping, lockingout, losing, naslooking, replicating, watching
 
 WORKER = Actor(name="system", kind="system", origin="worker")
 LIMIT_S = 60
@@ -49,6 +49,13 @@ def keep() -> int:
     finally:
         with suppress(LockError):
             lease.release()
+
+
+@shared_task(soft_time_limit=LIMIT_S * 3, time_limit=LIMIT_S * 3 + 10)
+def explain() -> int:
+    """Finds out why the NAS took nothing, where a PC said so."""
+    with acting(WORKER):
+        return explaining.explain(now=timezone.now())
 
 
 @shared_task(soft_time_limit=LIMIT_S * 3, time_limit=LIMIT_S * 3 + 10)

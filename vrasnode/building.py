@@ -273,6 +273,7 @@ class _Pc:
             server=self._server,
             housing=self._housing(),
             reader=self._mydoc,
+            is_ready=lambda: self._service is not None and self._service.up,
             copied=CopiedLog(self._state.copied),
             get_slice=self._slices.get,
             outbox=self._outbox,

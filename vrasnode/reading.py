@@ -4,6 +4,7 @@ It is locked again, with its proof, when the copy is over, when somebody logs on
 when the company's LAN is left: that is done by whoever has the volume (`uservolume`), in the usual order.
 """
 
+import logging
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -12,10 +13,13 @@ from vrasnode import cutoff
 from vrasnode.controlchannel import Answer
 from vrasnode.errors import Unreachable, VrasError
 from vrasnode.sealing import lan_key
-from vrasnode.unlocking import MOUNT_S, Steps
+from vrasnode.unlocking import Steps
 from vrasnode.volumemeans import Means
 from vrasnode.volumenames import serial_of
 
+log = logging.getLogger("vrasnode.mydoc")
+
+PING_S, OPEN_S = 30.0, 90.0
 COPIED, LOGGED_ON, TIME_OVER, FAILED = "replica_ended", "logged_on", "replica_took_too_long", "not_readable"
 
 
@@ -69,6 +73,7 @@ class Reading:
         except StopIteration:
             self._steps, self.ready = None, True
         except VrasError as error:
+            log.warning("%s cannot be read for its replica: %s", self._volume, error)
             self._steps, self.trouble = None, error
         return True
 
@@ -83,20 +88,21 @@ class Reading:
             key = lan_key(self._order.server_half, means.halves.make(volume), volume=volume)
         except ValueError as error:
             raise Unreachable("bad_half", f"The server's half of the key is none: {error}.") from error
-        yield True
+        yield from self._wait(means.housing.begin("ping"), PING_S)
         socket = means.volumes.serve(volume, key, read_only=True)
         yield True
         means.housing.plug(volume, socket, read_only=True)
         asked = means.housing.begin(
             "volume_open", serial=serial, size_bytes=means.volumes.size(volume), read_only=True
         )
-        yield from self._wait(asked)
+        yield from self._wait(asked, OPEN_S)
 
-    def _wait(self, asked: "Future[Answer]") -> Steps[None]:
+    def _wait(self, asked: "Future[Answer]", limit_s: float) -> Steps[None]:
         asked.add_done_callback(lambda _: self._wake())
-        deadline = self._means.clock() + MOUNT_S
+        deadline = self._means.clock() + limit_s
         while not asked.done():
             if self._means.clock() > deadline:
+                asked.cancel()
                 raise Unreachable("service_silent", "The virtual server did not open the volume.")
             yield False
         asked.result()

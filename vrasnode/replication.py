@@ -45,7 +45,8 @@ BUSY = "gateway_busy"
 
 
 class Replication:
-    """The part. `wake` wakes the agent, from any thread; `clock` counts seconds and never goes back."""
+    """The part. `is_ready`: whether the virtual server is there; `wake` wakes the agent, from any thread;
+    `clock` counts seconds and never goes back."""
 
     name = SLICE
 
@@ -55,6 +56,7 @@ class Replication:
         server: Server,
         housing: Housing,
         reader: Reader,
+        is_ready: Callable[[], bool],
         copied: CopiedLog,
         get_slice: Callable[[str], bytes | None],
         outbox: Outbox,
@@ -65,6 +67,7 @@ class Replication:
         self._server = server
         self._housing = housing
         self._reader = reader
+        self._is_ready = is_ready
         self._copied = copied
         self._get_slice = get_slice
         self._outbox = outbox
@@ -151,7 +154,7 @@ class Replication:
             self._ended &= {wish.run for wish in self._said.volumes}
         if self._job is not None:
             self._look_at(self._job)
-        elif self._clock() >= self._not_before and not self._left:
+        elif self._clock() >= self._not_before and not self._left and self._is_ready():
             self._begin()
         return False
 

@@ -258,6 +258,19 @@ def test_a_replica_that_was_cut_off_is_finished_while_the_volume_is_locked_and_t
     assert event.object_id == run
 
 
+def test_a_pc_that_knows_of_it_itself_need_not_wait_for_the_next_sweep(pc: FakePc, volume: Volume) -> None:
+    key = key_of(ask_key(pc, volume), volume)
+    tell(pc, volume, key.run, RunState.CUT_OFF, code="left_now")
+    Opening.objects.all().delete()
+    volume.server_half = volumekeys.fresh(volume.pk)
+    volume.save(update_fields=["server_half"])
+
+    again = key_of(ask_key(pc, volume, occasion=Occasion.RESUME, locked=True), volume)
+
+    assert again.server_half
+    assert ReplicationRun.objects.get(pk=again.run).occasion == ReplicationRun.Occasion.RESUME
+
+
 def test_the_key_of_a_locked_volume_is_given_for_nothing_but_a_run_that_was_cut_off(
     rest: Browser, pc: FakePc, volume: Volume
 ) -> None:

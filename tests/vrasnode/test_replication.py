@@ -145,6 +145,7 @@ class Pc:
             server=self.doors,
             housing=self.guest,  # type: ignore[arg-type]
             reader=self.reader,
+            is_ready=lambda: True,
             copied=CopiedLog(self.directory / "copied.json"),
             get_slice=lambda app: self.slice,
             outbox=self.outbox,

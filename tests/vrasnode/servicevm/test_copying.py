@@ -96,14 +96,18 @@ class Desk:
         return Restic(self.repository, OPENS, self.directory).run(*arguments)
 
 
-@pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
-    desk = Desk(tmp_path, free_port())
+def furnish(desk: Desk) -> None:
     chance = random.Random(5)
     for number in range(FILES):
         folder = desk.data / f"営業 {number % 5}"
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{number}.bin").write_bytes(chance.randbytes(FILE_BYTES))
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    desk = Desk(tmp_path, free_port())
+    furnish(desk)
     who, where = tmp_path / "who", tmp_path / "nas"
     where.mkdir()
     who.write_text(f"{VOLUME}:{PASSWORD}\n")
@@ -155,7 +159,9 @@ def test_what_did_not_change_is_not_sent_again(desk: Desk) -> None:
     assert len(manifest_of(desk)) == FILES + 1
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize(
+    "seed", [1, 2, 3, *(pytest.param(seed, marks=pytest.mark.soak) for seed in range(4, 51))]
+)
 def test_after_a_kill_the_next_run_completes_and_sends_one_slice_again_at_most(desk: Desk, seed: int) -> None:
     point = random.Random(seed).randrange(MIB, (FILES - 6) * FILE_BYTES)
     desk.copy_and_kill(after=point)

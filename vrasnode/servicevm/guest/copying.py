@@ -33,15 +33,18 @@ LEAN_GO = {"GOGC": "20", "GOMAXPROCS": "2"}
 NICE = 10
 TRIES, PAUSE_S = 5, 1.5  # the gateway learns of a new volume within a second
 PIECE_BYTES = 1 << 20
+AGAIN, PATIENCE_S = "retrying after", 30.0
 INCOMPLETE = 3  # restic's exit code when files could not be read
+# The first counts. Bare numbers of statuses would be found in names of packs too. What is full or failed
+# comes before what is forbidden: a pack that was torn there is not to be written a second time.
 SAYINGS = (
     (("wrong password or no key",), "wrong_repository_key"),
-    (("401", "unauthorized"), "gateway_refused"),
-    (("403", "forbidden"), "gateway_forbids"),
-    (("no space", "disk_full", "507"), "nas_full"),
+    (("401 unauthorized",), "gateway_refused"),
+    (("no space left", "disk_full", "507 insufficient"), "nas_full"),
+    (("500 internal server", "502 bad gateway", "503 service"), "nas_failed"),
+    (("403 forbidden",), "gateway_forbids"),
     (("certificate", "x509", "tls:"), "gateway_certificate"),
     (("refused", "timeout", "no such host", "no route", "unreachable", "reset"), "gateway_away"),
-    (("500", "502", "503", "internal server error"), "nas_failed"),
 )
 
 Say = Callable[[Mapping[str, Any]], None]
@@ -114,6 +117,7 @@ class Copy:
         self._root = Path(order["root"])
         self._manifest = Path(order["manifest"])
         self._slice_bytes = max(1, int(order["slice_bytes"]))
+        self._patience_s = float(order.get("patience_s", PATIENCE_S))
         self._own = Path(order["scratch"]) if order.get("scratch") else self._root / OWN
         self._environment = {
             **{name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ},
@@ -260,9 +264,12 @@ class Copy:
             text=True,
             errors="replace",
         )
+        patience = Patience(self._patience_s, clock=time.monotonic)
         with child:
             for line in child.stdout or ():
                 hear(line.rstrip("\n"))
+                if patience.is_over(line):
+                    child.kill()
         return child.returncode
 
     def _failed(self, said: str) -> Failed:
@@ -274,6 +281,26 @@ class Copy:
     def _tell(self, **changed: Any) -> None:
         self._progress |= changed
         self._say(self._progress)
+
+
+class Patience:
+    """restic tries again for a quarter of an hour when the NAS does not take something. Its user waits for
+    the end of the day, and the server sees to the NAS: the next run goes on."""
+
+    def __init__(self, seconds: float, *, clock: Callable[[], float]) -> None:
+        self._seconds = seconds
+        self._clock = clock
+        self._since = self._last = float("-inf")
+
+    def is_over(self, line: str) -> bool:
+        """Whether it has been in vain for so long, by what restic says."""
+        now = self._clock()
+        if AGAIN not in line:
+            return False
+        if now - self._last > self._seconds:
+            self._since = now
+        self._last = now
+        return now - self._since >= self._seconds
 
 
 def walk(root: Path) -> Iterator[Found]:
