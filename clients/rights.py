@@ -32,16 +32,13 @@ CHECKOUT_ACTS = {
         "deputy-delete",
     )
 }
-OWN = {
-    MY_PAGE,
-    "mydoc:shared",
-    "mydoc:shared-file",
-    "mydoc:my-lost",
-    "mydoc:my-replicate",
-    *CHECKOUT_PAGES,
-    *CHECKOUT_ACTS,
+MYDOC_PAGES = {
+    f"mydoc:{name}"
+    for name in ("my", "shared", "shared-file", "earlier", "versions", "recalled-file", "recalled-folder")
 }
-OWN_ACTS = {"mydoc:my-lost", "mydoc:my-replicate", *CHECKOUT_ACTS}  # and what they may do there
+MYDOC_ACTS = {f"mydoc:{name}" for name in ("my-lost", "my-replicate", "put-back", "shared-put")}
+OWN_ACTS = {*MYDOC_ACTS, *CHECKOUT_ACTS}  # and what they may do there
+OWN = {*MYDOC_PAGES, *CHECKOUT_PAGES, *OWN_ACTS}
 
 
 class RightsMiddleware:

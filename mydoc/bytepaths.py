@@ -91,11 +91,24 @@ def within(path: bytes, folder: bytes) -> bool:
     return not folder or path == folder or path.startswith(folder + b"/")
 
 
-def saved_as(path: bytes) -> str:
-    """The name under which a browser may save a file: no system takes offence at it."""
+def saved_as(path: bytes, *, stamp: str = "") -> str:
+    """The name under which a browser may save a file: no system takes offence at it. A `stamp` stands before
+    the ending."""
     text = last(path).decode("utf-8", "replace").replace("\ufffd", "_")
     kept = "".join("_" if _deceives(letter) or letter in _NOT_IN_NAMES else letter for letter in text)
-    return kept.strip(" .") or "file"
+    name = kept.strip(" .") or "file"
+    return stamped(name, stamp) if stamp else name
+
+
+def stamped(name: str, stamp: str) -> str:
+    """A name with something said in brackets before its ending; no longer than a name may be."""
+    stem, dot, ending = name.rpartition(".")
+    if not stem or len(ending) > 10:
+        stem, dot, ending = name, "", ""
+    room = MAX_NAME - len(f" ({stamp}){dot}{ending}".encode("utf-8", "surrogateescape"))
+    while len(stem.encode("utf-8", "surrogateescape")) > room:
+        stem = stem[:-1]
+    return f"{stem} ({stamp}){dot}{ending}"
 
 
 def _shown(character: str, *, after: str) -> str:

@@ -4,6 +4,7 @@ Each lies beside what its PC signed it with, so that nobody, neither the server,
 another. They are read as a stream: there may be a million files.
 """
 
+import base64
 import gzip
 import hashlib
 import json
@@ -126,8 +127,40 @@ class Replicas:
         run = _last(volume, before)
         for line in _lines(path_of(run)) if run else ():
             yield KeptFile(
-                path=line.path, size_bytes=line.size_bytes, changed=_time(line.mtime_ns), sha256=line.sha256
+                path=line.path, size_bytes=line.size_bytes, changed=time_of(line.mtime_ns), sha256=line.sha256
             )
+
+
+def kept(volume: Volume) -> "QuerySet[ReplicationRun]":
+    """The runs of a volume that ended well and whose snapshot no retention has deleted."""
+    rows = ReplicationRun.objects.filter(state=ReplicationRun.State.DONE, replica__volume=volume)
+    return rows.exclude(kept__gone_at__isnull=False).select_related("replica__volume")
+
+
+def lines(run: ReplicationRun) -> Iterator[ManifestLine]:
+    """All files of that run, by path. Raises Refusal(no_manifest): it is lost, or damaged."""
+    try:
+        yield from _lines(path_of(run))
+    except (OSError, EOFError, zlib.error, ValueError, msgspec.MsgspecError) as error:
+        raise no_manifest() from error
+
+
+def find(run: ReplicationRun, path: bytes) -> ManifestLine | None:
+    """What a run says of one file, without looking closely at all others. Raises Refusal(no_manifest)."""
+    wanted = b'"' + base64.b64encode(path) + b'"'
+    try:
+        with gzip.open(path_of(run)) as file:
+            for raw in file:
+                if wanted in raw and (line := LINE.decode(raw)).path == path:
+                    return line
+    except (OSError, EOFError, zlib.error, ValueError, msgspec.MsgspecError) as error:
+        raise no_manifest() from error
+    return None
+
+
+def no_manifest() -> Refusal:
+    words = _("The list of this replica cannot be read on the server. Take another time, or make a new one.")
+    return Refusal("no_manifest", words, status=503)
 
 
 def _last(volume: Volume, before: datetime) -> ReplicationRun | None:
@@ -154,7 +187,7 @@ def _lines(path: Path) -> Iterator[ManifestLine]:
             yield line
 
 
-def _time(nanoseconds: int) -> datetime | None:
+def time_of(nanoseconds: int) -> datetime | None:
     try:
         return datetime.fromtimestamp(nanoseconds / 1e9, UTC)
     except (ValueError, OverflowError, OSError):

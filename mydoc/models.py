@@ -307,6 +307,7 @@ class Look(models.Model):
     act = models.CharField(_("act"), max_length=20)
     path = models.BinaryField()
     reason = models.CharField(_("reason"), max_length=200)
+    as_of = models.DateTimeField(_("as of"), null=True)  # of the replica that was looked into
 
     class Meta:
         ordering = ["-at", "-pk"]

@@ -2,16 +2,18 @@
 
 from datetime import timedelta
 
+from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
-from django.shortcuts import get_object_or_404, render
+from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
-from django.views.decorators.http import require_GET
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_POST
 
 from clients.errors import Refusal
 from clients.models import Client
 from clients.pages import everybody, page_of, presence_of
-from mydoc import browsing, bytepaths, listing, sharing, standing
+from mydoc import browsing, bytepaths, listing, sharing, standing, uploading
 from mydoc.browsing import Looker
 from mydoc.models import FolderGrant, Look, person_id
 from mydoc.serving import attachment
@@ -31,8 +33,9 @@ def my(request: HttpRequest) -> HttpResponse:
     grants = list(sharing.with_person(request.user))
     holders = {grant.volume.client for grant in grants}
     heard = presence_of(request, {*clients, *holders}, now=now)
-    looks = Look.objects.filter(volume__in=volumes).select_related("volume__client")
+    looks = Look.objects.filter(volume__in=volumes).select_related("volume__client", "volume__owner")
     context = {
+        "root": b"",
         "clients": clients,
         "presence": heard,
         "standings": standing.of_each(volumes, heard),
@@ -71,6 +74,32 @@ def shared_file(request: HttpRequest, pk: int, path: bytes) -> HttpResponseBase:
     return attachment(
         request, browsing.download(grant.volume, path, looker=_guest(request), now=timezone.now())
     )
+
+
+@require_POST
+@everybody
+def shared_put(request: HttpRequest, pk: int, path: bytes) -> HttpResponse:
+    """A file into a folder that one may change. It never touches this server's disk."""
+    grant = _mine(request, pk, path)
+    file = request.FILES.get("file")
+    if file is None:
+        messages.error(request, _("Choose a file, of at most 64 MB. A larger one goes by the REST door."))
+        return redirect("mydoc:shared", pk, path)
+    try:
+        uploading.upload(
+            grant,
+            path,
+            bytepaths.last((file.name or "").encode()).decode(),
+            file.chunks(),
+            replace=bool(request.POST.get("replace")),
+            by=request.user,
+            now=timezone.now(),
+        )
+    except Refusal as refusal:
+        messages.error(request, f"{refusal.words} [{refusal.code}]")
+    else:
+        messages.success(request, _("It is saved on the owner's PC."))
+    return redirect("mydoc:shared", pk, path)
 
 
 def _mine(request: HttpRequest, pk: int, path: bytes) -> FolderGrant:

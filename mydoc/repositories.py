@@ -167,12 +167,12 @@ def folder(
 
 @contextmanager
 def opened(
-    repository: Repository, of: Snapshot, path: bytes, *, limit_s: float = READ_S
+    repository: Repository, of: Snapshot, path: bytes, *, limit_s: float = READ_S, archive: str = "tar"
 ) -> Iterator[IO[bytes]]:
-    """A file of a snapshot, to be read as a stream; a folder is a tar archive of all that is in it. Whoever
-    stops before its end stops restic. Raises RepositoryFailed, also at the end: what was read then is not
-    whole."""
-    arguments = [*LOCKED_OUT, "dump", of.id, os.fsdecode(of.path_of(path))]
+    """A file of a snapshot, to be read as a stream; a folder is an archive (tar, or zip) of all that is in
+    it. Whoever stops before its end stops restic. Raises RepositoryFailed, also at the end: what was read
+    then is not whole."""
+    arguments = [*LOCKED_OUT, "dump", "--archive", archive, of.id, os.fsdecode(of.path_of(path))]
     with _opened(repository, arguments, limit_s=limit_s) as out:
         yield out
 

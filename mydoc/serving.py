@@ -9,6 +9,8 @@ from django.utils.http import content_disposition_header
 
 from mydoc.browsing import Download
 
+AS_OF = "X-OpenVRAS-As-Of"  # of the replica that a file comes from
+
 
 def attachment(request: HttpRequest, found: Download) -> StreamingHttpResponse:
     """The answer that carries the file. It ends too early when the file changes: browsers say so."""
@@ -22,6 +24,7 @@ def attachment(request: HttpRequest, found: Download) -> StreamingHttpResponse:
             "Content-Disposition": content_disposition_header(True, found.name),
             "X-Content-Type-Options": "nosniff",
             "Cache-Control": "private, no-store",
+            **({AS_OF: found.as_of.isoformat()} if found.as_of else {}),
         },
     )
 

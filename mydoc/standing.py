@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from django.db.models import OuterRef, Prefetch, QuerySet, Subquery
+from django.db.models import F, OuterRef, Prefetch, QuerySet, Subquery
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext_lazy as _
@@ -70,6 +70,17 @@ class Standing:
         return self.state == "open"
 
     @property
+    def replica_at(self) -> datetime | None:
+        """The time of its last good replica."""
+        at: datetime | None = getattr(self.volume, "replica_at", None)
+        return at
+
+    @property
+    def seen(self) -> bool:
+        """Whether it can be looked into: as it is, or as it was."""
+        return self.open or self.replica_at is not None
+
+    @property
     def used_bytes(self) -> int:
         return self.told.used_bytes if self.told else 0
 
@@ -85,7 +96,7 @@ def rows() -> QuerySet[Volume]:
     return (
         Volume.objects.select_related("owner", "client")
         .prefetch_related(current)
-        .annotate(last_reason=Subquery(ended.values("reason")[:1]))
+        .annotate(last_reason=Subquery(ended.values("reason")[:1]), replica_at=F("replica__last_good_at"))
     )
 
 

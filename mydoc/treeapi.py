@@ -44,7 +44,8 @@ class IsAdministrator(IsStaffWithScope):
 
 
 class VolumeTreeViewSet(viewsets.GenericViewSet[Volume]):
-    """What lies in a volume, live from its PC. Each look needs a reason, which its owner reads."""
+    """What lies in a volume, live from its PC; of one that is locked or off, as its last replica has it
+    (`as_of`). Each look needs a reason, which its owner reads."""
 
     queryset = Volume.objects.select_related("owner", "client")
     serializer_class: Any = ListedSerializer
@@ -59,7 +60,7 @@ class VolumeTreeViewSet(viewsets.GenericViewSet[Volume]):
         volume, wish, looker = self._asked(FolderQuerySerializer)
         path, after = wish["path"], _after(wish["after"])
         listed = browsing.folder(volume, path, after=after, looker=looker, now=timezone.now())
-        return Response(_json(path, listed))
+        return Response(entries_json(path, listed))
 
     @extend_schema(parameters=[SearchQuerySerializer], responses=ListedSerializer)
     @action(detail=True, methods=["get"])
@@ -69,12 +70,13 @@ class VolumeTreeViewSet(viewsets.GenericViewSet[Volume]):
         listed = browsing.search(
             volume, wish["name"], after=_after(wish["after"]), looker=looker, now=timezone.now()
         )
-        return Response(_json(b"", listed))
+        return Response(entries_json(b"", listed))
 
     @extend_schema(parameters=[PlaceSerializer], responses=GIVES_FILE)
     @action(detail=True, methods=["get"])
     def files(self, request: Request, pk: str) -> HttpResponseBase:
-        """A file as it is now. It ends too early, and breaks the connection, when it changes meanwhile."""
+        """A file as it is now, or, with the header X-OpenVRAS-As-Of, as the last replica has it. It ends too
+        early, and breaks the connection, when it changes meanwhile."""
         volume, wish, looker = self._asked(PlaceSerializer)
         found = browsing.download(volume, wish["path"], looker=looker, now=timezone.now())
         return attachment(request._request, found)
@@ -138,7 +140,8 @@ def _after(text: str) -> bytes:
         return b""
 
 
-def _json(folder: bytes, listed: Listed) -> dict[str, Any]:
+def entries_json(folder: bytes, listed: Listed) -> dict[str, Any]:
+    """For `ListedSerializer`."""
     entries = [
         {
             "name": bytepaths.shown(row.name),
@@ -150,7 +153,8 @@ def _json(folder: bytes, listed: Listed) -> dict[str, Any]:
         }
         for row in listing.rows(folder, listed)
     ]
-    return {"entries": entries, "after": bytepaths.word(listed.after) if listed.more else ""}
+    after = bytepaths.word(listed.after) if listed.more else ""
+    return {"entries": entries, "after": after, "as_of": listed.as_of}
 
 
 def _grants(volume: Volume, code: int) -> Response:

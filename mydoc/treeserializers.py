@@ -48,6 +48,10 @@ class EntrySerializer(serializers.Serializer[Any]):
 class ListedSerializer(serializers.Serializer[Any]):
     entries = EntrySerializer(many=True)
     after = serializers.CharField(help_text="what to send as `after` for the next page; empty: that was all")
+    as_of = serializers.DateTimeField(
+        allow_null=True,
+        help_text="the volume is locked or its PC off: it was so at this time, by its replica",
+    )
 
 
 class WhySerializer(serializers.Serializer[Any]):
@@ -102,4 +106,4 @@ class LookSerializer(serializers.ModelSerializer[Look]):
 
     class Meta:
         model = Look
-        fields = ["id", "at", "by", "act", "path", "place", "reason"]
+        fields = ["id", "at", "by", "act", "path", "place", "reason", "as_of"]

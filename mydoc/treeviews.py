@@ -136,11 +136,12 @@ def _filters(request: HttpRequest) -> str:
 @form_page
 @administrators
 def find_in_each(request: HttpRequest) -> HttpResponse:
-    """A part of a name, in the open data of every volume on this page of the list."""
+    """A part of a name, in the data of every volume on this page of the list: in what is open as it is, in
+    the rest as its last replica has it."""
     now = timezone.now()
     rows = list(page_of(request, _volumes(request)).object_list)
     standings = _standings(request, rows)
-    opened = [one.volume for one in standings if one.open]
+    opened = [one.volume for one in standings if one.seen]
     words = request.GET.get("name", "").strip()[:100]
     known = [reasons.of(request.session, volume, now=now) for volume in opened]
     form = FindForm(
@@ -155,7 +156,7 @@ def find_in_each(request: HttpRequest) -> HttpResponse:
         "words": words,
         "filters": _filters(request),
         "opened": len(opened),
-        "closed": [one for one in standings if not one.open],
+        "closed": [one for one in standings if not one.seen],
     }
     if words and not request.POST and opened and all(known):
         lookers = [reason.looker() for reason in known if reason]
@@ -196,7 +197,7 @@ def reason(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
 @require_GET
 @administrators
 def folder(request: HttpRequest, pk: uuid.UUID, path: bytes) -> HttpResponse:
-    """What lies in a folder, live from the PC."""
+    """What lies in a folder, live from the PC; if that cannot be, as the last replica has it."""
     desk = Desk.of(request, pk)
     if desk.reason is None:
         return desk.ask_why()

@@ -14,9 +14,12 @@ from mydoc import (
     lossviews,
     myviews,
     node,
+    putting,
+    recallviews,
     replicaapi,
     replicanode,
     replicaviews,
+    sharedapi,
     treeapi,
     treeviews,
 )
@@ -31,6 +34,7 @@ router.register("volumes", treeapi.VolumeTreeViewSet, basename="volume-tree")
 router.register("openings", api.OpeningViewSet)
 router.register("losses", lossapi.LossViewSet)
 router.register("clients", lossapi.ClientLossViewSet, basename="client-loss")
+router.register("shared", sharedapi.SharedViewSet, basename="shared")
 router.register("replications", replicaapi.ReplicationRunViewSet)
 router.register("replicas", keepapi.ReplicaViewSet)
 router.register("replica-alarms", keepapi.ReplicaAlarmViewSet)
@@ -76,7 +80,15 @@ pages = (
         path("my/", myviews.my, name="my"),
         path("my/volumes/<uuid:pk>/replicate/", replicaviews.my_replicate, name="my-replicate"),
         path("my/pcs/<uuid:pk>/lost/", lossviews.my_lost, name="my-lost"),
+        path("my/data/<uuid:pk>/<bytes:path>/", recallviews.earlier, name="earlier"),
+        path("my/data/<uuid:pk>/versions/<bytes:path>/", recallviews.versions, name="versions"),
+        path("my/data/<uuid:pk>/file/<bytes:path>/", recallviews.recalled_file, name="recalled-file"),
+        path("my/data/<uuid:pk>/zip/<bytes:path>/", recallviews.recalled_folder, name="recalled-folder"),
+        path("my/data/<uuid:pk>/put-back/<bytes:path>/", recallviews.put_back, name="put-back"),
         path("my/shared/<int:pk>/<bytes:path>/", myviews.shared, name="shared"),
+        path(
+            "my/shared/<int:pk>/put/<bytes:path>/", putting.in_memory(myviews.shared_put), name="shared-put"
+        ),
         path("my/shared/<int:pk>/file/<bytes:path>/", myviews.shared_file, name="shared-file"),
     ],
     "mydoc",

@@ -17,6 +17,7 @@ from vrasnode.aside import aside
 from vrasnode.errors import Refused, Unreachable, VrasError
 from vrasnode.guestnames import bytes_of, text_of
 from vrasnode.housing import Housing
+from vrasnode.incoming import Incoming
 from vrasnode.volumenames import serial_of, uid_of
 from vrasnode.wire import codec
 from vrasnode.wire.mydoc import (
@@ -36,6 +37,7 @@ log = logging.getLogger("vrasnode.mydoc")
 AT_ONCE = 4
 MOST = 64  # that wait; who asks more than that is asked to ask again
 GUEST_S = 20.0
+WRITE_S = 120.0  # a large file is read once more before it gets its name
 AGAIN_S = 2.0
 ADMINISTRATOR = 0
 
@@ -69,6 +71,7 @@ class Answering:
         self._fetching: Future[Questions] | None = None
         self._waiting: deque[Question] = deque()
         self._jobs: list[Future[None]] = []
+        self._incoming = Incoming(housing.call, clock=clock)
 
     def step(self, asked: int) -> None:
         """`asked` is what the server says: another number means that there are questions."""
@@ -112,6 +115,8 @@ class Answering:
         if not self._is_open(question.volume):
             return Answer(code="volume_locked", words="The volume is not open now.")
         try:
+            if question.act is Act.WRITE:
+                return self._incoming.answer_to(question, **_about(question, WRITE_S))
             found = self._housing.call(**_call_of(question))
             answer = _read(question, found) if question.act is Act.READ else _listed(found)
         except (Refused, Unreachable) as error:
@@ -126,12 +131,7 @@ class Answering:
 
 def _call_of(question: Question) -> dict[str, Any]:
     """What the virtual server is asked."""
-    call: dict[str, Any] = {
-        "timeout_s": GUEST_S,
-        "serial": serial_of(question.volume),
-        "path": text_of(question.path),
-        "uid": uid_of(question.person) if question.person else ADMINISTRATOR,
-    }
+    call = _about(question, GUEST_S)
     if question.act is Act.READ:
         length = min(question.length or MAX_PIECE_BYTES, MAX_PIECE_BYTES)
         return {**call, "op": "file_read", "offset": question.offset, "length": length}
@@ -139,6 +139,16 @@ def _call_of(question: Question) -> dict[str, Any]:
     if question.act is Act.SEARCH:
         return {**call, "op": "folder_search", "words": question.words}
     return {**call, "op": "folder_list"}
+
+
+def _about(question: Question, timeout_s: float) -> dict[str, Any]:
+    """Of which volume, where, with whose rights."""
+    return {
+        "timeout_s": timeout_s,
+        "serial": serial_of(question.volume),
+        "path": text_of(question.path),
+        "uid": uid_of(question.person) if question.person else ADMINISTRATOR,
+    }
 
 
 def _read(question: Question, found: Mapping[str, Any]) -> Answer:

@@ -85,5 +85,10 @@ def answer_purpose(question: str) -> str:
     return f"answer {question}"
 
 
+def write_purpose(upload: str) -> str:
+    """The context under which the pieces of one file travel to a PC."""
+    return f"write {upload}"
+
+
 def _info(purpose: str) -> bytes:
     return f"openvras {purpose} v1".encode()

@@ -79,6 +79,7 @@ ACTS = {
     "opened": _("opened for upload"),
     "plugged": _("plugged in"),
     "policy_changed": _("device policy changed"),
+    "put_back": _("older version put back"),
     "ready": _("became ready"),
     "recovered": _("recovery key handed out"),
     "recovery_deposited": _("recovery key deposited"),
@@ -87,6 +88,7 @@ ACTS = {
     "renamed": _("renamed"),
     "renewed": _("certificate renewed"),
     "replaced": _("replaced"),
+    "restored": _("restored to another PC"),
     "retired": _("retired"),
     "reported": _("dossier read"),
     "revoked": _("revoked"),
@@ -100,6 +102,7 @@ ACTS = {
     "superseded": _("replaced by a later one"),
     "unplugged": _("unplugged"),
     "unshared": _("sharing ended"),
+    "uploaded": _("file written"),
     "waiting": _("sent again"),
 }
 

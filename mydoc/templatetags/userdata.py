@@ -45,6 +45,9 @@ ACTS = {
     "download": _("downloaded a file"),
     "share": _("shared a folder"),
     "unshare": _("ended a sharing"),
+    "upload": _("wrote a file"),
+    "put_back": _("put an older version back"),
+    "restore": _("restored everything to another PC"),
 }
 
 

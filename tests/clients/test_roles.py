@@ -28,7 +28,7 @@ pytestmark = pytest.mark.django_db
 # What sends everybody on.
 ELSEWHERE = {"/login/", "/i18n/setlang/"}
 # What everybody with a role has: home leads them to their own page.
-OWN = {"/", "/my/"}
+OWN = {"/", "/my/", "/api/v1/shared/"}
 PREFIX = "OPENVRAS_DIRECTORY_"
 
 

@@ -3,6 +3,8 @@
 It stands for the agent and the virtual server: its files are a dictionary, or made up on the way.
 """
 
+import hashlib
+from base64 import b64decode
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -16,6 +18,8 @@ from clients import presence
 from mydoc.models import Opening, Volume
 from tests.pcs import FakePc
 from vrasnode import sealing
+from vrasnode.errors import Refused
+from vrasnode.incoming import Incoming
 from vrasnode.wire import clients as registry
 from vrasnode.wire import codec
 from vrasnode.wire import mydoc as wire
@@ -70,6 +74,11 @@ class AnsweringPc:
     asked: list[wire.Question] = field(default_factory=list)
     answer: Callable[[wire.Question], wire.Answer] | None = None
     answers: bool = True
+    writers: dict[str, list[bytes]] = field(default_factory=dict)
+    begun: dict[str, bytearray] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._incoming = Incoming(self._guest, clock=lambda: 0.0)
 
     def look(self) -> None:
         """Fetches the questions and answers each, as a nudge makes an agent do."""
@@ -87,6 +96,8 @@ class AnsweringPc:
         return self.pc.post(f"/node/v1/mydoc/answers/{question.id}", sealed)
 
     def says(self, question: wire.Question) -> wire.Answer:
+        if question.act is wire.Act.WRITE:
+            return self._written(question)
         if question.person and not self._may(question.person, question.path):
             return wire.Answer(code="not_permitted", words="EACCES")
         match question.act:
@@ -99,6 +110,29 @@ class AnsweringPc:
             return wire.Answer(code="no_such_name", words="ENOENT")
         end = question.offset + question.length
         return wire.Answer(data=data[question.offset : end], size_bytes=len(data))
+
+    def _written(self, question: wire.Question) -> wire.Answer:
+        """By the agent's own code; the virtual server is a dictionary."""
+        try:
+            return self._incoming.answer_to(question, path=question.path, person=question.person)
+        except Refused as error:
+            return wire.Answer(code=error.code, words=error.words)
+
+    def _guest(self, *, op: str, path: bytes, person: str, upload: str, **about: Any) -> Mapping[str, Any]:
+        if person and not any(path.startswith(root + b"/") for root in self.writers.get(person, [])):
+            raise Refused("not_writable", "EACCES")
+        content = self.begun.setdefault(upload, bytearray())
+        if op == "file_put" and "data64" in about:
+            assert about["offset"] == len(content)
+            content += b64decode(about["data64"])
+        elif op == "file_keep":
+            if path in self.files and not about["replace"]:
+                raise Refused("name_taken", "EEXIST")
+            assert hashlib.sha256(content).hexdigest() == about["sha256"]
+            self.files = {**self.files, path: bytes(self.begun.pop(upload))}
+        elif op == "file_drop":
+            del self.begun[upload]
+        return {"size_bytes": len(content)}
 
     def _may(self, person: str, path: bytes) -> bool:
         return any(path == root or path.startswith(root + b"/") for root in self.readers.get(person, []))

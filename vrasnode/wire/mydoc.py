@@ -14,6 +14,7 @@ from vrasnode.wire.signatures import Signed
 MAX_ANSWER_BYTES = 1 << 20  # of one answer to a question, sealed
 MAX_PIECE_BYTES = 512 << 10  # of a file, in one answer
 MAX_ENTRIES = 1000  # of a folder, in one answer
+MAX_WRITE_BYTES = 128 << 10  # of a file, in one question
 
 
 class Custodian(Message, frozen=True):
@@ -147,6 +148,7 @@ class Act(StrEnum):
     LIST = "list"
     SEARCH = "search"
     READ = "read"
+    WRITE = "write"  # a file, piece by piece; see `Question`
 
 
 class Question(Message, frozen=True):
@@ -162,6 +164,18 @@ class Question(Message, frozen=True):
     length: int = 0  # read: bytes; list, search: entries
     person: str = ""  # whose rights hold (objectGUID); empty: an administrator's
     reply_key: bytes = b""  # X25519, raw: the answer is sealed to it
+    # write: `upload` names the file that comes. The first question carries nothing, and its answer's `data`
+    # is a key (X25519, raw) that the PC made for this upload alone: the pieces that follow are sealed to it.
+    # The last one has no piece: then the file gets its name if its size and hash are these.
+    upload: str = ""  # 32 hexadecimal digits
+    data: bytes = b""  # sealed, from `offset`
+    last: bool = False
+    size_bytes: int = 0
+    sha256: str = ""
+    mtime_ns: int = 0  # 0: now
+    replace: bool = False  # what has this name; without it nothing is overwritten
+    folders: bool = False  # those that are missing on the way are made; for an administrator's rights alone
+    drop: bool = False  # it does not come: what has come of it goes
 
 
 class Questions(Message, frozen=True):
@@ -196,7 +210,7 @@ class Answer(Message, frozen=True):
     more: bool = False
     next: bytes = b""  # while there is more: `after` of the next question
     data: bytes = b""
-    size_bytes: int = 0  # read: of the whole file
+    size_bytes: int = 0  # read: of the whole file; write: what has come of it
 
 
 class KillOrder(Message, frozen=True):

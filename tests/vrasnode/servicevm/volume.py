@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Self
 
-from vrasnode.servicevm.guest import foldertree, grants
+from vrasnode.servicevm.guest import filewriting, foldertree, grants
 from vrasnode.servicevm.guest.answering import Ops
 from vrasnode.servicevm.guest.processes import holders, kill
 from vrasnode.servicevm.guest.volumes import Volumes
@@ -42,6 +42,7 @@ class Guest:
         )
         self.ops = Ops()
         foldertree.add_to(self.ops, workers=self.workers, data=self.data)
+        filewriting.add_to(self.ops, workers=self.workers, data=self.data)
         grants.add_to(self.ops, workers=self.workers, data=self.data)
         self._loops: list[str] = []
         for folder in ("data", "block", "dev"):

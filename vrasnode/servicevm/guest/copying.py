@@ -25,6 +25,7 @@ from typing import Any
 
 OWN = ".openvras"  # the volume's folder for this; the share does not show it
 NOT_COPIED = {os.fsencode(OWN), b"lost+found"}
+BEGUN = ".openvras-put-"  # files that are on their way into the volume, wherever
 HOST = "openvras"
 # The machine is small: packs of 8 MiB, of which few are on their way at once.
 LEAN = ("--pack-size", "8", "-o", "rest.connections=3")
@@ -220,6 +221,7 @@ class Copy:
         """The snapshot's id."""
         before, summary = int(self._progress["done_bytes"]), {}
         excluded = [f"--exclude={self._root / os.fsdecode(name)}" for name in NOT_COPIED]
+        excluded.append(f"--exclude={BEGUN}*")
         command = ["backup", "--json", "--host", HOST, "--tag", tag, "--one-file-system", *excluded, *what]
         complaints: list[str] = []
 
@@ -313,7 +315,8 @@ def walk(root: Path) -> Iterator[Found]:
             with os.scandir(os.path.join(top, folder)) as entries:  # noqa: PTH118
                 for entry in entries:
                     path = os.path.join(folder, entry.name)  # noqa: PTH118
-                    if not folder and entry.name in NOT_COPIED:
+                    begun = entry.name.startswith(BEGUN.encode())
+                    if begun or (not folder and entry.name in NOT_COPIED):
                         continue
                     found = entry.stat(follow_symlinks=False)
                     if stat.S_ISDIR(found.st_mode):

@@ -15,6 +15,7 @@ from typing import Any
 
 from vrasnode.servicevm.guest import paths
 from vrasnode.servicevm.guest.answering import Ops, Refusal
+from vrasnode.servicevm.guest.filewriting import BEGUN
 from vrasnode.servicevm.guest.paths import Parts
 from vrasnode.servicevm.guest.workers import Workers
 
@@ -60,7 +61,8 @@ def list_folder(root: Path, parts: Parts, *, after: bytes, limit: int) -> Shown:
     """The next entries of a folder by name; while there is `more`, `next` says after which name to go on."""
     page, last = _Page(limit), after
     with paths.folder(root, parts) as here:
-        names = heapq.nsmallest(limit + 1, (name for name in paths.names_in(here) if name > after))
+        listed = (name for name in paths.names_in(here) if name > after and not name.startswith(BEGUN))
+        names = heapq.nsmallest(limit + 1, listed)
         for name in names:
             if page.full:
                 break
@@ -85,6 +87,8 @@ def search(
     with paths.folder(root, parts) as top:
         walk = paths.Walk(top, after=after[len(parts) :])
         for here, name, _is_folder in walk:
+            if name.startswith(BEGUN):
+                continue
             if page.full or (looked_at >= most and not page.empty):
                 return page.shown(more=True, last=b"/".join(last))
             looked_at += 1

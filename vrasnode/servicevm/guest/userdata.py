@@ -1,14 +1,15 @@
 """What can be asked of the virtual server about users' data: volumes, their shares, what lies in them.
 
 A volume's life: `volume_open`, `share_open`; then `volume_cut` (at once, whoever uses it) and `volume_close`
-before its disk goes. Each may be asked twice. How others see it and who may: `foldertree`, `grants`.
+before its disk goes. Each may be asked twice. How others see it and who may: `foldertree`, `grants`; how
+a file comes in: `filewriting`.
 """
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vrasnode.servicevm.guest import foldertree, grants
+from vrasnode.servicevm.guest import filewriting, foldertree, grants
 from vrasnode.servicevm.guest.answering import Ops
 from vrasnode.servicevm.guest.replicas import Replicas
 from vrasnode.servicevm.guest.shares import Shares
@@ -49,4 +50,5 @@ def add_to(
     ops.add("share_close", shares.cut)
     replicas.add_to(ops)
     foldertree.add_to(ops, workers=workers, data=data)
+    filewriting.add_to(ops, workers=workers, data=data)
     grants.add_to(ops, workers=workers, data=data)
