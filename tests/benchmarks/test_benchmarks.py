@@ -93,3 +93,12 @@ def test_a_client_vm_is_measured_beside_its_host_and_beside_emulated_devices() -
     } <= result["series"].keys()  # fmt: skip
     assert "emulated.slow.read" not in result["series"]
     assert result["bars"] == []
+
+
+def test_delta_frames_are_made_fetched_and_used_by_a_real_pc(workload: str) -> None:
+    result = run("delta", "--workload", workload)
+
+    series = {name: found["values"][0] for name, found in result["series"].items()}
+    assert 0 < series["ours.delta"] < series["ours.plain"]
+    assert series["casync.bytes"] > 0 and series["patch.bytes"] > 0
+    assert series["ours.received"] > series["ours.delta"]

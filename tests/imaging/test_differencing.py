@@ -5,6 +5,8 @@ from datetime import datetime, timedelta
 
 import pytest
 from django.conf import settings
+from django.contrib.auth.models import User
+from django.test import Client as Browser
 
 from clients.models import Group
 from imaging import desktops, differencing, diffing, distributing, publishing, retaining
@@ -212,3 +214,20 @@ def test_an_installation_may_do_without(bring: Bring, monkeypatch: pytest.Monkey
     bring(noise(1)), bring(noise(2))
 
     assert not DeltaSet.objects.exists()
+
+
+def test_the_images_page_and_rest_say_what_they_save(
+    two: tuple[ImageVersion, ImageVersion], make: Callable[[], bool], admin: User, client: Browser
+) -> None:
+    _first, second = two
+    client.force_login(admin)
+    page = f"/images/{second.image_id}/"
+    assert "Delta frames from version 1 wait to be made" in client.get(page).content.decode()
+
+    make()
+
+    shown = client.get(page).content.decode()
+    assert "From version 1:" in shown and "saved by delta frames" in shown
+    told = client.get(f"/api/v1/versions/{second.pk}/").json()["deltas"]
+    assert [(row["base"], row["state"], row["percent"]) for row in told] == [(1, "ready", 100)]
+    assert told[0]["saved_bytes"] == told[0]["plain_bytes"] - told[0]["delta_bytes"] > 0
