@@ -145,3 +145,43 @@ def test_two_pcs_get_a_version_and_the_server_sends_each_byte_about_once(office:
     assert office.server_sent_bytes() - before < 1.3 * size
     images = [path.read_bytes() for path in sorted(office.directory.glob("pc?/**/*.raw"))]
     assert len(images) == 2 and images[0] == images[1] == (office.directory / "v1.raw").read_bytes()
+
+
+def cut_power_here_and_there(office: Office, seed: int, *, pcs: int) -> None:
+    """Kills PCs and the server's processes at moments of the seed's choice; all finish, with right bytes."""
+    chance = random.Random(seed)
+    office.publish(1, chunks=160)
+    office.hire(pcs)
+    office.await_members(pcs)
+    distribution = office.distribute()
+
+    for _ in range(3):
+        time.sleep(chance.uniform(0, 1.5))
+        victim = chance.choice(["pc", "pc", "web", "redis"])
+        if victim == "pc":
+            number = chance.randrange(pcs)
+            office.kill(number)
+            office.start(number)
+        elif victim == "web":
+            office.server.web.kill()
+            office.server.start_web()
+        else:
+            office.server.redis.kill()
+            office.server.start_redis()
+
+    found = office.settle(distribution, within_s=180)
+    assert [one["state"] for one in found] == ["booted"] * pcs, office.logs()
+    right = (office.directory / "v1.raw").read_bytes()
+    images = list(office.directory.glob("pc?/**/*.raw"))
+    assert len(images) == pcs
+    assert all(path.read_bytes() == right for path in images)
+
+
+def test_a_kill_of_a_pc_or_of_the_server_in_the_middle_costs_no_pc_its_version(office: Office) -> None:
+    cut_power_here_and_there(office, 1, pcs=3)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("seed", range(20))
+def test_kills_at_any_moment_among_eight_pcs(office: Office, seed: int) -> None:
+    cut_power_here_and_there(office, seed, pcs=8)

@@ -325,6 +325,8 @@ class Relay:
         peer.has |= pieces
         for piece in [piece for piece in peer.queue if pieces >> piece & 1]:
             del peer.queue[piece]
+        if peer.side is not Side.CELL:
+            since += 2 * self.patience_s  # somebody of this cell is given it first, and passes it on
         for piece in bits(pieces & self.lacks):
             self._due.setdefault(piece, since)
 

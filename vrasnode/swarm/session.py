@@ -27,6 +27,7 @@ log = logging.getLogger("vrasnode.swarm")
 TAKERS = 2
 CALL_S = 1.0  # between calls while there is nothing to take
 LINGER_CALL_S = 5.0
+CREDIT_S = 0.005  # between looks whether something may be taken
 CURIOUS_S = 0.2  # at least, between calls to ask who somebody is
 AFTER_ALL_S = 30.0  # to go on giving after the last one had everything: late joiners
 LINGER_S = 3600.0
@@ -105,6 +106,7 @@ class Session:
         self._again: list[int] = []
         self._told_wrong: set[str] = set()
         self._told_finished = False
+        self._told_whole = False
         self._all_done_at: float | None = None
         self._left = 1
         self._source = Source(shared.directory, read=shared.read, compress=not shared.base)
@@ -189,8 +191,10 @@ class Session:
         try:
             while not self._closed.is_set():
                 self._engine.step()
-                with self._moved:
-                    self._moved.notify_all()
+                if not self._relay.lacks and not self._told_whole:
+                    self._told_whole = True
+                    with self._moved:
+                        self._moved.notify_all()
         except VrasError as error:
             self._error = error
         finally:
@@ -226,7 +230,7 @@ class Session:
             log.info("shares without the server: %s", error)
             self._closed.wait(FETCH_AGAIN_S)
         with self._moved:
-            self._moved.wait(0.02 if self._relay.lacks else 0.2)
+            self._moved.wait(CREDIT_S if self._relay.lacks else 0.2)
 
     def _again_or_new(self) -> list[int]:
         with self._call_lock:

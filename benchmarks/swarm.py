@@ -1,0 +1,343 @@
+"""A version for N PCs of one LAN at once: sharing, beside plain HTTP, udpcast and uftp.
+
+    python -m benchmarks.swarm [--quick] [--json] [--rounds N] [--only METHOD,…] [--fault FAULT]
+
+Namespaces on one machine, each link shaped both ways (tc tbf); the real server (uvicorn, Redis) gives out
+pieces and sends packs. All get the same bytes: packs of 256 KiB chunks whose frames measure about 85 KB, as
+those of a desktop's update do. Time runs from the word "go" until the last PC has held everything against its
+digest; the peers check in their own ways. A peer is measured where its program is found on the PATH. Needs
+root, and a machine that does nothing else: what the load was is said.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from config.demo.lan import Lan, LanPc
+from tests.lab.server import Server
+
+CHUNK, FRAME = 256 << 10, 85_000
+POINTS = ((2, 200), (4, 200), (8, 100), (16, 50))
+QUICK = ((2, 200),)
+FAULTS = ("slow", "dies", "lies", "leaves", "late")
+LIMIT_S = 120
+
+_PREPARE = """
+import json, random
+from pathlib import Path
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from django.utils import timezone
+from clients import enrolling, signing
+from clients.models import Group
+from imaging import desktops, publishing, swarming
+from imaging.models import MasterImage
+from imaging.store import store
+from tests import images
+from tests.pcs import FakePc
+from vrasnode.wire import codec
+given = json.loads(GIVEN)
+now, root, made = timezone.now(), Path(given["root"]), random.Random(1)
+image = MasterImage.objects.create(name="bench")
+rest = bytes(given["chunk"] - given["frame"])
+chunks = [made.randbytes(given["frame"]) + rest for _ in range(given["chunks"])]
+for first in range(0, len(chunks), 600):
+    images.stock(*chunks[first : first + 600])
+version = publishing.open_version(image, note="")
+publishing.seal(version, images.signed_manifest(image, chunks, now=now), now=now)
+publishing.check_sealed(version, now=now)
+version.refresh_from_db()
+found = {
+    "manifest": str(store().manifest_path(version.manifest)),
+    "digest": version.manifest,
+    "frames": str(store().frames_path(version.manifest)),
+    "authority": codec.decode(signing.store().installation, dict)["ca_certificate"],
+    "source": [str(path) for path in sorted(store().root.glob("packs/*/*.pack"))],
+    "pcs": [],
+}
+group = Group.objects.create(name="bench")
+for number, address in enumerate(given["addresses"]):
+    pc = FakePc.enrol(f"pc{number}", group=group, approved=True, now=now)
+    directory = root / f"pc{number}"
+    directory.mkdir()
+    pem = pc.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    (directory / "signing.key").write_bytes(pem)
+    (directory / "certificate.pem").write_text(enrolling.answer(pc.client).certificate)
+    pc.client.seen_from = address
+    terms = swarming.terms(pc.client, 1, now=now, upload_bytes_s=None)
+    one = {"me": str(pc.client.pk), "directory": str(directory), "swarm": json.loads(codec.encode(terms))}
+    one["packs"] = f"/packs/{desktops.permission(pc.client.pk, now=now)}/"
+    found["pcs"].append(one)
+print(json.dumps(found))
+"""
+
+
+_CALLS = """
+import time
+from django.utils import timezone
+from clients.models import Client
+from imaging import swarming, swarmnode
+from vrasnode.wire import codec
+from vrasnode.wire.swarm import SwarmCall
+pc = Client.objects.first()
+pc.seen_from = "198.18.0.9"
+terms = swarming.terms(pc, 2, now=timezone.now(), upload_bytes_s=None)
+headers = [(b"authorization", f"Bearer {terms.permission}".encode())]
+scope = {"path": terms.path, "method": "POST", "headers": headers, "client": ("198.18.0.9", 1)}
+join = codec.encode(SwarmCall(port=9, pieces=8000, need=bytes([255]) * 1000))
+swarmnode._answer(scope, join)
+body = codec.encode(SwarmCall(want=2, revision=1))
+began = time.process_time()
+for _ in range(CALLS):
+    assert swarmnode._answer(scope, body)[0] == 200
+print(1000 * (time.process_time() - began) / CALLS)
+"""
+
+
+class Bench:
+    """N PCs and a server on a LAN of their own, with a version."""
+
+    def __init__(self, pcs: int, mbit: int, *, chunks: int, stack: ExitStack) -> None:
+        self.mbit = mbit
+        self.root = Path(
+            stack.enter_context(tempfile.TemporaryDirectory(prefix="swarm-bench-", dir="/dev/shm"))
+        )
+        self.lan = stack.enter_context(Lan())
+        self.place = self.lan.join("server")
+        self.pcs = [self.lan.join(f"pc{number}") for number in range(pcs)]
+        for number, pc in enumerate([self.place, *self.pcs], 1):
+            self.shape(pc, number, mbit)
+        self.server = stack.enter_context(Server(self.root / "server", lan=self._listen))
+        given: dict[str, Any] = {"root": str(self.root), "addresses": [pc.address for pc in self.pcs]}
+        given |= {"chunk": CHUNK, "frame": FRAME, "chunks": chunks}
+        made = self.server.shell(_PREPARE.replace("GIVEN", repr(json.dumps(given))))
+        self.told: dict[str, Any] = json.loads(made.splitlines()[-1])
+        self.bytes = sum(Path(path).stat().st_size for path in self.told["source"])
+
+    def shape(self, pc: LanPc, number: int, mbit: float) -> None:
+        for namespace, link in ((pc.namespace, "eth0"), (self.lan.namespace, f"port{number}")):
+            rule = ["root", "tbf", "rate", f"{mbit}mbit", "burst", "128kb", "limit", "1mb"]
+            subprocess.run(["tc", "-n", namespace, "qdisc", "replace", "dev", link, *rule], check=True)
+
+    def _listen(self, port: int) -> socket.socket:
+        return self.place.run_inside(lambda: socket.create_server((self.place.address, port), backlog=1024))
+
+    def nodes(self, *, swarm: bool, fault: str = "") -> dict[str, Any]:
+        """One run with our own PCs; the last PC's fault is `fault`."""
+        last = len(self.pcs) - 1
+        running = {n: self._node(n, swarm, lies=fault == "lies" and n == last) for n in range(len(self.pcs))}
+        if fault == "slow":
+            self.shape(self.pcs[last], last + 2, self.mbit / 10)
+        sent, cpu, began = self.place.sent_bytes(), self._server_cpu(), time.monotonic()
+        for number, process in running.items():
+            if fault != "late" or number != last:
+                _say(process)
+        ideal = self.bytes * 8 / self.mbit / 1e6
+        if fault in ("dies", "leaves", "late"):
+            time.sleep(0.4 * ideal)
+            if fault == "dies":
+                running.pop(last).kill()
+            elif fault == "leaves":
+                self.pcs[last].cut()
+            else:
+                _say(running[last])
+        waited = [n for n in running if not (fault in ("leaves", "slow", "late") and n == last)]
+        told = {n: json.loads(_line(running[n])) for n in waited}
+        result: dict[str, Any] = {
+            "x": max(one["at"] for one in told.values()) / ideal - began / ideal,
+            "egress": (self.place.sent_bytes() - sent) / self.bytes,
+            "cpu_s_gb": statistics.median(one["cpu_s"] for one in told.values()) / self.bytes * 1e9,
+            "server_cpu_s_gb": (self._server_cpu() - cpu) / self.bytes * 1e9,
+            "peak_mb": max(one["peak_bytes"] for one in told.values()) / 1e6,
+            "wrong": sorted({name for one in told.values() for name in one["wrong"]}),
+        }
+        if fault == "leaves":
+            time.sleep(max(0, 30 - (time.monotonic() - began - 0.4 * ideal)))
+            self.pcs[last].mend()
+        if fault in ("leaves", "late", "slow"):
+            result["last_s"] = json.loads(_line(running[last]))["at"] - began
+        self.shape(self.pcs[last], last + 2, self.mbit)
+        for process in running.values():
+            assert process.stdin is not None
+            process.stdin.close()
+            process.wait(30)
+        return result
+
+    def _node(self, number: int, swarm: bool, *, lies: bool) -> "subprocess.Popen[str]":
+        mine = self.told["pcs"][number]
+        terms = dict(mine["swarm"])
+        errand = {key: self.told[key] for key in ("manifest", "digest", "frames", "authority")}
+        errand |= {"server": self.server.lan_url, "me": mine["me"], "directory": mine["directory"]}
+        errand |= {"packs": mine["packs"], "swarm": terms if swarm else None, "lies": lies}
+        process = subprocess.Popen(
+            self.pcs[number].command([sys.executable, "-m", "benchmarks.swarmnode"]),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        _say(process, json.dumps(errand))
+        assert _line(process).strip() == "ready"
+        return process
+
+    def _server_cpu(self) -> float:
+        fields = Path(f"/proc/{self.server.web.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def call_cpu_ms(self, calls: int = 1000) -> float:
+        """Processor time of one call of a PC that shares, in the server's Python (Redis apart)."""
+        return float(self.server.shell(_CALLS.replace("CALLS", str(calls))).splitlines()[-1])
+
+    def forget(self) -> None:
+        """The swarm of the round before is over."""
+        self.server.shell("from clients import quickstore; quickstore.client().flushdb()")
+
+    def udpcast(self) -> dict[str, Any]:
+        source = self._source()
+        receivers = [
+            _quiet(pc, "udp-receiver", "--nokbd", "--interface", "br-lan", "--file", "/dev/null", "--nosync")
+            for pc in self.pcs
+        ]
+        time.sleep(1)
+        sent, began = self.place.sent_bytes(), time.monotonic()
+        rate = ["--max-bitrate", f"{int(self.mbit * 0.92)}m", "--min-receivers", str(len(self.pcs))]
+        argv = [
+            "udp-sender",
+            "--nokbd",
+            "--interface",
+            "br-lan",
+            "--file",
+            str(source),
+            "--full-duplex",
+            *rate,
+        ]
+        _end(_quiet(self.place, *argv, *rate))
+        for receiver in receivers:
+            _end(receiver)
+        return self._peer(began, sent)
+
+    def uftp(self) -> dict[str, Any]:
+        source = self._source()
+        daemons = []
+        for number, pc in enumerate(self.pcs):
+            into = self.root / f"uftp{number}"
+            (into / "t").mkdir(parents=True, exist_ok=True)
+            argv = ["uftpd", "-d", "-D", str(into), "-T", str(into / "t"), "-I", "br-lan", "-B", "8000000"]
+            daemons.append(_quiet(pc, *argv))
+        time.sleep(0.5)
+        sent, began = self.place.sent_bytes(), time.monotonic()
+        rate = str(int(self.mbit * 0.92 * 1000))
+        _end(_quiet(self.place, "uftp", "-I", "br-lan", "-R", rate, "-B", "8000000", str(source)))
+        found = self._peer(began, sent)
+        found["whole"] = all(
+            (self.root / f"uftp{n}" / source.name).exists()
+            and (self.root / f"uftp{n}" / source.name).stat().st_size == self.bytes
+            for n in range(len(self.pcs))
+        )
+        for daemon in daemons:
+            daemon.kill()
+        return found
+
+    def _source(self) -> Path:
+        path = self.root / "all.packs"
+        if not path.exists():
+            with path.open("wb") as file:
+                for pack in self.told["source"]:
+                    file.write(Path(pack).read_bytes())
+        return path
+
+    def _peer(self, began: float, sent: int) -> dict[str, Any]:
+        ideal = self.bytes * 8 / self.mbit / 1e6
+        return {
+            "x": (time.monotonic() - began) / ideal,
+            "egress": (self.place.sent_bytes() - sent) / self.bytes,
+        }
+
+
+def _quiet(pc: LanPc, *argv: str) -> "subprocess.Popen[bytes]":
+    # Multicast needs a route where there is no way out.
+    subprocess.run(
+        ["ip", "-n", pc.namespace, "route", "replace", "224.0.0.0/4", "dev", "br-lan"], check=False
+    )
+    none = subprocess.DEVNULL
+    return subprocess.Popen(pc.command(argv), stdin=none, stdout=none, stderr=none)
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    """Waits for a peer's program, and not for ever."""
+    try:
+        process.wait(LIMIT_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _say(process: "subprocess.Popen[str]", words: str = "go") -> None:
+    assert process.stdin is not None
+    process.stdin.write(words + "\n")
+    process.stdin.flush()
+
+
+def _line(process: "subprocess.Popen[str]") -> str:
+    assert process.stdout is not None
+    return process.stdout.readline()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="A version for N PCs of one LAN at once.")
+    parser.add_argument("--quick", action="store_true", help="2 PCs, 10 MB, once")
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", default="")
+    parser.add_argument("--pcs", type=int, default=0, help="this many alone")
+    parser.add_argument("--fault", choices=FAULTS, default="")
+    options = parser.parse_args()
+    methods = ["swarm", "http", *(one for one in ("udpcast", "uftp") if _found(one))]
+    methods = [one for one in methods if not options.only or one in options.only.split(",")]
+    found: list[dict[str, Any]] = []
+    for pcs, mbit in QUICK if options.quick else POINTS:
+        if options.pcs and options.pcs != pcs:
+            continue
+        with ExitStack() as stack:
+            bench = Bench(pcs, mbit, chunks=120 if options.quick else 1200, stack=stack)
+            words = f"one call of a PC: {bench.call_cpu_ms():.3f} ms of the server's processor"
+            print(words, file=sys.stderr, flush=True)
+            for _ in range(1 if options.quick else options.rounds):
+                for method in methods:
+                    bench.forget()
+                    if method in ("swarm", "http"):
+                        run = bench.nodes(swarm=method == "swarm", fault=options.fault)
+                    else:
+                        run = getattr(bench, method)()
+                    run |= {"method": method, "pcs": pcs, "mbit": mbit, "load": os.getloadavg()[0]}
+                    found.append({**run, "fault": options.fault})
+                    print(json.dumps(found[-1]), file=sys.stderr, flush=True)
+    print(json.dumps(found) if options.json else _table(found))
+
+
+def _found(method: str) -> bool:
+    return shutil.which({"udpcast": "udp-sender", "uftp": "uftp"}[method]) is not None
+
+
+def _table(found: list[dict[str, Any]]) -> str:
+    lines = [
+        "| PCs, Mbit/s | method | last PC ÷ (bytes ÷ link) | egress ÷ bytes | load |",
+        "| --- " * 5 + "|",
+    ]
+    for key in dict.fromkeys((one["pcs"], one["mbit"], one["method"]) for one in found):
+        runs = [one for one in found if (one["pcs"], one["mbit"], one["method"]) == key]
+        x, egress, load = (statistics.median(one[name] for one in runs) for name in ("x", "egress", "load"))
+        lines.append(f"| {key[0]}, {key[1]} | {key[2]} | {x:.3f} | {egress:.3f} | {load:.1f} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
