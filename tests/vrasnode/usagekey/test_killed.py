@@ -43,7 +43,7 @@ def lives_through(pc: LeasePc, act: Callable[[], None]) -> bool:
     return True
 
 
-@pytest.mark.parametrize("before", [True, False])
+@pytest.mark.parametrize("before", [True, pytest.param(False, marks=pytest.mark.soak)])
 def test_picked_up_wholly_or_not_at_all(before: bool, pc: LeasePc) -> None:
     wish = pc.opened()
     ended, write = False, 0
@@ -64,7 +64,7 @@ def test_picked_up_wholly_or_not_at_all(before: bool, pc: LeasePc) -> None:
     assert report.state is LeaseState.READY
 
 
-@pytest.mark.parametrize("before", [True, False])
+@pytest.mark.parametrize("before", [True, pytest.param(False, marks=pytest.mark.soak)])
 def test_what_was_meant_to_end_ends(before: bool, pc: LeasePc) -> None:
     wish = pc.opened()
     ended, write = False, 0

@@ -98,7 +98,14 @@ def test_a_user_chooses_a_pin_opens_away_from_the_company_and_returns_the_key(
     assert PIN not in browser.see()
 
 
-@pytest.mark.parametrize("origin", ["http://elsewhere.example", "null", ""])
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "http://elsewhere.example",
+        pytest.param("null", marks=pytest.mark.soak),
+        pytest.param("", marks=pytest.mark.soak),
+    ],
+)
 def test_no_page_of_elsewhere_sends_the_form(origin: str, pc: LeasePc, browser: Browser) -> None:
     wish = pc.opened()
     lease = pc.lend(wish.volume)
@@ -115,9 +122,9 @@ def test_no_page_of_elsewhere_sends_the_form(origin: str, pc: LeasePc, browser: 
 @pytest.mark.parametrize(
     ("left", "words"),
     [
-        (4 * DAY, ""),
-        (3 * DAY - MINUTE, "ends in 2 days"),
-        (DAY - MINUTE, "ends in 23 h 58 min"),
+        pytest.param(4 * DAY, "", marks=pytest.mark.soak),
+        pytest.param(3 * DAY - MINUTE, "ends in 2 days", marks=pytest.mark.soak),
+        pytest.param(DAY - MINUTE, "ends in 23 h 58 min", marks=pytest.mark.soak),
         (HOUR - MINUTE, "ends in 0 h 58 min"),
         (9 * MINUTE, "ends in 0 h 8 min"),
     ],
