@@ -86,6 +86,7 @@ class DocumentsStory:
             for user in set(self._users.values()):
                 self._directory.enable(user)
         self._step("enabled again: all there", self._open)
+        self._step("copied to the NAS", self._copy)
 
     def who(self) -> dict[str, str]:
         """Who works at which PC."""
@@ -118,6 +119,26 @@ class DocumentsStory:
             pc.as_user(user, f"cat > Documents/{LETTER} && sync Documents/{LETTER}", stdin=WORDS)
         found = pc.as_user(user, f"cat Documents/{LETTER}")
         return "" if found.output == WORDS else f"{user} does not find the letter: {found.errors!r}"
+
+    def _copy(self, pc: DemoPc, user: str) -> str:
+        """By hand, as an administrator does it. Why it is not a replica; nothing when it is."""
+        (volume,) = self._office.rest(
+            "GET", f"/api/v1/volumes/?owner__username={user}&client__name={pc.name}"
+        )["results"]
+        query = f"/api/v1/replications/?replica__volume={volume['id']}"
+
+        def ended() -> bool:
+            runs = self._office.rest("GET", query)["results"]
+            return not runs or runs[0]["state"] not in ("waiting", "running")
+
+        wait_for("The copy by schedule", ended, timeout_s=LIMIT_S)
+        self._office.rest("POST", f"/api/v1/volumes/{volume['id']}/replicate/")
+        wait_for("The copy", ended, timeout_s=LIMIT_S)
+        run = self._office.rest("GET", query)["results"][0]
+        there = any((self._office.data / "nas" / volume["id"] / "snapshots").iterdir())
+        if run["state"] == "done" and run["files"] and there:
+            return ""
+        return f"{run['state']}: {run['words'] or run['reason']}"
 
     def _is_cut(self, pc: DemoPc, user: str) -> str:
         wait_for(

@@ -182,6 +182,7 @@ def test_the_demo_tells_its_story_of_user_data(workday: Workday) -> None:
         "documents open at logon",
         "account disabled: locked",
         "enabled again: all there",
+        "copied to the NAS",
     ]
     assert all(step.seen == [workday.pc.name] for step in story.steps)
     assert story.good

@@ -31,7 +31,8 @@ world.POWER_OFF = ("touch", str(state.parent / "powered-off"))
 screen.Screen.__init__.__defaults__ = (state.parent / "console",)
 sys.exit(main([*sys.argv[1:], "--power-off"]))
 """
-LARGE = "head -c 60000000 /dev/urandom >Documents/large && sync Documents/large && sha256sum Documents/large"
+LARGE = "head -c 12000000 /dev/urandom >Documents/large && sync Documents/large && sha256sum Documents/large"
+REST_S = 900.0  # restic in an emulated machine, beside a client VM that starts
 SCREEN_BYTES = 1 << 16
 
 
@@ -93,7 +94,11 @@ def test_who_leaves_now_is_let_go_and_the_rest_is_copied_the_next_morning_before
     assert day.daemons() == []
 
     day.pc.agent.start()
-    day.wait("the rest", lambda: day.runs()[0]["state"] == "done" and day.runs()[0]["occasion"] == "resume")
+    day.wait(
+        "the rest",
+        lambda: day.runs()[0]["state"] == "done" and day.runs()[0]["occasion"] == "resume",
+        within_s=REST_S,
+    )
     day.wait("the lock", lambda: day.told()["state"] == "locked" and day.told()["code"] == "")
 
     assert day.told()["proof"]["reason"] == "replica_ended"
