@@ -1,6 +1,6 @@
 """What people fill in about PCs, groups, tokens and keys."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django import forms
 from django.contrib.auth import get_user_model
@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from clients.backends import refusal_of
 from clients.directory import DirectoryFailed
 from clients.models import ApiToken, Client, EnrolmentToken, Group
+from clients.sites import Site
 from vrasnode.wire import names
 
 BAD_NAME = _(
@@ -54,6 +55,16 @@ class GroupForm(NamedForm):
     class Meta:
         model = Group
         fields = ["name", "note"]
+
+
+class SiteForm(forms.ModelForm[Site]):
+    class Meta:
+        model = Site
+        fields = ["name", "ranges", "rates", "at_once", "peers"]
+        widgets: ClassVar = {
+            "ranges": forms.Textarea(attrs={"rows": 2}),
+            "rates": forms.Textarea(attrs={"rows": 3}),
+        }
 
 
 class MoveForm(forms.Form):

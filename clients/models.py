@@ -10,6 +10,7 @@ from django.db import IntegrityError, models, transaction
 from django.utils.translation import gettext_lazy as _
 
 from clients.errors import Refusal
+from clients.sites import Site  # noqa: F401  (Django looks for rows here)
 from clients.stateful import Stateful
 from clients.wifi import WifiNetwork, WifiSecret, WifiStanding  # noqa: F401  (Django looks for rows here)
 from vrasnode.errors import Refused
@@ -118,10 +119,9 @@ class Client(Stateful):
     simulated = models.BooleanField(_("simulated"), default=False, editable=False)
     enrolled_at = models.DateTimeField(_("enrolled"), auto_now_add=True)
     last_seen = models.DateTimeField(_("last contact"), null=True, editable=False)
-    # The serial of the last assignment that was signed for this PC; only ever grows.
-    highest_serial = models.PositiveIntegerField(default=0, editable=False)
-    # What the PC itself said it runs: the digest of a manifest.
-    running = models.CharField(max_length=64, blank=True, editable=False)
+    address = models.CharField(_("address"), max_length=45, blank=True, editable=False)  # of its last call
+    highest_serial = models.PositiveIntegerField(default=0, editable=False)  # last signed for it; only grows
+    running = models.CharField(max_length=64, blank=True, editable=False)  # a manifest's digest, as it said
 
     # Of the request that this row was read for, no columns: the caller's address, and the server's as called.
     seen_from = ""

@@ -45,6 +45,7 @@ def node_door(
                 client = Client.objects.select_related("group").get(pk=client_id)
                 identity.check(client, lost=lost)
                 client.seen_from = request.META.get("REMOTE_ADDR", "")
+                presence.locate(client)
                 client.called_at = f"{request.scheme}://{request.get_host()}"
                 with auditing.acting(Actor(name=client.name, kind="pc", origin=_origin(request))):
                     return view(request, client, *args, **kwargs)

@@ -72,6 +72,14 @@ def of(clients: Iterable[Client], *, now: datetime) -> dict[uuid.UUID, Presence]
     return {client.pk: _presence(client, raw, now=now) for client, raw in zip(rows, kept, strict=True)}
 
 
+def locate(client: Client) -> None:
+    """Keeps where a PC calls from, when that is elsewhere than before."""
+    address = client.seen_from[:45]
+    if address and address != client.address:
+        Client.objects.filter(pk=client.pk).update(address=address)
+        client.address = address
+
+
 def outside() -> list[uuid.UUID]:
     """The PCs that were last heard from outside the company's networks."""
     return [uuid.UUID(text.decode()) for text in quickstore.client().smembers(OUTSIDE)]

@@ -3,7 +3,7 @@
 from django.urls import path
 from rest_framework.routers import SimpleRouter
 
-from clients import api, deviceapi, deviceviews, networkapi, networkviews, node, views
+from clients import api, deviceapi, deviceviews, networkapi, networkviews, node, siteapi, siteviews, views
 
 router = SimpleRouter()
 router.register("groups", api.GroupViewSet)
@@ -15,6 +15,7 @@ router.register("users", deviceapi.UserViewSet, basename="user")
 router.register("enrolment-tokens", api.EnrolmentTokenViewSet)
 router.register("tokens", api.ApiTokenViewSet, basename="token")
 router.register("publisher-keys", api.PublisherKeyViewSet)
+router.register("sites", siteapi.SiteViewSet)
 router.register("events", api.EventViewSet)
 
 node_patterns = [
@@ -46,6 +47,8 @@ pages = (
         path("policies/<slug:scope>/<slug:pk>/rules/<int:place>/", deviceviews.rule, name="policy-rule"),
         path("policies/<slug:scope>/<slug:pk>/preview/", deviceviews.preview, name="policy-preview"),
         path("policies/<slug:scope>/<slug:pk>/usbguard/", deviceviews.usbguard_text, name="policy-usbguard"),
+        path("sites/", siteviews.sites, name="sites"),
+        path("sites/<int:pk>/", siteviews.site, name="site"),
         path("enrolment/", views.enrolment, name="enrolment"),
         path("enrolment/<slug:pk>/delete/", views.enrolment_delete, name="enrolment-delete"),
         path("audit/", views.audit, name="audit"),

@@ -42,6 +42,7 @@ def home(request: HttpRequest) -> HttpResponse:
         "failed": failed.count(),
         "failing": Client.objects.all().failing().count(),
         "running": running.count(),
+        "stopped": Distribution.objects.waiting_for_people().count(),
         "checked": ImageVersion.objects.filter(state=ImageVersion.State.SEALED).count(),
         "keys": PublisherKey.objects.filter(state=PublisherKey.State.PENDING).count(),
         "approved": Client.objects.approved().count(),

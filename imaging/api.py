@@ -3,12 +3,11 @@
 from typing import Any, ClassVar
 
 from django.http import FileResponse, HttpResponse
-from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
-from rest_framework import mixins, status, viewsets
+from rest_framework import status, viewsets
 from rest_framework.decorators import action
 from rest_framework.exceptions import NotFound
 from rest_framework.parsers import BaseParser, MultiPartParser
@@ -18,23 +17,15 @@ from rest_framework.serializers import BaseSerializer
 
 from clients import auditing
 from clients.errors import Refusal
-from clients.models import Group
-from clients.serializers import ReasonSerializer
-from imaging import arriving, distributing, publishing
-from imaging.distributing import Terms
-from imaging.models import Delivery, Distribution, ImageVersion, MasterImage, Subscription
+from imaging import arriving, publishing
+from imaging.models import ImageVersion, MasterImage, Subscription
 from imaging.serializers import (
-    DeliverySerializer,
-    DistributionSerializer,
     ImageVersionSerializer,
     MasterImageSerializer,
     NoteSerializer,
-    RollbackSerializer,
-    StartSerializer,
     SubscriptionSerializer,
 )
 from imaging.store import store
-from vrasnode.wire.imaging import Apply, Machine
 
 DIGEST_BYTES = 32
 MAX_DIGESTS = 1 << 17
@@ -186,94 +177,6 @@ class SubscriptionViewSet(viewsets.ModelViewSet[Subscription]):
         instance.delete()
 
 
-class DistributionViewSet(
-    mixins.RetrieveModelMixin, mixins.ListModelMixin, viewsets.GenericViewSet[Distribution]
-):
-    """Distributions: bringing a version to a group."""
-
-    queryset = Distribution.objects.select_related("version__image", "group")
-    serializer_class = DistributionSerializer
-    filterset_fields: ClassVar = {"group__name": ["exact"], "state": ["exact", "in"], "kind": ["exact", "in"]}
-
-    @extend_schema(request=StartSerializer, responses={202: DistributionSerializer})
-    def create(self, request: Request) -> Response:
-        """Begins to bring a version to every approved PC of a group."""
-        wish = StartSerializer(data=request.data)
-        wish.is_valid(raise_exception=True)
-        version = _version(wish.validated_data["image"], wish.validated_data.get("number"))
-        return self._started(
-            distributing.start(
-                version, wish.validated_data["group"], now=timezone.now(), terms=_terms(wish.validated_data)
-            )
-        )
-
-    @extend_schema(request=RollbackSerializer, responses={202: DistributionSerializer})
-    @action(detail=False, methods=["post"])
-    def rollback(self, request: Request) -> Response:
-        """Brings the version before back to a group."""
-        wish = RollbackSerializer(data=request.data)
-        wish.is_valid(raise_exception=True)
-        group: Group = wish.validated_data["group"]
-        machine = Machine(wish.validated_data["machine"])
-        before = distributing.rollback_target(group, machine)
-        number = wish.validated_data.get("number")
-        to = _version(before.image, number) if number else before
-        return self._started(
-            distributing.roll_back(group, now=timezone.now(), to=to, terms=_terms(wish.validated_data))
-        )
-
-    @extend_schema(request=None)
-    @action(detail=True, methods=["post"])
-    def retry(self, request: Request, pk: str) -> Response:
-        """Sends the version again to the PCs where it failed, to no other."""
-        distribution = self.get_object()
-        distributing.retry_failed(distribution, now=timezone.now())
-        return Response(self.get_serializer(distribution).data)
-
-    @extend_schema(request=ReasonSerializer)
-    @action(detail=True, methods=["post"])
-    def cancel(self, request: Request, pk: str) -> Response:
-        """Stops what is not staged yet."""
-        distribution = self.get_object()
-        wish = ReasonSerializer(data=request.data)
-        wish.is_valid(raise_exception=True)
-        distributing.cancel(distribution, reason=wish.validated_data["reason"], now=timezone.now())
-        return Response(self.get_serializer(distribution).data)
-
-    def _started(self, distribution: Distribution) -> Response:
-        location = f"/api/v1/distributions/{distribution.pk}/"
-        data = self.get_serializer(distribution).data
-        return Response(data, status=status.HTTP_202_ACCEPTED, headers={"Location": location})
-
-
-class DeliveryViewSet(viewsets.ReadOnlyModelViewSet[Delivery]):
-    """Each PC's part of each distribution."""
-
-    queryset = Delivery.objects.select_related("client", "distribution__version__image")
-    serializer_class = DeliverySerializer
-    filterset_fields: ClassVar = {
-        "distribution": ["exact"],
-        "client": ["exact"],
-        "client__name": ["exact"],
-        "state": ["exact", "in"],
-    }
-
-
 def _bytes(request: Request) -> bytes:
     body: Any = request.data
     return body if isinstance(body, bytes) else b""  # an empty body is not parsed at all
-
-
-def _version(image: MasterImage, number: int | None) -> ImageVersion:
-    if number is not None:
-        return get_object_or_404(image.versions.select_related("image"), number=number)
-    latest = image.latest()
-    if latest is None:
-        raise Refusal(
-            "no_version", _("%(image)s has no version that is ready. Publish one first.") % {"image": image}
-        )
-    return latest
-
-
-def _terms(wish: dict[str, Any]) -> Terms:
-    return Terms(apply=Apply(wish["apply"]), wave_size=wish["wave_size"], rate_bytes_s=wish["rate_bytes_s"])

@@ -14,7 +14,7 @@ from django.conf import settings
 from clients import identity, nodeslice
 from clients.models import Client
 from clients.signals import client_joined
-from imaging import differencing, distributing, swarming
+from imaging import differencing, distributing, pacing, swarming
 from imaging.models import Delivery, ImageVersion
 from vrasnode.wire import codec
 from vrasnode.wire.imaging import SLICES, DeliveryReport, Deltas, Fetch, ImagingSlice, Machine
@@ -40,25 +40,32 @@ def slice_of(client: Client, now: datetime, machine: Machine = Machine.CLIENT_VM
         .order_by("-serial")
         .first()
     )
-    if delivery is None or delivery.state == Delivery.State.SUPERSEDED:
+    if delivery is None:
         return ImagingSlice(assignment=None)
+    if delivery.state == Delivery.State.SUPERSEDED:
+        return ImagingSlice(assignment=None, withdrawn=delivery.serial)
     signed = codec.decode(bytes(delivery.assignment), Signed)
-    if delivery.released_at is None or delivery.state == Delivery.State.BOOTED:
+    if delivery.state == Delivery.State.BOOTED:
         return ImagingSlice(assignment=signed)
+    stopped = delivery.paused_at is not None or delivery.distribution.stands
+    switch = pacing.switch_of(delivery.distribution, paused=stopped, now=now)
+    if delivery.released_at is None or delivery.held or stopped:
+        return ImagingSlice(assignment=signed, switch=switch)
     digest = delivery.distribution.version.manifest
     return ImagingSlice(
         assignment=signed,
+        switch=switch,
         fetch=Fetch(
             manifest_path=f"/node/v1/imaging/{digest}/manifest",
             frames_path=f"/node/v1/imaging/{digest}/frames",
             packs_path=f"/packs/{permission(client.pk, now=now)}/",
-            rate_bytes_s=delivery.distribution.rate_bytes_s,
+            rate_bytes_s=delivery.rate_bytes_s or delivery.distribution.rate_bytes_s,
             connections=CONNECTIONS,
             swarm=swarming.terms(
                 client,
                 delivery.distribution_id,
                 now=now,
-                upload_bytes_s=delivery.distribution.rate_bytes_s,
+                upload_bytes_s=delivery.rate_bytes_s or delivery.distribution.rate_bytes_s,
             ),
             deltas=[
                 Deltas(base=base, path=f"/node/v1/imaging/{digest}/deltas/{base}")

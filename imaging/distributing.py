@@ -1,18 +1,23 @@
-"""How a version reaches the PCs of a group: start, pace, hear, sweep, retry, roll back."""
+"""How a version reaches the PCs of a group: start, hear, settle, sweep, retry, roll back.
 
-from collections.abc import Iterable
+Whose turn it is and how fast is in `pacing`; what people do meanwhile in `steering`.
+"""
+
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Q
 from django.utils.translation import gettext as _
 
-from clients import auditing, nudge, signing
+from clients import auditing, hours, nudge, signing
 from clients.errors import Refusal, WrongState
 from clients.models import Client, Group
+from imaging import advancing, pacing
+from imaging.distributions import NO_CONTACT
 from imaging.models import Delivery, DeliveryQuerySet, Distribution, ImageVersion, Subscription, next_serial
 from vrasnode.wire import codec
 from vrasnode.wire.imaging import Apply, Assignment, DeliveryReport, DeliveryStage, Health, Machine
@@ -33,6 +38,46 @@ class Terms:
     apply: Apply = Apply.NEXT_START
     wave_size: int = 50
     rate_bytes_s: int | None = None
+    pilots: Sequence[str] = ()  # names of PCs that get it first
+    pilot_count: int = 0  # or how many of them, those heard of last
+    approval: bool = False  # a second person lets the others follow
+    halt_failures: int | None = None
+    halt_percent: int | None = None
+    fetch_hours: str = ""
+    switch_hours: str = ""
+    postponements: int = 0
+    deadline: datetime | None = None
+
+    def check(self, now: datetime) -> None:
+        """Raises Refusal(bad_hours, deadline_past, no_pilots)."""
+        hours.windows(self.fetch_hours)
+        hours.windows(self.switch_hours)
+        if self.deadline is not None and self.deadline <= now:
+            raise Refusal("deadline_past", _("The time to switch at the latest has passed."), status=400)
+        if self.approval and not self.pilots and not self.pilot_count:
+            raise Refusal(
+                "no_pilots", _("Name pilot PCs, or how many: somebody approves after them."), status=400
+            )
+
+    def pilots_of(self, clients: Sequence[Client]) -> set[Client]:
+        """Those of these PCs that get it first. Raises Refusal(unknown_pilots)."""
+        named = set(self.pilots)
+        if unknown := sorted(named - {client.name for client in clients}):
+            words = _("Not among the PCs that would get it: %(names)s.") % {"names": ", ".join(unknown[:10])}
+            raise Refusal("unknown_pilots", words, status=400)
+        chosen = {client for client in clients if client.name in named}
+        rest = [client for client in clients if client not in chosen]
+        rest.sort(
+            key=lambda client: (-client.last_seen.timestamp() if client.last_seen else 0.0, client.name)
+        )
+        chosen.update(rest[: max(0, self.pilot_count - len(chosen))])
+        return chosen
+
+    def kept(self) -> dict[str, Any]:
+        """What the distribution's row keeps of them."""
+        names = ("wave_size", "rate_bytes_s", "approval", "halt_failures", "halt_percent", "fetch_hours")
+        more = ("switch_hours", "postponements", "deadline")
+        return {"apply": self.apply.value, **{name: getattr(self, name) for name in (*names, *more)}}
 
 
 def start(
@@ -49,34 +94,48 @@ def start(
     What was still under way to the same machine of the same PCs is superseded.
     """
     terms = terms or Terms()
-    if version.state != ImageVersion.State.READY:
-        raise Refusal(
-            "version_not_ready", _("%(version)s is not ready to be distributed.") % {"version": version}
-        )
+    terms.check(now)
     with transaction.atomic():
         Group.objects.select_for_update().get(pk=group.pk)
+        _check_ready(version)
         clients = list(only) if only is not None else list(group.clients.approved())
         if not clients:
             raise Refusal(
                 "group_is_empty",
                 _("%(group)s has no approved PC. Approve or move PCs first.") % {"group": group},
             )
+        pilots = terms.pilots_of(clients)
         distribution = Distribution.objects.create(
             version=version,
             group=group,
             kind=kind,
-            apply=terms.apply.value,
-            wave_size=terms.wave_size,
-            rate_bytes_s=terms.rate_bytes_s,
+            rings=2 if 0 < len(pilots) < len(clients) else 1,
             created_by=auditing.actor().name,
             created_at=now,
+            **terms.kept(),
         )
-        auditing.record("distribution.started", distribution, after={"kind": str(kind), "pcs": len(clients)})
-        _supersede(Delivery.objects.filter(client__in=clients).for_machine(version.image.machine))
-        Delivery.objects.bulk_create([_delivery(distribution, client, now=now) for client in clients])
-        pace(distribution, now=now)
-    nudge.pages("distributions", *_topics(distribution))
+        said = {"kind": str(kind), "pcs": len(clients), "pilots": len(pilots)}
+        auditing.record("distribution.started", distribution, after=said)
+        _supersede(Delivery.objects.filter(client__in=clients).for_machine(version.image.machine), now=now)
+        last = distribution.rings - 1
+        Delivery.objects.bulk_create(
+            [
+                _delivery(distribution, client, ring=0 if client in pilots else last, now=now)
+                for client in clients
+            ]
+        )
+        pacing.pace(distribution, now=now)
+    nudge.pages("distributions", *distribution.topics)
     return distribution
+
+
+def _check_ready(version: ImageVersion) -> None:
+    """Holds the row, so that nobody retires it meanwhile. Raises Refusal(version_not_ready)."""
+    rows = ImageVersion.objects.ready().select_for_update()
+    if not rows.filter(pk=version.pk).exists():
+        raise Refusal(
+            "version_not_ready", _("%(version)s is not ready to be distributed.") % {"version": version}
+        )
 
 
 def last_sent(group: Group, machine: Machine = Machine.CLIENT_VM) -> Distribution | None:
@@ -116,47 +175,21 @@ def roll_back(
 
 def retry_failed(distribution: Distribution, *, now: datetime) -> int:
     """Sends the version again to the PCs where it failed, to no other; returns how many."""
+    failed = distribution.deliveries.filter(state=Delivery.State.FAILED).select_related("client")
+    return retry(distribution, failed, now=now)
+
+
+def retry(distribution: Distribution, deliveries: Iterable[Delivery], *, now: datetime) -> int:
+    """Sends the version again to these PCs of a distribution; returns to how many."""
     with transaction.atomic():
-        failed = list(distribution.deliveries.filter(state=Delivery.State.FAILED).select_related("client"))
-        if failed and distribution.state != Distribution.State.RUNNING:
+        failed = list(deliveries)
+        if failed and not distribution.is_open:
             distribution.move(Distribution.State.RUNNING, finished_at=None)
         for delivery in failed:
-            _give_again(delivery, now=now)
-        pace(distribution, now=now)
-    nudge.pages("distributions", *_topics(distribution))
+            _give_again(delivery, distribution, now=now)
+        pacing.pace(distribution, now=now)
+    nudge.pages("distributions", *distribution.topics)
     return len(failed)
-
-
-def cancel(distribution: Distribution, *, reason: str, now: datetime) -> None:
-    """Stops what has not been staged; PCs keep what they run."""
-    with transaction.atomic():
-        distribution.move(Distribution.State.CANCELLED, reason=reason, finished_at=now)
-        open_ones = distribution.deliveries.open().select_related("client")
-        clients = [delivery.client for delivery in open_ones]
-        for delivery in open_ones:
-            delivery.move(
-                Delivery.State.SUPERSEDED, code="cancelled", words=_("The distribution was cancelled.")
-            )
-    nudge.nodes(clients)
-    nudge.pages("distributions", *_topics(distribution))
-
-
-def pace(distribution: Distribution, *, now: datetime) -> int:
-    """Gives the next PCs their turn, `wave_size` at a time; returns how many."""
-    with transaction.atomic():
-        Distribution.objects.select_for_update().get(pk=distribution.pk)
-        busy = distribution.deliveries.filter(
-            Q(state=Delivery.State.FETCHING) | Q(state=Delivery.State.WAITING, released_at__isnull=False)
-        ).count()
-        room = max(0, distribution.wave_size - busy)
-        waiting = distribution.deliveries.filter(state=Delivery.State.WAITING, released_at=None)
-        turn = list(waiting.select_related("client").order_by("pk")[:room])
-        Delivery.objects.filter(pk__in=[delivery.pk for delivery in turn]).update(
-            released_at=now, heard_at=now
-        )
-    if turn:
-        nudge.nodes([delivery.client for delivery in turn])
-    return len(turn)
 
 
 def hear(
@@ -184,26 +217,32 @@ def hear(
         except WrongState:
             return
         settle(delivery.distribution, now=now)
-    nudge.pages(*_topics(delivery.distribution), f"client.{client.pk}")
+    nudge.pages(*delivery.distribution.topics, f"client.{client.pk}")
 
 
 def settle(distribution: Distribution, *, now: datetime) -> None:
-    """Ends a distribution whose PCs have all come to an end, or lets the next ones have their turn."""
-    if distribution.deliveries.open().exists():
-        pace(distribution, now=now)
+    """Ends a distribution whose PCs have all come to an end; else halts it, lets the others follow the
+    pilots, or gives the next ones their turn."""
+    rows = distribution.deliveries.all()
+    if not rows.open().exists():
+        _end(distribution, now=now)
+    elif distribution.state == Distribution.State.RUNNING and not advancing.look_at_failures(distribution):
+        through = distribution.pilots_first and not rows.filter(ring__lte=distribution.ring).open().exists()
+        if not through or advancing.advance(distribution):
+            pacing.pace(distribution, now=now)
+
+
+def _end(distribution: Distribution, *, now: datetime) -> None:
+    if not distribution.is_open:
         return
-    states = set(distribution.deliveries.values_list("state", flat=True))
-    end = (
-        Distribution.State.SUPERSEDED
-        if states == {Delivery.State.SUPERSEDED}
-        else Distribution.State.FINISHED
-    )
-    if distribution.state == Distribution.State.RUNNING:
-        try:
-            distribution.move(end, finished_at=now)
-        except WrongState:
-            return
-        nudge.pages("distributions", *_topics(distribution))
+    ends = set(distribution.deliveries.values_list("state", "code"))
+    end = Distribution.State.FINISHED
+    if {state for state, _code in ends} == {Delivery.State.SUPERSEDED}:
+        called_off = {code for _state, code in ends} == {"cancelled"}
+        end = Distribution.State.CANCELLED if called_off else Distribution.State.SUPERSEDED
+    with suppress(WrongState):
+        distribution.move(end, finished_at=now)
+        nudge.pages("distributions", *distribution.topics)
 
 
 def sweep_silent(*, now: datetime) -> int:
@@ -216,12 +255,12 @@ def sweep_silent(*, now: datetime) -> int:
             "minutes": minutes
         }
         try:
-            delivery.move(Delivery.State.FAILED, code="no_contact", words=words, changed_at=now)
+            delivery.move(Delivery.State.FAILED, code=NO_CONTACT, words=words, changed_at=now)
         except WrongState:
             continue
         count += 1
         settle(delivery.distribution, now=now)
-        nudge.pages(*_topics(delivery.distribution))
+        nudge.pages(*delivery.distribution.topics)
     return count
 
 
@@ -250,9 +289,10 @@ def _on_joined(client: Client, group: Group, subscription: Subscription, *, now:
         start(version, group, now=now, kind=Distribution.Kind.ON_JOIN, only=[client])
 
 
-def _delivery(distribution: Distribution, client: Client, *, now: datetime) -> Delivery:
+def _delivery(distribution: Distribution, client: Client, *, ring: int, now: datetime) -> Delivery:
     serial = next_serial(client)
     return Delivery(
+        ring=ring,
         distribution=distribution,
         client=client,
         serial=serial,
@@ -260,12 +300,16 @@ def _delivery(distribution: Distribution, client: Client, *, now: datetime) -> D
     )
 
 
-def _give_again(delivery: Delivery, *, now: datetime) -> None:
+def _give_again(delivery: Delivery, distribution: Distribution, *, now: datetime) -> None:
     serial = next_serial(delivery.client)
     delivery.move(
         Delivery.State.WAITING,
         serial=serial,
-        assignment=_assignment(delivery.distribution, delivery.client, serial, now),
+        assignment=_assignment(distribution, delivery.client, serial, now),
+        paused_at=None,
+        rate_bytes_s=None,
+        postponed=0,
+        postponed_until=None,
         released_at=None,
         heard_at=None,
         changed_at=now,
@@ -304,6 +348,8 @@ def _progress(report: DeliveryReport, *, now: datetime) -> dict[str, Any]:
         "words": report.words[:500],
         "refetched_chunks": report.refetched_chunks,
     }
+    if report.postponed:
+        fields |= {"postponed": report.postponed, "postponed_until": report.postponed_until}
     if report.total_bytes:
         fields |= {"done_bytes": report.done_bytes, "total_bytes": report.total_bytes}
         fields["peer_bytes"] = min(report.peer_bytes, report.done_bytes)
@@ -314,7 +360,7 @@ def _progress(report: DeliveryReport, *, now: datetime) -> dict[str, Any]:
     return fields
 
 
-def _supersede(deliveries: DeliveryQuerySet) -> None:
+def _supersede(deliveries: DeliveryQuerySet, *, now: datetime) -> None:
     touched = set()
     for delivery in deliveries.open().select_related("distribution", "client"):
         delivery.move(
@@ -324,8 +370,4 @@ def _supersede(deliveries: DeliveryQuerySet) -> None:
         )
         touched.add(delivery.distribution)
     for distribution in touched:
-        settle(distribution, now=distribution.created_at)
-
-
-def _topics(distribution: Distribution) -> tuple[str, str]:
-    return f"distribution.{distribution.pk}", f"group.{distribution.group_id}"
+        settle(distribution, now=now)

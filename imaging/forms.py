@@ -1,5 +1,6 @@
 """What people fill in about images and distributions."""
 
+import re
 import shlex
 from typing import Any
 
@@ -10,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from clients.forms import NamedForm
 from clients.models import Group
+from clients.sites import check_windows
 from imaging.distributing import Terms
 from imaging.models import MACHINES, NO_AGENT, Distribution, ImageVersion, MasterImage, Subscription
 from vrasnode.wire.imaging import Apply, Machine
@@ -89,15 +91,91 @@ class TermsForm(forms.Form):
         help_text=_("Empty: as fast as it goes."),
     )
 
+    pilots = forms.CharField(
+        label=_("Pilot PCs"),
+        required=False,
+        max_length=4000,
+        widget=forms.Textarea(attrs={"rows": 2}),
+        help_text=_("Names, with commas between or a line each. They get it first; the others wait."),
+    )
+    pilot_count = forms.IntegerField(
+        label=_("Or how many pilots"),
+        required=False,
+        min_value=0,
+        max_value=100_000,
+        help_text=_("Then those that were heard of last are taken."),
+    )
+    approval = forms.BooleanField(
+        label=_("After the pilots, another administrator has to approve"), required=False
+    )
+    halt_percent = forms.IntegerField(
+        label=_("Halt at failed PCs, per cent of the ring"), required=False, min_value=1, max_value=100
+    )
+    halt_failures = forms.IntegerField(label=_("Or at how many failed PCs"), required=False, min_value=1)
+    fetch_hours = forms.CharField(
+        label=_("PCs fetch in these hours"),
+        required=False,
+        validators=[check_windows],
+        help_text=_("Such as “mon-fri 20-6; sat,sun 0-24”. Empty: at any hour."),
+    )
+    switch_hours = forms.CharField(
+        label=_("PCs switch in these hours"),
+        required=False,
+        validators=[check_windows],
+        help_text=_("A client VM that starts at another hour starts with the version that it has."),
+    )
+    postponements = forms.IntegerField(
+        label=_("How often the user may put it off"),
+        required=False,
+        min_value=0,
+        max_value=100,
+        help_text=_("On the PC's own page, for four hours each time."),
+    )
+    deadline = forms.DateTimeField(
+        label=_("Switched at the latest"),
+        required=False,
+        widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M"),
+        help_text=_("From then on the client VM is shut down for it, after a warning on the PC's own page."),
+    )
+
+    MORE = (
+        *("pilots", "pilot_count", "approval", "halt_percent", "halt_failures"),
+        *("fetch_hours", "switch_hours", "postponements", "deadline"),
+    )
+
+    def more(self) -> list[forms.BoundField]:
+        """What most distributions leave empty."""
+        return [self[name] for name in self.MORE]
+
+    def opened(self) -> bool:
+        """Whether something is written there, or wrong."""
+        return any(self[name].errors or (self.is_bound and self[name].data) for name in self.MORE)
+
     def terms(self) -> Terms:
         """As the verb wants them."""
         wish = self.cleaned_data
         rate = wish["rate_mib_s"]
+        names = re.split(r"[,、，\n]", wish["pilots"])
         return Terms(
             apply=Apply(wish["apply"]),
             wave_size=wish["wave_size"],
             rate_bytes_s=int(rate * MIB) if rate else None,
+            pilots=[name.strip() for name in names if name.strip()],
+            pilot_count=wish["pilot_count"] or 0,
+            approval=wish["approval"],
+            halt_failures=wish["halt_failures"],
+            halt_percent=wish["halt_percent"],
+            fetch_hours=wish["fetch_hours"],
+            switch_hours=wish["switch_hours"],
+            postponements=wish["postponements"] or 0,
+            deadline=wish["deadline"],
         )
+
+
+class SteerForm(forms.Form):
+    """Why, where somebody likes to say so."""
+
+    reason = forms.CharField(max_length=500, required=False)
 
 
 class VersionChoice(forms.ModelChoiceField):  # type: ignore[type-arg]  # not generic at run time

@@ -1,22 +1,44 @@
 """Workgroup Desktop's rows. The bytes lie in the store; no row per chunk."""
 
-from datetime import datetime
 from typing import Any
 
 from django.db import IntegrityError, models, transaction
-from django.db.models import Exists, F, OuterRef, Q
+from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from clients.errors import Refusal
-from clients.models import Client, Group, check_name
+from clients.models import Group, check_name
 from clients.stateful import Stateful
-from imaging.deltaset import DeltaSet  # noqa: F401  a row of this app
+from imaging.deltaset import DeltaSet
+from imaging.distributions import (
+    Delivery,
+    DeliveryQuerySet,
+    Distribution,
+    DistributionQuerySet,
+    Sample,
+    next_serial,
+)
 from vrasnode.wire import names
-from vrasnode.wire.imaging import Apply, Machine
+from vrasnode.wire.imaging import Machine
 
 MACHINES = [
     (Machine.CLIENT_VM.value, _("client VM")),
     (Machine.VIRTUAL_SERVER.value, _("virtual server")),
+]
+# The rows of distributions are in a module of their own; Django, and everyone, finds them here.
+__all__ = [
+    "Delivery",
+    "DeliveryQuerySet",
+    "DeltaSet",
+    "Distribution",
+    "DistributionQuerySet",
+    "ImageVersion",
+    "ImageVersionQuerySet",
+    "MasterImage",
+    "Pack",
+    "Sample",
+    "Subscription",
+    "next_serial",
 ]
 NO_AGENT = _("A guest without an agent runs no command.")
 
@@ -211,184 +233,3 @@ class Subscription(models.Model):
         """Raises IntegrityError where the group has one for this machine."""
         self.machine = self.image.machine
         super().save(*args, **kwargs)
-
-
-class DistributionQuerySet(models.QuerySet["Distribution"]):
-    def running(self) -> "DistributionQuerySet":
-        return self.filter(state=Distribution.State.RUNNING)
-
-
-class Distribution(Stateful):
-    """Bringing one version to the PCs of a group.
-
-    running -> finished
-            -> superseded
-            -> cancelled
-    """
-
-    class State(models.TextChoices):
-        RUNNING = "running", _("running")
-        FINISHED = "finished", _("finished")
-        SUPERSEDED = "superseded", _("replaced by a later one")
-        CANCELLED = "cancelled", _("cancelled")
-
-    class Kind(models.TextChoices):
-        MANUAL = "manual", _("manual")
-        ON_PUBLISH = "on_publish", _("automatic, on publish")
-        ON_JOIN = "on_join", _("automatic, on joining")
-        ROLLBACK = "rollback", _("rollback")
-
-    ARROWS = {
-        State.RUNNING: {State.FINISHED, State.SUPERSEDED, State.CANCELLED},
-        State.FINISHED: {State.RUNNING},  # retry of the failed ones
-    }
-
-    version = models.ForeignKey(
-        ImageVersion, verbose_name=_("version"), on_delete=models.PROTECT, related_name="distributions"
-    )
-    group = models.ForeignKey(
-        Group, verbose_name=_("group"), on_delete=models.PROTECT, related_name="distributions"
-    )
-    kind = models.CharField(_("kind"), max_length=10, choices=Kind, default=Kind.MANUAL)
-    state = models.CharField(_("state"), max_length=10, choices=State, default=State.RUNNING, editable=False)
-    apply = models.CharField(
-        _("becomes active"),
-        max_length=10,
-        choices=[
-            (Apply.NEXT_START.value, _("at the next start of the client VM")),
-            (Apply.NOW.value, _("now: the client VM is shut down and started again")),
-        ],
-        default=Apply.NEXT_START.value,
-    )
-    wave_size = models.PositiveIntegerField(_("PCs fetching at a time"), default=50)
-    rate_bytes_s = models.PositiveBigIntegerField(_("bytes per second and PC"), null=True, blank=True)
-    created_by = models.CharField(_("by"), max_length=150)
-    created_at = models.DateTimeField(_("started"))
-    finished_at = models.DateTimeField(_("finished"), null=True, editable=False)
-
-    objects = DistributionQuerySet.as_manager()
-
-    class Meta:
-        ordering = ["-id"]
-        verbose_name = _("distribution")
-        verbose_name_plural = _("distributions")
-        constraints = [
-            models.CheckConstraint(
-                condition=Q(wave_size__gte=1),
-                name="wave_has_a_pc",
-                violation_error_message=_("At least one PC must fetch at a time."),
-            )
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.version} → {self.group}"
-
-
-class DeliveryQuerySet(models.QuerySet["Delivery"]):
-    def open(self) -> "DeliveryQuerySet":
-        """Neither come to an end nor replaced."""
-        return self.filter(state__in=[Delivery.State.WAITING, Delivery.State.FETCHING, Delivery.State.STAGED])
-
-    def for_machine(self, machine: str) -> "DeliveryQuerySet":
-        """Of images for this machine of a PC."""
-        return self.filter(distribution__version__image__machine=machine)
-
-    def last_sent(self) -> "DeliveryQuerySet":
-        """What each PC was sent last, for each of its machines."""
-        machine = "distribution__version__image__machine"
-        later = Delivery.objects.filter(
-            client=OuterRef("client"), serial__gt=OuterRef("serial"), **{machine: OuterRef(machine)}
-        )
-        return self.filter(~Exists(later))
-
-    def silent(self, since: datetime) -> "DeliveryQuerySet":
-        """A PC had its turn and nothing was heard of it since."""
-        return self.filter(
-            state__in=[Delivery.State.WAITING, Delivery.State.FETCHING],
-            released_at__lt=since,
-            heard_at__lt=since,
-        )
-
-    def by_state(self) -> dict[str, int]:
-        counted = self.order_by().values_list("state").annotate(n=models.Count("pk"))
-        return {str(state): n for state, n in counted}
-
-
-class Delivery(Stateful):
-    """One PC's part of a distribution.
-
-    waiting -> fetching -> staged -> booted
-    any of them -> failed (-> waiting, by a retry under a new serial) | superseded
-    """
-
-    class State(models.TextChoices):
-        WAITING = "waiting", _("waiting")
-        FETCHING = "fetching", _("fetching")
-        STAGED = "staged", _("staged, waits for the next start")
-        BOOTED = "booted", _("booted")
-        FAILED = "failed", _("failed")
-        SUPERSEDED = "superseded", _("replaced by a later one")
-
-    ARROWS = {
-        State.WAITING: {State.FETCHING, State.STAGED, State.BOOTED, State.FAILED, State.SUPERSEDED},
-        State.FETCHING: {State.STAGED, State.BOOTED, State.FAILED, State.SUPERSEDED},
-        State.STAGED: {State.BOOTED, State.FAILED, State.SUPERSEDED, State.FETCHING},
-        # A PC counted as silent that speaks again goes on where it is.
-        State.FAILED: {State.WAITING, State.FETCHING, State.STAGED, State.BOOTED, State.SUPERSEDED},
-    }
-
-    distribution = models.ForeignKey(
-        Distribution, verbose_name=_("distribution"), on_delete=models.CASCADE, related_name="deliveries"
-    )
-    client = models.ForeignKey(
-        Client, verbose_name=_("PC"), on_delete=models.CASCADE, related_name="deliveries"
-    )
-    serial = models.PositiveIntegerField()
-    state = models.CharField(_("state"), max_length=10, choices=State, default=State.WAITING, editable=False)
-    # The assignment as it was signed: the PC must get the same bytes each time it asks.
-    assignment = models.BinaryField(editable=False)
-    released_at = models.DateTimeField(null=True, editable=False)
-    heard_at = models.DateTimeField(null=True, editable=False)
-    done_bytes = models.BigIntegerField(default=0, editable=False)
-    total_bytes = models.BigIntegerField(default=0, editable=False)
-    peer_bytes = models.BigIntegerField(default=0, editable=False)  # of done_bytes: from other PCs
-    delta_bytes = models.BigIntegerField(default=0, editable=False)  # of done_bytes: as delta frames
-    broken_deltas = models.PositiveIntegerField(default=0, editable=False)
-    refetched_chunks = models.PositiveIntegerField(default=0, editable=False)
-    boot_s = models.FloatField(null=True, editable=False)
-    code = models.CharField(_("code"), max_length=60, blank=True, editable=False)
-    words = models.CharField(_("what happened"), max_length=500, blank=True, editable=False)
-    changed_at = models.DateTimeField(_("changed"), auto_now_add=True)
-
-    objects = DeliveryQuerySet.as_manager()
-
-    class Meta:
-        ordering = ["client__name"]
-        verbose_name = _("delivery")
-        verbose_name_plural = _("deliveries")
-        constraints = [
-            models.UniqueConstraint(fields=["distribution", "client"], name="one_delivery_per_pc"),
-            models.UniqueConstraint(fields=["client", "serial"], name="serial_is_unique_per_pc"),
-        ]
-        indexes = [models.Index(fields=["state", "released_at"], name="delivery_state")]
-
-    def __str__(self) -> str:
-        return f"{self.distribution.version} → {self.client}"
-
-    @property
-    def server_bytes(self) -> int:
-        """What of it the server sent."""
-        return max(0, self.done_bytes - self.peer_bytes)
-
-    @property
-    def percent(self) -> int:
-        """How much is fetched; whole numbers, 100 only when all is."""
-        if self.state in (self.State.STAGED, self.State.BOOTED):
-            return 100
-        return min(99, self.done_bytes * 100 // self.total_bytes) if self.total_bytes else 0
-
-
-def next_serial(client: Client) -> int:
-    """One more than any serial this PC was ever given; locks the PC's row until the transaction ends."""
-    Client.objects.filter(pk=client.pk).update(highest_serial=F("highest_serial") + 1)
-    return Client.objects.values_list("highest_serial", flat=True).get(pk=client.pk)

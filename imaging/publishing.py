@@ -105,15 +105,20 @@ def check_sealed(version: ImageVersion, *, now: datetime) -> None:
 
 def retire(version: ImageVersion) -> None:
     """Ends a version; its bytes go when nothing else needs them. Raises Refusal(version_in_use)."""
-    users = Client.objects.approved().filter(running=version.manifest).count()
-    coming = Delivery.objects.open().filter(distribution__version=version).count()
-    if users or coming:
-        raise Refusal(
-            "version_in_use",
-            _("%(users)d PCs run this version and %(coming)d are about to. Distribute another version first.")
-            % {"users": users, "coming": coming},
-        )
-    version.move(ImageVersion.State.RETIRED)
+    with transaction.atomic():
+        ImageVersion.objects.select_for_update().get(pk=version.pk)  # no distribution begins meanwhile
+        users = Client.objects.approved().filter(running=version.manifest).count()
+        coming = Delivery.objects.open().filter(distribution__version=version).count()
+        if users or coming:
+            raise Refusal(
+                "version_in_use",
+                _(
+                    "%(users)d PCs run this version and %(coming)d are about to."
+                    " Distribute another version first."
+                )
+                % {"users": users, "coming": coming},
+            )
+        version.move(ImageVersion.State.RETIRED)
     nudge.pages("images", f"version.{version.pk}")
 
 

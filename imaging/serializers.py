@@ -2,10 +2,12 @@
 
 from typing import Any, ClassVar
 
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
 from clients.models import Group
+from imaging import reasons
 from imaging.deltaset import DeltaSet
 from imaging.models import (
     MACHINES,
@@ -14,6 +16,7 @@ from imaging.models import (
     Distribution,
     ImageVersion,
     MasterImage,
+    Sample,
     Subscription,
 )
 from vrasnode.wire.imaging import Apply, Machine
@@ -138,6 +141,9 @@ class DeliverySerializer(serializers.ModelSerializer[Delivery]):
     client = serializers.CharField(source="client.name", read_only=True)
     client_id = serializers.UUIDField(read_only=True)
     version = serializers.CharField(source="distribution.version", read_only=True)
+    reason = serializers.SerializerMethodField(
+        help_text="why it has not come to its end, or how it failed: code, words, remedy"
+    )
 
     class Meta:
         model = Delivery
@@ -157,10 +163,20 @@ class DeliverySerializer(serializers.ModelSerializer[Delivery]):
             "broken_deltas",
             "refetched_chunks",
             "boot_s",
+            "ring",
+            "paused_at",
+            "rate_bytes_s",
+            "postponed",
+            "postponed_until",
             "code",
             "words",
+            "reason",
             "changed_at",
         ]
+
+    def get_reason(self, delivery: Delivery) -> dict[str, str] | None:
+        reason = reasons.why(delivery, now=timezone.now())
+        return None if reason is None else vars(reason)
 
 
 class DistributionSerializer(serializers.ModelSerializer[Distribution]):
@@ -179,6 +195,18 @@ class DistributionSerializer(serializers.ModelSerializer[Distribution]):
             "apply",
             "wave_size",
             "rate_bytes_s",
+            "rings",
+            "ring",
+            "approval",
+            "approved_by",
+            "halt_failures",
+            "halt_percent",
+            "fetch_hours",
+            "switch_hours",
+            "postponements",
+            "deadline",
+            "stop_code",
+            "stop_words",
             "created_by",
             "created_at",
             "finished_at",
@@ -193,6 +221,22 @@ class TermsSerializer(serializers.Serializer[Any]):
     apply = serializers.ChoiceField(choices=APPLY, default=Apply.NEXT_START.value)
     wave_size = serializers.IntegerField(min_value=1, max_value=100_000, default=50)
     rate_bytes_s = serializers.IntegerField(min_value=1024, allow_null=True, default=None)
+    pilots = serializers.ListField(
+        child=serializers.CharField(max_length=64),
+        max_length=1000,
+        default=list,
+        help_text="names of PCs that get it first; the others wait for them",
+    )
+    pilot_count = serializers.IntegerField(min_value=0, default=0, help_text="or how many")
+    approval = serializers.BooleanField(default=False, help_text="another person lets the others follow")
+    halt_failures = serializers.IntegerField(min_value=1, allow_null=True, default=None)
+    halt_percent = serializers.IntegerField(min_value=1, max_value=100, allow_null=True, default=None)
+    fetch_hours = serializers.CharField(
+        max_length=2000, allow_blank=True, default="", help_text="such as `mon-fri 20-6; sat,sun 0-24`"
+    )
+    switch_hours = serializers.CharField(max_length=2000, allow_blank=True, default="")
+    postponements = serializers.IntegerField(min_value=0, max_value=100, default=0)
+    deadline = serializers.DateTimeField(allow_null=True, default=None)
 
 
 class StartSerializer(TermsSerializer):
@@ -209,3 +253,39 @@ class RollbackSerializer(TermsSerializer):
         min_value=1, required=False, allow_null=True, help_text="default: the one before"
     )
     machine = serializers.ChoiceField(choices=MACHINES, default=Machine.CLIENT_VM.value)
+
+
+class SteerSerializer(serializers.Serializer[Any]):
+    reason = serializers.CharField(max_length=500, allow_blank=True, default="")
+
+
+class SampleSerializer(serializers.ModelSerializer[Sample]):
+    class Meta:
+        model = Sample
+        fields = ["at", "waiting", "fetching", "staged", "booted", "failed", "done_bytes"]
+
+
+class DistributionProgressSerializer(serializers.Serializer[Any]):
+    """How a distribution runs."""
+
+    counts = serializers.DictField(child=serializers.IntegerField(), help_text="PCs by state")
+    total = serializers.IntegerField()
+    ended = serializers.IntegerField()
+    done_bytes = serializers.IntegerField()
+    bytes_s = serializers.IntegerField(allow_null=True, help_text="now, all PCs together")
+    expected_end = serializers.DateTimeField(allow_null=True, help_text="of fetching")
+    open_end = serializers.CharField(help_text="why no end can be said: standing, no_turn, unknown")
+    samples = SampleSerializer(many=True)
+
+
+class DistributionPreviewSerializer(serializers.Serializer[Any]):
+    """What a distribution would do."""
+
+    pcs = serializers.IntegerField()
+    pilots = serializers.ListField(child=serializers.CharField())
+    heard = serializers.IntegerField(help_text="heard of in the last minutes")
+    have_it = serializers.IntegerField(help_text="run it already")
+    superseded = serializers.IntegerField(help_text="have something else under way, which it replaces")
+    other_pcs = serializers.IntegerField(help_text="of the group, not approved: do not get it")
+    sites = serializers.DictField(child=serializers.IntegerField(), help_text="PCs by site")
+    most_bytes = serializers.IntegerField(help_text="from the server, at most")

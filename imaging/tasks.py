@@ -9,7 +9,7 @@ from redis.exceptions import LockError
 
 from clients import quickstore
 from clients.auditing import Actor, acting
-from imaging import distributing, publishing, retaining
+from imaging import distributing, pacing, publishing, retaining, waving
 from imaging.models import Distribution, ImageVersion
 
 log = logging.getLogger("openvras.deltas")
@@ -65,11 +65,13 @@ def make_deltas() -> int:
 
 @shared_task
 def pace() -> int:
-    """Gives waiting PCs their turn."""
+    """Gives waiting PCs their turn, at the rates of this hour."""
     with acting(WORKER):
-        running = list(Distribution.objects.running())
+        running = list(Distribution.objects.open())
         for distribution in running:
             distributing.settle(distribution, now=timezone.now())
+            waving.take_sample(distribution, now=timezone.now())
+        pacing.balance(now=timezone.now())
     return len(running)
 
 

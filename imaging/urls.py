@@ -4,14 +4,14 @@ from django.contrib.auth.decorators import login_not_required
 from django.urls import path
 from rest_framework.routers import SimpleRouter
 
-from imaging import api, node, views
+from imaging import api, distributionapi, node, steeringviews, views
 
 router = SimpleRouter()
 router.register("images", api.MasterImageViewSet)
 router.register("versions", api.ImageVersionViewSet)
 router.register("subscriptions", api.SubscriptionViewSet)
-router.register("distributions", api.DistributionViewSet)
-router.register("deliveries", api.DeliveryViewSet)
+router.register("distributions", distributionapi.DistributionViewSet)
+router.register("deliveries", distributionapi.DeliveryViewSet)
 
 node_patterns = [
     path("imaging/<str:digest>/manifest", node.manifest),
@@ -30,8 +30,11 @@ pages = (
         path("distributions/", views.distributions, name="distributions"),
         path("distributions/new/", views.distribute, name="distribute"),
         path("distributions/<int:pk>/", views.distribution, name="distribution"),
-        path("distributions/<int:pk>/retry/", views.retry, name="retry"),
-        path("distributions/<int:pk>/cancel/", views.cancel, name="cancel"),
+        path("distributions/<int:pk>/retry/", steeringviews.retry, name="retry"),
+        path("distributions/<int:pk>/pcs.csv", steeringviews.table, name="distribution-csv"),
+        path("distributions/<int:pk>/act/<slug:act>/", steeringviews.steer, name="steer"),
+        path("deliveries/<int:pk>/act/<slug:act>/", steeringviews.steer_pc, name="steer-pc"),
+        path("distributions/<int:pk>/cancel/", steeringviews.cancel, name="cancel"),
         path("groups/<int:group>/rollback/", views.rollback, name="rollback"),
         path("groups/<int:group>/automatic/", views.automatic, name="automatic"),
     ],

@@ -7,14 +7,13 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.http import require_GET, require_http_methods
 
 from clients import auditing
-from clients.forms import ConfirmForm, ReasonForm
+from clients.forms import ConfirmForm
 from clients.models import Group, PublisherKey
 from clients.pages import page_of, staff
-from imaging import arriving, distributing, publishing
+from imaging import arriving, distributing, previewing, publishing, waving
 from imaging.forms import DistributeForm, ImageForm, RollbackForm, SubscriptionForm, UploadForm
 from imaging.models import Delivery, Distribution, ImageVersion, MasterImage, Subscription
 from vrasnode.wire.imaging import Machine
@@ -115,6 +114,8 @@ def distributions(request: HttpRequest) -> HttpResponse:
     if state == "failed":
         last = Delivery.objects.filter(state=Delivery.State.FAILED).last_sent()
         rows = rows.filter(deliveries__in=last).distinct()
+    elif state == "stopped":
+        rows = rows.waiting_for_people()
     elif state in Distribution.State.values:
         rows = rows.filter(state=state)
     if words:
@@ -134,6 +135,7 @@ class Counts:
         self.total = sum(self.by_state.values())
         self.booted = self.by_state.get(Delivery.State.BOOTED, 0)
         self.failed = self.by_state.get(Delivery.State.FAILED, 0)
+        self.staged = self.by_state.get(Delivery.State.STAGED, 0)
         bytes_of = row.deliveries.aggregate(done=Sum("done_bytes"), peers=Sum("peer_bytes"))
         self.peer_bytes = bytes_of["peers"] or 0
         self.server_bytes = max(0, (bytes_of["done"] or 0) - self.peer_bytes)
@@ -148,7 +150,11 @@ def distribute(request: HttpRequest) -> HttpResponse:
     form = DistributeForm(request.POST or None, initial=chosen)
     if form.is_valid():
         wish = form.cleaned_data
-        row = distributing.start(wish["version"], wish["group"], now=timezone.now(), terms=form.terms())
+        version, group, terms = wish["version"], wish["group"], form.terms()
+        if "preview" in request.POST:
+            preview = previewing.preview(version, group, now=timezone.now(), terms=terms)
+            return render(request, "imaging/distribute.html", {"form": form, "preview": preview})
+        row = distributing.start(version, group, now=timezone.now(), terms=terms)
         return redirect("imaging:distribution", row.pk)
     return render(request, "imaging/distribute.html", {"form": form})
 
@@ -162,32 +168,17 @@ def distribution(request: HttpRequest, pk: int) -> HttpResponse:
     state = request.GET.get("state", "")
     if state in Delivery.State.values:
         rows = rows.filter(state=state)
-    context = {"distribution": row, "page": page_of(request, rows), "counts": Counts(row)}
+    now = timezone.now()
+    context = {
+        "distribution": row,
+        "page": page_of(request, rows.select_related("distribution").defer("assignment")),
+        "counts": Counts(row),
+        "progress": waving.progress(row, now=now),
+        "plot": waving.plot(row),
+        "now": now,
+        "is_its_own": request.user.get_username() == row.created_by,
+    }
     return render(request, "imaging/distribution.html", context)
-
-
-@require_POST
-@staff
-def retry(request: HttpRequest, pk: int) -> HttpResponse:
-    """Sends the version again where it failed."""
-    row = get_object_or_404(Distribution, pk=pk)
-    count = distributing.retry_failed(row, now=timezone.now())
-    done = ngettext("Sent again to %(count)d PC.", "Sent again to %(count)d PCs.", count)
-    messages.success(request, done % {"count": count})
-    return redirect("imaging:distribution", pk)
-
-
-@form_page
-@staff
-def cancel(request: HttpRequest, pk: int) -> HttpResponse:
-    """Stops what is not staged yet; asks for the reason first."""
-    row = get_object_or_404(Distribution.objects.select_related("version__image", "group"), pk=pk)
-    form = ReasonForm(request.POST or None)
-    if form.is_valid():
-        distributing.cancel(row, reason=form.cleaned_data["reason"], now=timezone.now())
-        messages.success(request, _("The distribution is cancelled."))
-        return redirect("imaging:distribution", pk)
-    return render(request, "imaging/cancel.html", {"distribution": row, "form": form})
 
 
 @form_page

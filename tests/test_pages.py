@@ -21,6 +21,7 @@ from clients import urls as registry
 from clients.devicepolicing import Draft
 from clients.models import Group, PublisherKey
 from clients.rolenames import Role
+from clients.sites import Site
 from imaging import distributing, publishing
 from imaging import urls as desktops
 from imaging.models import Delivery, MasterImage
@@ -119,6 +120,9 @@ def addresses(  # noqa: PLR0917  (pytest gives them by name)
         "image": desktop.pk,
         "retire": first.pk,
         "distribution": distribution.pk,
+        "delivery": distribution.deliveries.get().pk,
+        "act": "pause",
+        "site": Site.objects.create(name="Osaka", ranges="10.2.0.0/16", rates="mon-fri 9-18 10Mbit/s").pk,
         "policy": sales.pk,
         "device": pc.client.pk,
         "scope": "group",
@@ -135,7 +139,8 @@ def addresses(  # noqa: PLR0917  (pytest gives them by name)
     )
     of |= {"deputy-delete": "deputy", "terms": "group"}
     of |= {"upload": "image", "retire": "retire", "retry": "distribution", "cancel": "distribution"}
-    own = {"group": "group", "scope": "scope", "place": "place", "bus": "bus", "key": "port"}
+    of |= {"steer": "distribution", "steer-pc": "delivery"}
+    own = {"act": "act", "group": "group", "scope": "scope", "place": "place", "bus": "bus", "key": "port"}
     own |= {"path": "path", "grant": "grant"}
     found = [reverse("home")]
     for patterns, space in (registry.pages, desktops.pages, documents.pages, checkouts.pages):

@@ -21,6 +21,7 @@ _DISTRIBUTION = [
     ("group", "group"),
     ("kind", "kind"),
     ("state", "state"),
+    ("stopped for", "stop_words"),
     ("PCs", "deliveries"),
     ("started", "created_at"),
     ("finished", "finished_at"),
@@ -56,6 +57,15 @@ def _terms(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--now", "at_once", is_flag=True, help="Restart client VMs into it; else at their next start."
         ),
+        click.option("--pilot", "pilots", multiple=True, metavar="PC", help="Gets it first; repeatable."),
+        click.option("--pilots", "pilot_count", type=click.IntRange(0), help="Or how many PCs get it first."),
+        click.option("--approval", is_flag=True, help="Another person lets the others follow the pilots."),
+        click.option("--halt-failures", type=click.IntRange(1), metavar="N", help="Halt at N failed PCs."),
+        click.option("--halt-percent", type=click.IntRange(1, 100), help="Halt at this share of failed PCs."),
+        click.option("--fetch-hours", metavar="HOURS", help="Such as 'mon-fri 20-6; sat,sun 0-24'."),
+        click.option("--switch-hours", metavar="HOURS", help="When PCs may switch."),
+        click.option("--postponements", type=click.IntRange(0, 100), help="How often users may put it off."),
+        click.option("--deadline", metavar="TIME", help="Switched at the latest, ISO 8601."),
         click.option("--wait", is_flag=True, help="Watch until every PC has come to an end."),
         click.option("--group", required=True, help="The group of PCs."),
     ):
@@ -69,6 +79,7 @@ def _terms(command: Callable[..., Any]) -> Callable[..., Any]:
 @common
 def distribute(
     session: Session,
+    /,
     version: str,
     *,
     group: str,
@@ -76,10 +87,11 @@ def distribute(
     at_once: bool,
     wave: int | None,
     rate: int | None,
+    **more: Any,
 ) -> None:
     """Bring a version (default: the newest) to every approved PC of a group."""
     name, number = parse_version(version)
-    wish = {"image": name, "number": number, "group": group, **_wish(at_once, wave, rate)}
+    wish = {"image": name, "number": number, "group": group, **_wish(at_once, wave, rate, more)}
     _follow(session, session.rest.post("/api/v1/distributions/", wish), wait=wait)
 
 
@@ -90,6 +102,7 @@ def distribute(
 @common
 def rollback(
     session: Session,
+    /,
     *,
     to: int | None,
     machine: str | None,
@@ -98,9 +111,10 @@ def rollback(
     at_once: bool,
     wave: int | None,
     rate: int | None,
+    **more: Any,
 ) -> None:
     """Bring the version before back to a group."""
-    wish = {"group": group, "number": to, **_wish(at_once, wave, rate)}
+    wish = {"group": group, "number": to, **_wish(at_once, wave, rate, more)}
     if machine is not None:
         wish["machine"] = wire_name(machine)
     _follow(session, session.rest.post("/api/v1/distributions/rollback/", wish), wait=wait)
@@ -155,8 +169,75 @@ def cancel(session: Session, number: int, reason: str) -> None:
     _print(session, row, _deliveries(session.rest, number))
 
 
-def _wish(at_once: bool, wave: int | None, rate: int | None) -> dict[str, Any]:
+def _steering(name: str, words: str) -> None:
+    """`distribution NAME ID [--pc PC]`: an act on a distribution, or on one PC's part of it."""
+
+    @distribution_group.command(name, help=words)
+    @click.argument("number", metavar="ID", type=int)
+    @click.option("--pc", help="Only of this PC.")
+    @click.option("--reason", default="")
+    @common
+    def steer(session: Session, number: int, pc: str | None, reason: str) -> None:
+        path = f"/api/v1/distributions/{number}/{name}/"
+        if pc is not None:
+            found = list(session.rest.every("/api/v1/deliveries/", distribution=number, client__name=pc))
+            if not found:
+                raise click.UsageError(f"Distribution {number} has no PC {pc}.")
+            path = f"/api/v1/deliveries/{found[0]['id']}/{name}/"
+        session.rest.post(path, {"reason": reason})
+        row = session.rest.get(f"/api/v1/distributions/{number}/")
+        _print(session, row, _deliveries(session.rest, number))
+
+
+_steering("pause", "Let no PC fetch on, nor switch.")
+_steering("resume", "Go on, paused or halted.")
+
+
+@distribution_group.command("leave-out")
+@click.argument("number", metavar="ID", type=int)
+@click.option("--pc", required=True)
+@click.option("--reason", default="")
+@common
+def leave_out(session: Session, number: int, pc: str, reason: str) -> None:
+    """This PC keeps what it runs; the others go on."""
+    for delivery in session.rest.every("/api/v1/deliveries/", distribution=number, client__name=pc):
+        session.one(
+            session.rest.post(f"/api/v1/deliveries/{delivery['id']}/cancel/", {"reason": reason}), _DELIVERY
+        )
+
+
+@distribution_group.command()
+@click.argument("number", metavar="ID", type=int)
+@click.option("--reason", default="")
+@common
+def approve(session: Session, number: int, reason: str) -> None:
+    """After the pilots, let the others have it; not for whoever began it."""
+    row = session.rest.post(f"/api/v1/distributions/{number}/approve/", {"reason": reason})
+    _print(session, row, _deliveries(session.rest, number))
+
+
+@distribution_group.command("rollback-ring")
+@click.argument("number", metavar="ID", type=int)
+@click.option("--reason", default="")
+@common
+def rollback_ring(session: Session, number: int, reason: str) -> None:
+    """Bring the PCs that it reached back to what each ran before; call off the rest."""
+    made = session.rest.post(f"/api/v1/distributions/{number}/rollback-ring/", {"reason": reason})
+    session.rows(made, _DISTRIBUTION)
+
+
+@distribution_group.command("progress")
+@click.argument("number", metavar="ID", type=int)
+@common
+def progress_of(session: Session, number: int) -> None:
+    """How many are through, the speed now, the expected end."""
+    shown = [("ended", "ended"), ("of", "total"), ("bytes/s", "bytes_s"), ("expected end", "expected_end")]
+    session.one(session.rest.get(f"/api/v1/distributions/{number}/progress/"), shown)
+
+
+def _wish(at_once: bool, wave: int | None, rate: int | None, more: dict[str, Any]) -> dict[str, Any]:
     wish: dict[str, Any] = {"apply": "now" if at_once else "next_start"}
+    wish |= {name: list(value) if name == "pilots" else value for name, value in more.items() if value}
     if wave is not None:
         wish["wave_size"] = wave
     if rate is not None:

@@ -1,15 +1,14 @@
 """What other apps' pages show of Workgroup Desktop: `clients` imports none of it."""
 
 from collections.abc import Iterable
-from datetime import timedelta
 from typing import Any
 
 from django import template
-from django.conf import settings
-from django.utils.translation import gettext as _
+from django.utils import timezone
 
 from clients.models import Client, Group
 from clients.presence import Presence
+from imaging import reasons
 from imaging.models import MACHINES, Delivery, ImageVersion
 
 register = template.Library()
@@ -53,15 +52,13 @@ def group_card(group: Group) -> dict[str, Any]:
 
 
 @register.filter
+def reason(delivery: Delivery) -> reasons.Reason | None:
+    """Why it has not come to its end, or how it failed, in the reader's language."""
+    return reasons.why(delivery, now=timezone.now())
+
+
+@register.filter
 def told(delivery: Delivery) -> str:
-    """What happened, in the reader's language where the server said it; a PC's own words as they came."""
-    if delivery.code == "superseded":
-        return _("A later distribution to this PC replaced it.")
-    if delivery.code == "cancelled":
-        return _("The distribution was cancelled.")
-    if delivery.code == "no_contact":
-        minutes = int(settings.DELIVERY_SILENCE / timedelta(minutes=1))
-        return _("Nothing was heard of this PC for %(minutes)d minutes. Is it on and connected?") % {
-            "minutes": minutes
-        }
-    return delivery.words
+    """What happened, in the reader's language where its code is known; else a PC's own words as they came."""
+    found = reasons.why(delivery, now=timezone.now())
+    return found.words if found is not None else delivery.words

@@ -10,7 +10,7 @@ from django.conf import settings
 from clients import enrolling, signing
 from clients.errors import Refusal
 from clients.models import Client, Group
-from imaging import desktops, distributing
+from imaging import desktops, distributing, steering
 from imaging.distributing import Terms
 from imaging.models import Delivery, Distribution, MasterImage, Subscription
 from tests.images import publish
@@ -235,7 +235,7 @@ def test_a_cancelled_distribution_leaves_pcs_as_they_are(
 ) -> None:
     distribution = distributing.start(publish(desktop, "a", now=now), sales, now=now)
 
-    distributing.cancel(distribution, reason="wrong group", now=now)
+    steering.cancel(distribution, reason="wrong group", now=now)
 
     assert told(pc.client, now)[0] is None
     assert states(distribution) == {"pc-sales-01": "superseded"}

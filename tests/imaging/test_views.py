@@ -11,7 +11,7 @@ from django.urls import reverse
 
 from clients import signing
 from clients.models import Event, Group
-from imaging import distributing, publishing
+from imaging import distributing, publishing, steering
 from imaging.models import Delivery, Distribution, ImageVersion, MasterImage, Subscription
 from tests import images
 from tests.pcs import FakePc
@@ -79,7 +79,7 @@ def test_a_failure_is_told_in_words_and_retried_alone(browser: Browser, sent: Di
     page = reverse("imaging:distribution", args=[sent.pk])
 
     shown = browser.get(page).content.decode()
-    assert "The disk is full. Free space." in shown
+    assert "Make room on it, then send the version again." in shown
     assert "disk_full" in shown
     assert "Retry the 1 failed PC" in shown
 
@@ -152,7 +152,7 @@ def test_a_version_is_retired_only_when_nothing_uses_it(
     refused = browser.post(address, {"confirm": "office-desktop@1"}, follow=True)
     assert "[version_in_use]" in refused.content.decode()
 
-    distributing.cancel(sent, reason="test", now=now)
+    steering.cancel(sent, reason="test", now=now)
     browser.post(address, {"confirm": "office-desktop@2"})
     assert ImageVersion.objects.get().state == ImageVersion.State.READY
     browser.post(address, {"confirm": "office-desktop@1"})

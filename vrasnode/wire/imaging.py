@@ -88,11 +88,26 @@ class Fetch(Message, frozen=True):
     deltas: list[Deltas] = []
 
 
+class Switch(Message, frozen=True):
+    """When a staged version may take over from the one that runs. Not signed, for it can only put off what
+    the assignment allows."""
+
+    held: bool = False  # somebody stopped the distribution: not now
+    # Minutes of the week in UTC, from Monday 00:00, as [from, until); empty: at any time.
+    windows: list[tuple[int, int]] = []
+    postponements: int = 0  # how often the user may put it off
+    postpone_s: int = 4 * 3600  # and for how long each time
+    deadline: datetime | None = None  # from then on the user may not: the client VM is shut down for it
+    warn_s: int = 300  # after the local page said so
+
+
 class ImagingSlice(Message, frozen=True):
     """What Workgroup Desktop says. No assignment: keep what is there. No fetch: not this PC's turn yet."""
 
     assignment: Signed | None
     fetch: Fetch | None = None
+    switch: Switch | None = None  # None: as the assignment says
+    withdrawn: int = 0  # the assignment of this serial was called off: what it staged is not started
 
 
 class DeliveryStage(StrEnum):
@@ -117,3 +132,5 @@ class DeliveryReport(Message, frozen=True):
     code: str = ""
     words: str = ""
     running: str | None = None  # digest of the manifest that the client VM runs now
+    postponed: int = 0  # how often the user has put off the switch
+    postponed_until: datetime | None = None
