@@ -35,6 +35,7 @@ from vrasnode.machineoptions import Options, machine_of
 from vrasnode.mydoc import Mydoc
 from vrasnode.outbox import Outbox
 from vrasnode.places import State
+from vrasnode.postponing import Postponing
 from vrasnode.protection import Protection
 from vrasnode.replication import Replication
 from vrasnode.server import Server
@@ -199,6 +200,8 @@ class _Pc:
     def _make_desktop(self) -> Desktop:
         self._desktop_slots = self._world.open_slots(self._state.images)
         service, wireless = self._service, self._wireless
+        get, report = self._slices.get, self._report_to("imaging")
+        self._postponing = Postponing(self._desktop_slots, get_slice=get, report=report, now=self._now)
         return Desktop(
             self._state.desktop,
             slots=self._desktop_slots,
@@ -212,6 +215,7 @@ class _Pc:
             direct_io=self._world.direct_io,
             io_uring=self._world.io_uring,
             make_overlay=self._world.make_overlay,
+            postponing=self._postponing,
             report=self._report_to("imaging"),
             clock=time.monotonic,
             threads=self._world.threads,
@@ -381,26 +385,25 @@ class _Pc:
             get_logon_url=lambda: self._mydoc.logon_url,
             get_reports=self._mydoc.reports,
         )
-        copies = copiesdoor.doors(
-            self._copying, open_volumes=self._mydoc.open_volumes, leave_now=self._leaving.leave_now
-        )
+        left, leave = self._mydoc.open_volumes, self._leaving.leave_now
+        copies = copiesdoor.doors(self._copying, open_volumes=left, leave_now=leave)
         return LocalPage(
             networks=self._world.machines,
             macs=macs,
             get_state=lambda: pagestate.state_of(name, parts, unencrypted=self._protection.allowed_bare),
             clock=time.monotonic,
-            doors={**doors, **copies, **page.doors(self._checkout)},
-            get_section=lambda query, language: page.section(self._checkout.seen(), query, language),
+            doors={**doors, **copies, **page.doors(self._checkout), **self._postponing.doors()},
+            get_section=self._section,
         )
+
+    def _section(self, query: str, language: str) -> str:
+        return self._postponing.section(language) + page.section(self._checkout.seen(), query, language)
 
     def _now(self) -> datetime:
         return datetime.now(UTC) + timedelta(seconds=self._server.clock_offset_s)
 
     def _report_to(self, app: str) -> Callable[[DeliveryReport, bool], None]:
-        def report(message: DeliveryReport, keep: bool) -> None:
-            self._outbox.put(app, str(message.serial), message, keep=keep)
-
-        return report
+        return lambda message, keep: self._outbox.put(app, str(message.serial), message, keep=keep)
 
     def _report_devices(self, about: str, message: DevicesReport) -> None:
         self._outbox.put("devices", about, message, keep=bool(message.events))

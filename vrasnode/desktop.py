@@ -17,6 +17,7 @@ from vrasnode.domainxml import Accelerator, ClientVm, Mark, client_vm_xml
 from vrasnode.errors import HostBroken, Refused, Unreachable, VrasError
 from vrasnode.grants import Grantor, Grants
 from vrasnode.hypervisor import Answer, MachineState
+from vrasnode.postponing import Postponing
 from vrasnode.shape import Machine
 from vrasnode.slots import Boot, Slots, Version
 from vrasnode.switching import Ending, StagedCheck
@@ -50,7 +51,8 @@ class Desktop:
     """The part. `clock` counts seconds and never goes back; `report` takes reports and whether to keep them
     over a kill; `make_overlay` puts a fresh disk over a base image; `grantor` says what of the PC a start may
     have, `is_held` whether it had better wait: the virtual server is about to be up; `is_routed` whether it
-    gets a card for Wi-Fi; `on_ended` hears that its user has shut it down, and says whether it stays off."""
+    gets a card for Wi-Fi; `on_ended` hears that its user has shut it down, and says whether it stays off;
+    `postponing` says when a staged version may take over."""
 
     name = "desktop"
 
@@ -65,6 +67,7 @@ class Desktop:
         is_held: Callable[[], bool] = lambda: False,
         is_routed: Callable[[], bool] = lambda: False,
         on_ended: Callable[[], bool] = lambda: False,
+        postponing: Postponing | None = None,
         accelerator: Accelerator,
         direct_io: bool,
         make_overlay: Callable[[Path, Path], None],
@@ -83,6 +86,7 @@ class Desktop:
         self._is_routed = is_routed
         self._on_ended = on_ended
         self._stays_off = False
+        self._postponing = postponing
         self._accelerator = accelerator
         self._direct_io = direct_io
         self._io_uring = io_uring
@@ -146,9 +150,18 @@ class Desktop:
         if self._grantor.on_trial:
             return self._watch_devices(current)
         staged = self._slots.boot.next
-        if staged and staged.apply is Apply.NOW:
+        if staged and self._is_due(staged):
             return self._end_run()
         return False
+
+    def _is_due(self, staged: Version) -> bool:
+        return self._postponing.due(staged) if self._postponing else staged.apply is Apply.NOW
+
+    def _may_switch(self, boot: Boot) -> bool:
+        """A PC that has nothing else to run does not wait."""
+        return boot.next is not None and (
+            self._postponing is None or boot.current is None or self._postponing.may(boot.next)
+        )
 
     def _end_run(self) -> bool:
         self._look_at = self._clock() + ASK_S
@@ -160,7 +173,7 @@ class Desktop:
     def _watch(self, current: Version) -> bool:
         """A start that was not healthy yet."""
         start, boot = self._start, self._slots.boot
-        if boot.next and boot.next.apply is Apply.NOW and boot.previous is None:
+        if boot.next and self._is_due(boot.next) and boot.previous is None:
             return self._end_run()  # nothing is lost by trying that one
         if self._healthy(current.health):
             boot_s = round(self._clock() - start.begun, 1) if start.ours else None
@@ -226,7 +239,7 @@ class Desktop:
         if self._is_held():
             self._look_at = self._clock() + ASK_S
             return False
-        if boot.next:
+        if boot.next and self._may_switch(boot):
             return self._switch(boot.next)
         current = boot.current
         if current and not current.proven and boot.starts >= MAX_STARTS:

@@ -117,6 +117,8 @@ class Imaging:
         self._assignment = self._fetch = None
         if found[0] is not None and found[1] is not None:
             wish = codec.decode(found[0], ImagingSlice)
+            if wish.withdrawn and self._slots.withdraw(wish.withdrawn):
+                log.info("serial %d was called off before it was started", wish.withdrawn)
             own = codec.decode(found[1], ClientSlice)
             self._consider(wish, Keyring(self._root_key, own.keyring))
         self._read_again_at = None

@@ -75,6 +75,26 @@ TABLE: dict[str, dict[str, str]] = {
         "en": "Nothing is copied here now: your documents are locked, or no NAS is set up.",
         "ja": "今は複製できません。ドキュメントがロックされているか、NASが設定されていません。",
     },
+    "update_title": {"en": "New version", "ja": "新しい版"},
+    "update_ready": {
+        "en": "A new version of the client VM is ready. It starts the next time the client VM starts.",
+        "ja": "クライアント環境の新しい版の準備ができました。次回の起動で切り替わります。",
+    },
+    "update_put_off": {"en": "Put off until {time}.", "ja": "{time} まで延期しました。"},
+    "update_deadline": {
+        "en": "From {time} on, the client VM is shut down for it.",
+        "ja": "{time} を過ぎると、クライアント環境をシャットダウンして切り替えます。",
+    },
+    "update_warning": {
+        "en": "The client VM is shut down at {time}. Save your work.",
+        "ja": "{time} にクライアント環境をシャットダウンします。作業を保存してください。",
+    },
+    "update_postpone": {
+        "en": "Put it off by some hours ({left} left)",
+        "ja": "数時間延期する（残り{left}回）",
+    },
+    "nothing_staged": {"en": "No new version waits.", "ja": "切替えを待つ版はありません。"},
+    "no_more_putting_off": {"en": "It cannot be put off any more.", "ja": "これ以上延期できません。"},
     "page_virtual_server": {"en": "Virtual server", "ja": "仮想サーバ環境"},
     "machine_absent": {"en": "not there yet", "ja": "未導入"},
     "machine_running": {"en": "running", "ja": "稼働中"},

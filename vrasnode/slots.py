@@ -172,6 +172,14 @@ class Slots:
         """What was staged has turned bad: it is not started, and has to be made whole again."""
         self._point(replace(self.boot, next=None, spoiled=self.boot.spoiled + chunks))
 
+    def withdraw(self, serial: int) -> bool:
+        """The assignment of this serial was called off: what it staged is not started. Whether it did."""
+        staged = self.boot.next
+        if staged is None or staged.serial != serial:
+            return False
+        self._point(replace(self.boot, next=None))
+        return True
+
     def switch(self) -> Version:
         """The staged version becomes the current one, unproven, with the old one to go back to."""
         current = self.boot.next
