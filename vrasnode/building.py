@@ -199,8 +199,8 @@ class _Pc:
 
     def _make_desktop(self) -> Desktop:
         self._desktop_slots = self._world.open_slots(self._state.images)
-        service, wireless = self._service, self._wireless
-        get, report = self._slices.get, self._report_to("imaging")
+        service, wireless, report = self._service, self._wireless, self._report_to("imaging")
+        get = self._slices.get
         self._postponing = Postponing(self._desktop_slots, get_slice=get, report=report, now=self._now)
         return Desktop(
             self._state.desktop,
@@ -385,19 +385,17 @@ class _Pc:
             get_logon_url=lambda: self._mydoc.logon_url,
             get_reports=self._mydoc.reports,
         )
-        left, leave = self._mydoc.open_volumes, self._leaving.leave_now
-        copies = copiesdoor.doors(self._copying, open_volumes=left, leave_now=leave)
+        own = self._checkout.seen
+        volumes, leave = self._mydoc.open_volumes, self._leaving.leave_now
+        copies = copiesdoor.doors(self._copying, open_volumes=volumes, leave_now=leave)
         return LocalPage(
             networks=self._world.machines,
             macs=macs,
             get_state=lambda: pagestate.state_of(name, parts, unencrypted=self._protection.allowed_bare),
             clock=time.monotonic,
             doors={**doors, **copies, **page.doors(self._checkout), **self._postponing.doors()},
-            get_section=self._section,
+            get_section=lambda query, said: self._postponing.section(said) + page.section(own(), query, said),
         )
-
-    def _section(self, query: str, language: str) -> str:
-        return self._postponing.section(language) + page.section(self._checkout.seen(), query, language)
 
     def _now(self) -> datetime:
         return datetime.now(UTC) + timedelta(seconds=self._server.clock_offset_s)
