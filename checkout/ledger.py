@@ -6,6 +6,7 @@ import io
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from datetime import date, datetime, time, timedelta
 
+from django.conf import settings
 from django.db.models import Q, QuerySet
 from django.utils import timezone, translation
 from django.utils.dateparse import parse_date
@@ -15,8 +16,10 @@ from checkout import approvers, forms, standing
 from checkout.models import CheckoutRequest
 from checkout.reporting import when
 from checkout.tabling import safe
+from clients import pdf
 
 PIECE_ROWS = 200
+MOST_ON_PAPER = 200
 ENCODINGS = {"utf-8": codecs.BOM_UTF8, "cp932": b""}
 
 
@@ -145,3 +148,21 @@ def _day(text: str) -> date | None:
 
 def _midnight(day: date) -> datetime:
     return timezone.make_aware(datetime.combine(day, time()))
+
+
+def paper(found: QuerySet[CheckoutRequest], *, language: str, now: datetime) -> bytes:
+    """The ledger as a PDF: each request with its requester, approvers and their times; of many, the newest.
+    Raises Refusal, as `pdf.made`."""
+    some = list(found[: MOST_ON_PAPER + 1])
+    with translation.override(language):
+        labels, rows_ = columns(), []
+        for request in some[:MOST_ON_PAPER]:
+            said = cells(request, now=now)
+            rows_.append((said[0], said[1], said[2], list(zip(labels[2:], said[2:], strict=True))))
+        context = {
+            "rows": rows_,
+            "more": len(some) > MOST_ON_PAPER,
+            "made": when(now),
+            "installation_name": settings.INSTALLATION_NAME,
+        }
+    return pdf.made("checkout/ledger_pdf.html", context, language=language)

@@ -4,12 +4,14 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone, translation
+from django.utils.http import content_disposition_header
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from checkout import chaining, ledger, lending, standing
 from checkout.forms import TermsForm, written
 from checkout.models import CheckoutRequest
+from clients import pdf
 from clients.errors import Refusal
 from clients.forms import ReasonForm
 from clients.models import Group
@@ -53,6 +55,20 @@ def table(request: HttpRequest) -> HttpResponseBase:
         name=f"checkouts-{timezone.localdate():%Y%m%d}.csv",
         content_type=f"text/csv; charset={'shift_jis' if encoding == 'cp932' else 'utf-8'}",
     )
+
+
+@require_GET
+@staff
+def paper(request: HttpRequest) -> HttpResponse:
+    """The same rows on paper."""
+    now, language = timezone.now(), (translation.get_language() or "en").partition("-")[0]
+    asked = request.GET.get("lang", language)
+    made = ledger.paper(
+        ledger.rows(request.GET.dict()), language=asked if asked in ("ja", "en") else language, now=now
+    )
+    name = f"checkouts-{timezone.localdate():%Y%m%d}.pdf"
+    headers = {"Content-Disposition": content_disposition_header(True, name), "Cache-Control": "no-store"}
+    return HttpResponse(made, content_type=pdf.CONTENT_TYPE, headers=headers)
 
 
 @form_page

@@ -9,6 +9,7 @@ from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from checkout import lettermodels  # noqa: F401  (Django finds its rows by this module)
 from checkout.chainmodels import Decider
 from clients.models import Client, Group
 from clients.stateful import Stateful

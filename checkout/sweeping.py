@@ -6,7 +6,7 @@ from typing import Any
 
 from django.db import transaction
 
-from checkout import lending
+from checkout import lending, writing
 from checkout.models import CheckoutRequest, Lease
 from clients import nudge
 from clients.errors import Refusal, WrongState
@@ -16,7 +16,10 @@ State = CheckoutRequest.State
 
 def sweep(*, now: datetime) -> int:
     """All of it; returns to how many requests something happened."""
-    return lend_permitted(now=now) + lapse(now=now) + pass_deadlines(now=now)
+    done = lend_permitted(now=now) + lapse(now=now) + pass_deadlines(now=now)
+    writing.write(now=now)
+    writing.send(now=now)
+    return done
 
 
 def lend_permitted(*, now: datetime) -> int:

@@ -3,9 +3,11 @@
 from django.urls import path
 from rest_framework.routers import SimpleRouter
 
-from checkout import approvalviews, dossierapi, ledgerviews, myviews, node, views
+from checkout import api, approvalviews, dossierapi, ledgerviews, myviews, node, views
 
 router = SimpleRouter()
+router.register("checkouts", api.CheckoutViewSet)
+router.register("deputies", api.DeputyViewSet)
 router.register("losses", dossierapi.DossierViewSet, basename="dossier")
 
 node_patterns = [path("checkout/time", node.time)]
@@ -28,6 +30,7 @@ pages = (
         path("approvals/<int:pk>/", approvalviews.decide, name="decide"),
         path("checkouts/", ledgerviews.book, name="ledger"),
         path("checkouts.csv", ledgerviews.table, name="table"),
+        path("checkouts.pdf", ledgerviews.paper, name="paper"),
         path("checkouts/<int:pk>/waive/", ledgerviews.waive, name="waive"),
         path("checkouts/<int:pk>/call-back/", ledgerviews.call_back, name="call-back"),
         path("groups/<int:pk>/checkout/", ledgerviews.terms, name="terms"),

@@ -50,6 +50,15 @@ LOST_UNDO = timedelta(hours=ENV.number("OPENVRAS_LOST_UNDO_HOURS", 4, unit="h"))
 LOCKOUT = timedelta(days=ENV.number("OPENVRAS_LOCKOUT_DAYS", 30, unit="days", zero=True))
 NAS = ENV.nas()
 GATEWAY = ENV.gateway()
+EMAIL_HOST, _colon, _port = ENV.text("OPENVRAS_MAIL_HOST").partition(":")
+EMAIL_PORT = int(_port) if _port.isdecimal() else 25
+EMAIL_HOST_USER = ENV.text("OPENVRAS_MAIL_USER")
+EMAIL_HOST_PASSWORD = ENV.secret("OPENVRAS_MAIL_PASSWORD_FILE")
+EMAIL_USE_TLS = bool(EMAIL_HOST_USER)
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL = ENV.text(
+    "OPENVRAS_MAIL_FROM", f"openvras@{ALLOWED_HOSTS[0] if ALLOWED_HOSTS[0] != '*' else 'localhost'}"
+)
 CHECKOUT_REPLICA_AGE = timedelta(hours=ENV.number("OPENVRAS_CHECKOUT_REPLICA_HOURS", 48, unit="h"))
 # Replicas beside those at shutdown, and over what time PCs begin with them.
 REPLICA_EVERY = timedelta(hours=ENV.number("OPENVRAS_REPLICA_EVERY_H", 24, unit="hours"))
@@ -182,6 +191,7 @@ SPECTACULAR_SETTINGS = {
         "VersionStateEnum": "imaging.models.ImageVersion.State",
         "DeliveryStateEnum": "imaging.models.Delivery.State",
         "DistributionStateEnum": "imaging.models.Distribution.State",
+        "CheckoutStateEnum": "checkout.models.CheckoutRequest.State",
         "CustodianStateEnum": "mydoc.models.Custodian.State",
         "OpeningStateEnum": "mydoc.models.Opening.State",
         "UpkeepStateEnum": "mydoc.keepmodels.Upkeep.State",

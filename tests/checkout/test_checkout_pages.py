@@ -2,7 +2,9 @@
 
 import csv
 import io
+import subprocess
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -232,3 +234,19 @@ def test_deputies_are_named_and_dismissed_by_whom_they_stand_in_for(
     assert mori.deputies.exists()
     theirs.post(f"/approvals/deputies/{row.pk}/delete/")
     assert "客先でのデモ" not in other.get("/approvals/").content.decode()
+
+
+def test_the_ledger_is_set_on_paper_in_japanese(lent: CheckoutRequest, admin: User, tmp_path: Path) -> None:
+    answer = browser_of(admin).get("/checkouts.pdf?lang=ja")
+
+    assert answer["Content-Type"] == "application/pdf"
+    (tmp_path / "ledger.pdf").write_bytes(answer.content)
+    text = subprocess.run(
+        ["pdftotext", "-layout", str(tmp_path / "ledger.pdf"), "-"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    said = "".join(text.split())
+    for words in ("持出し台帳", "申請者", "承認者・日時", "佐藤葵", "客先でのデモ", "mori:承認"):
+        assert words in said, said

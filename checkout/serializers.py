@@ -1,0 +1,83 @@
+"""Checkout in JSON: requests, their steps, deputies, a group's chain; never a key."""
+
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from rest_framework import serializers
+
+from checkout import forms
+from checkout.chainmodels import Deputy
+from checkout.models import CheckoutRequest, RequestStep
+from mydoc.models import Volume
+
+
+class ApprovalStepSerializer(serializers.ModelSerializer[RequestStep]):
+    who = serializers.CharField(source="words", read_only=True)
+    decided_by = serializers.CharField(source="decided_by.username", read_only=True, default=None)
+    instead_of = serializers.CharField(source="instead_of.username", read_only=True, default=None)
+
+    class Meta:
+        model = RequestStep
+        fields = [
+            *("id", "round", "position", "kind", "who", "decision", "decided_by", "instead_of"),
+            *("decided_at", "decided_words"),
+        ]
+
+
+class CheckoutSerializer(serializers.ModelSerializer[CheckoutRequest]):
+    requester = serializers.CharField(source="requester.username", read_only=True)
+    client = serializers.CharField(source="client.name", read_only=True)
+    group = serializers.CharField(source="group.name", read_only=True, default=None)
+    folders = serializers.SerializerMethodField(help_text="empty: everything")
+    steps = ApprovalStepSerializer(many=True, read_only=True)
+
+    class Meta:
+        model = CheckoutRequest
+        fields = [
+            *("id", "requester", "volume", "client", "group", "state", "starts", "ends", "asked_ends"),
+            *("purpose", "destination", "contact", "folders", "round", "steps_done", "steps_total"),
+            *("created_at", "waits_since", "ended_at", "words", "obstacle", "waived_by", "steps"),
+        ]
+
+    def get_folders(self, request: CheckoutRequest) -> list[str]:
+        return forms.folders_of(request)
+
+
+class WishSerializer(serializers.Serializer[Any]):
+    starts = serializers.DateTimeField()
+    ends = serializers.DateTimeField()
+    purpose = serializers.CharField(max_length=500)
+    destination = serializers.CharField(max_length=200)
+    contact = serializers.CharField(max_length=200)
+    folders = serializers.ListField(
+        child=serializers.CharField(max_length=4096), required=False, default=list
+    )
+
+
+class SubmitSerializer(WishSerializer):
+    volume = serializers.PrimaryKeyRelatedField(queryset=Volume.objects.select_related("client__group"))
+
+
+class DecisionSerializer(serializers.Serializer[Any]):
+    seen = serializers.IntegerField(
+        required=False, allow_null=True, default=None, help_text="id of the step that was looked at"
+    )
+    words = serializers.CharField(max_length=500, required=False, allow_blank=True, default="")
+
+
+class ApprovalSerializer(DecisionSerializer):
+    ends = serializers.DateTimeField(
+        required=False, allow_null=True, default=None, help_text="shortens the period"
+    )
+
+
+class DeputySerializer(serializers.ModelSerializer[Deputy]):
+    principal = serializers.CharField(source="principal.username", read_only=True)
+    deputy = serializers.SlugRelatedField(
+        slug_field="username", queryset=get_user_model()._default_manager.filter(is_active=True)
+    )
+
+    class Meta:
+        model = Deputy
+        fields = ["id", "principal", "deputy", "starts", "ends", "created_by"]
+        read_only_fields = ["created_by"]
