@@ -48,10 +48,7 @@ class RequestForm(forms.Form):
         required=False,
         max_length=4000,
         widget=forms.Textarea(attrs={"rows": 2}),
-        help_text=_(
-            "Empty: everything. One on each line, such as Documents/plans; but PCs of this version do not "
-            "open a key for some folders only yet."
-        ),
+        help_text=_("One on each line, such as Documents/plans. Empty: everything."),
     )
 
     def __init__(self, *args: Any, volumes: list[Volume], **kwargs: Any) -> None:
