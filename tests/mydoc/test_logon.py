@@ -11,6 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import gssapi
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from django.contrib.auth.models import User
@@ -463,6 +464,19 @@ def test_a_pc_whose_clock_is_hours_off_is_told_so(desk: UnlockingPc, log_on: Log
     answer = knock(desk, alice.header())
 
     assert (answer.status_code, answer.json()["code"]) == (401, "clock_skew")
+    assert not Opening.objects.exists()
+
+
+@pytest.mark.parametrize(("days", "said"), [(1, "Ticket expired"), (-1, "Ticket not yet valid")])
+def test_on_a_pc_whose_clock_is_a_day_off_kerberos_makes_no_proof(
+    log_on: LogOn, days: int, said: str
+) -> None:
+    alice = log_on("alice")
+    alice.token()
+    alice.set_clock(days * 24 * 3600)
+
+    with pytest.raises(gssapi.exceptions.GSSError, match=said):
+        alice.header()
 
 
 def test_a_proof_is_bound_to_the_servers_certificate(
