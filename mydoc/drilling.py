@@ -65,8 +65,10 @@ class Compared:
 
 def due(replica: Replica, *, now: datetime) -> bool:
     """Whether its week is over."""
+    if replica.last_good_at is None or tending.rests(replica, Upkeep.Kind.DRILL, now=now):
+        return False
     last = tending.last_done(replica, Upkeep.Kind.DRILL)
-    return replica.last_good_at is not None and (last is None or now - last >= EVERY)
+    return last is None or now - last >= EVERY
 
 
 def drill(replica: Replica, *, now: datetime, whole: bool | None = None, seed: str = "") -> Upkeep | None:
@@ -113,7 +115,7 @@ def _some(
         act.alive()
         try:
             with repositories.opened(repository, of, line.path, limit_s=FILE_S) as stream:
-                found.add(line, *_hashed(stream))
+                found.add(line, *_hashed(stream, act))
         except repositories.RepositoryFailed as failed:
             if failed.code not in ("no_such_path", "damaged"):
                 raise
@@ -131,7 +133,7 @@ def _whole(repository: Repository, of: Snapshot, run: ReplicationRun, act: tendi
                 act.alive()
                 line = lines.pop(path.removeprefix(prefix), None)
                 if line is not None:  # else it came between the look and the copy
-                    found.add(line, *_hashed(file))
+                    found.add(line, *_hashed(file, act))
     except repositories.RepositoryFailed as failed:
         if failed.code != "damaged":
             raise
@@ -149,9 +151,10 @@ def _members(stream: IO[bytes]) -> Iterator[tuple[bytes, IO[bytes]]]:
                 yield member.name.lstrip("/").encode(errors="surrogateescape"), file
 
 
-def _hashed(stream: IO[bytes]) -> tuple[str, int]:
+def _hashed(stream: IO[bytes], act: tending.Act) -> tuple[str, int]:
     digest, size = hashlib.sha256(), 0
     while piece := stream.read(PIECE_BYTES):
+        act.alive()
         digest.update(piece)
         size += len(piece)
     return digest.hexdigest(), size

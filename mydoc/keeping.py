@@ -66,7 +66,7 @@ def _acts(clock: Clock) -> Iterator[tuple[Replica, Act]]:
 def by_day(replica: Replica, *, now: datetime) -> int:
     """What is due at any hour: small."""
     done = noticing.notice(replica, now=now)
-    if mending.due(replica):
+    if mending.due(replica, now=now):
         mending.mend(replica, now=now)
         done += 1
     if _has_news(replica):

@@ -31,9 +31,9 @@ PACK = re.compile(r"\b(?:want|pack) ([0-9a-f]{64})\b")
 State = ReplicationRun.State
 
 
-def due(replica: Replica) -> bool:
+def due(replica: Replica, *, now: datetime) -> bool:
     """Whether a run was cut off since the index was put in order."""
-    return _cut_off(replica).exists()
+    return _cut_off(replica).exists() and not tending.rests(replica, Upkeep.Kind.MENDING, now=now)
 
 
 def mend(replica: Replica, *, now: datetime) -> Upkeep:

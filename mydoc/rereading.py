@@ -49,7 +49,9 @@ def in_turn(*, now: datetime) -> list[Replica]:
     """The replicas in the order in which it is their turn; without those that were read through lately."""
     since = (now - RESTS).isoformat()
     rows = Replica.objects.exclude(last_good_at=None).select_related("volume__owner", "volume__client")
-    return sorted((one for one in rows if _oldest(one.reread) < since), key=lambda one: _oldest(one.reread))
+    due = [one for one in rows if _oldest(one.reread) < since]
+    due = [one for one in due if not tending.rests(one, Upkeep.Kind.READING, now=now)]
+    return sorted(due, key=lambda one: _oldest(one.reread))
 
 
 def read(replica: Replica, *, now: datetime, most_bytes: int = PART_BYTES) -> Upkeep:

@@ -87,7 +87,8 @@ def preview(keeping: Keeping, *, now: datetime) -> list[tuple[Replica, Choice]]:
 def due(replica: Replica, *, now: datetime) -> bool:
     """Whether it is time to delete older ones."""
     last = tending.last_done(replica, Upkeep.Kind.RETENTION)
-    return last is None or now - last >= EVERY
+    rests = tending.rests(replica, Upkeep.Kind.RETENTION, now=now)
+    return not rests and (last is None or now - last >= EVERY)
 
 
 def retain(replica: Replica, *, now: datetime) -> Upkeep:

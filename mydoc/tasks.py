@@ -39,8 +39,9 @@ def lose() -> int:
 
 @shared_task(soft_time_limit=ROUND_S + HOUR_S, time_limit=ROUND_S + HOUR_S + 60)
 def keep() -> int:
-    """The rounds of replicas on the NAS. One at a time; each replica has a row that says so too."""
-    lease = quickstore.client().lock("vras:lease:keep", timeout=ROUND_S + HOUR_S + 120)
+    """The rounds of replicas on the NAS. One at a time, but for what takes longer than a round: the rows of
+    the replicas keep two from doing the same."""
+    lease = quickstore.client().lock("vras:lease:keep", timeout=ROUND_S + 60)
     if not lease.acquire(blocking=False):
         return 0
     try:

@@ -5,6 +5,7 @@ is the truth; restic's own locks on the NAS stand behind it.
 """
 
 import logging
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
@@ -22,6 +23,8 @@ from mydoc.replicamodels import Replica, ReplicationRun
 log = logging.getLogger("openvras.mydoc")
 
 ALIVE = timedelta(minutes=3)  # without a sign of life it is dead
+SIGN_S = 20.0  # between two of them
+RESTS = timedelta(minutes=10)  # after a failure
 Kind, State = Upkeep.Kind, Upkeep.State
 
 
@@ -56,9 +59,13 @@ class Act:
         self.row = row
         self.found: dict[str, object] = {}
         self._clock = clock
+        self._sign_at = time.monotonic() + SIGN_S
 
     def alive(self) -> None:
-        """It lives. To be said more often than ALIVE is long."""
+        """It lives. To be said more often than ALIVE is long, as often as one likes. Raises Busy."""
+        if time.monotonic() < self._sign_at:
+            return
+        self._sign_at = time.monotonic() + SIGN_S
         until = self._clock() + ALIVE
         if not Upkeep.objects.filter(pk=self.row.pk, state=State.RUNNING).update(until=until):
             raise Busy("taken_away", _("This took so long that somebody else began anew."))
@@ -99,3 +106,9 @@ def last_done(replica: Replica, kind: Upkeep.Kind) -> datetime | None:
     """When this was done last."""
     rows = Upkeep.objects.filter(replica=replica, kind=kind, state=State.DONE)
     return rows.order_by("-begun_at").values_list("begun_at", flat=True).first()
+
+
+def rests(replica: Replica, kind: Upkeep.Kind, *, now: datetime) -> bool:
+    """Whether this failed a moment ago: whatever was wrong then is not tried again at once."""
+    last = Upkeep.objects.filter(replica=replica, kind=kind).exclude(state=State.RUNNING).first()
+    return last is not None and last.state == State.FAILED and now - last.begun_at < RESTS

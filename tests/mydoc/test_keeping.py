@@ -2,6 +2,8 @@
 
 import json
 import os
+import random
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 import pytest
@@ -78,6 +80,40 @@ def test_older_replicas_are_deleted_by_the_servers_time_whatever_date_they_carry
     assert copies.restic("check", "--read-data")
 
 
+@pytest.mark.soak
+@pytest.mark.parametrize("seed", range(12))
+def test_a_retention_killed_at_any_instant_is_done_by_the_next_and_loses_nothing(
+    copies: Copies, now: datetime, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for day in range(4):
+        copies.put(b"large.bin", os.urandom(300_000))
+        copies.replicate(now=now - timedelta(days=10 - day))
+        retaining.see(copies.replica, now=now - timedelta(days=10 - day))
+    Keeping.objects.create(pk=1, last=1, daily=1, weekly=1, monthly=1)
+    with monkeypatch.context() as killed, suppress(Refusal):
+        killed.setattr(retaining, "PRUNE_S", random.Random(seed).uniform(0.05, 1.2))
+        retaining.retain(copies.replica, now=now)
+
+    row = retaining.retain(copies.replica, now=now + timedelta(minutes=1))
+    drill = drilling.drill(copies.replica, now=now + timedelta(minutes=2), whole=True)
+
+    assert row.state == Upkeep.State.DONE
+    assert drill is not None
+    assert (drill.found["same"], drill.found["missing"]) == (3, 0)
+    assert len(json.loads(copies.restic("snapshots", "--json"))) == 1
+    assert not list(copies.folder.glob("locks/*"))
+    assert copies.restic("check", "--read-data")
+
+
+def test_what_failed_a_moment_ago_is_not_tried_again_at_once(copies: Copies, now: datetime) -> None:
+    replica = copies.tell(DOCUMENTS, now=now).replica
+    with suppress(Refusal), tending.tending(replica, Upkeep.Kind.RETENTION, now=now):
+        raise Refusal("away", "The NAS is away.")
+
+    assert not retaining.due(replica, now=now + timedelta(minutes=5))
+    assert retaining.due(replica, now=now + timedelta(minutes=11))
+
+
 @pytest.mark.slow
 def test_a_drill_restores_and_compares_and_a_forged_manifest_is_told(copies: Copies, now: datetime) -> None:
     first = copies.replicate(now=now - timedelta(days=2))
@@ -121,7 +157,7 @@ def test_what_a_killed_run_left_is_put_in_an_index_and_its_lock_lifted_once_it_i
     mending.mend(copies.replica, now=now + mending.DEAD_AFTER)
 
     assert not list(copies.folder.glob("locks/*"))
-    assert not mending.due(copies.replica)
+    assert not mending.due(copies.replica, now=now)
     assert copies.restic("check", "--read-data")
 
 

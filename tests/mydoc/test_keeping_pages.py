@@ -1,6 +1,7 @@
 """Administrators see how replicas are kept, try the NAS, change the rules, let alarms go: pages and REST."""
 
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
@@ -8,7 +9,7 @@ from django.test import Client as Browser
 from django.utils import timezone
 
 from clients.models import Event
-from mydoc import alarming
+from mydoc import alarming, nas
 from mydoc.keepmodels import Keeping, KeptSnapshot, NasLook, ReplicaAlarm
 from tests.mydoc.keeping import Copies
 
@@ -97,6 +98,18 @@ def test_the_nas_is_tried_by_a_button_and_by_rest_and_says_what_is_wrong(
     assert "OPENVRAS_NAS_URL" in page
     assert NasLook.objects.count() == 2
     assert "The NAS could not be used" in desk.get("/").content.decode()
+
+
+def test_what_was_found_before_is_shown_also_when_no_nas_is_named_any_more(
+    desk: Browser, settings: Any, now: datetime
+) -> None:
+    codes = [
+        {"code": code, "good": good} for code in (*nas.WRONG, *nas.SEEN, "new") for good in (True, False)
+    ]
+    NasLook.objects.create(at=now, good=False, found=codes)
+    settings.NAS = None
+
+    assert desk.get("/replicas/nas/").status_code == 200
 
 
 @pytest.mark.parametrize("path", ["replicas", "replica-alarms", "upkeep", "keeping", "nas"])
