@@ -46,7 +46,7 @@ def test_a_folder_and_a_file_of_a_replica_are_read_as_they_were(copies: Copies) 
     assert not list(copies.folder.glob("locks/*"))
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_what_cannot_be_read_is_said_with_its_code(copies: Copies) -> None:
     def code(asked: Asked) -> str:
         with pytest.raises(repositories.RepositoryFailed) as raised:
