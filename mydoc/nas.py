@@ -126,7 +126,11 @@ def findings(place: NasSettings | None) -> Iterator[Finding]:
 def words_of(code: str, place: NasSettings | None, *, good: bool = False, free: int = 0) -> str:
     """What a finding means, and what to do, in the reader's language."""
     place = place or NasSettings(url="")
-    about = {"where": place.url, "user": place.user or _("this server"), "gib": round(free / (1 << 30), 1)}
+    about: dict[str, object] = {
+        "where": place.url,
+        "user": place.user or _("this server"),
+        "gib": round(free / (1 << 30), 1),
+    }
     about |= {"host": place.host, "port": place.port, "folder": place.folder}
     return str((SEEN if good or code == "room" else WRONG).get(code, OTHER)) % about
 
