@@ -21,6 +21,7 @@ from benchmarks.installation import GROUP, IMAGE, Installation, Pc
 from benchmarks.measuring import Cost
 from benchmarks.reporting import Report
 from benchmarks.running import Bench
+from vrasnode.chunks import opening
 from vrasnode.chunks.scanning import scan
 from vrasnode.errors import HostBroken
 from vrasnode.wire.imaging import CHUNK_BYTES
@@ -28,6 +29,7 @@ from vrasnode.wire.imaging import CHUNK_BYTES
 AGAINST_CASYNC, AGAINST_BOUND, READY_AGAINST_CASYNC = 0.75, 1.10, 2.0
 PEAK_BYTES = 500e6
 LIMIT_S = 1800.0
+MOST_PATCHED_BYTES = (2 << 30) - CHUNK_BYTES  # zstd --patch-from takes no more
 PATCH = ["zstd", "-q", "-f", "-3", "--long=31"]
 COMMANDS = [
     "vrasnode run --state STATE",
@@ -129,19 +131,21 @@ def _patch(directory: Path, v1: Path, v2: Path) -> tuple[int, Cost]:
 
 
 def _digests(path: Path) -> dict[bytes, int]:
-    """Each chunk's digest, with the first number that has it."""
+    """Each chunk's digest, with the first number that has it; free space of v1 is no help to anybody."""
     found: dict[bytes, int] = {}
-    with path.open("rb") as file:
-        for batch in scan(file.fileno(), path.stat().st_size, chunk_bytes=CHUNK_BYTES):
+    with opening.open_image(path) as image:
+        free = image.free_space().ranges
+        for batch in scan(image.fd, image.size_bytes, chunk_bytes=CHUNK_BYTES):
             for number, digest in zip(batch.numbers, batch.digests, strict=True):
-                found.setdefault(digest, number)
+                if not free.cover(number * CHUNK_BYTES, (number + 1) * CHUNK_BYTES):
+                    found.setdefault(digest, number)
             batch.release()
     return found
 
 
 def _write_only(path: Path, target: Path, numbers: set[int]) -> None:
     with path.open("rb") as source, target.open("wb") as output:
-        for number in sorted(numbers):
+        for number in sorted(numbers)[: MOST_PATCHED_BYTES // CHUNK_BYTES]:
             source.seek(number * CHUNK_BYTES)
             output.write(source.read(CHUNK_BYTES))
 
