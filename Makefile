@@ -2,7 +2,8 @@
 SHELL := /bin/bash
 PYTHON := .venv/bin/python
 STAMP := .venv/.ready
-PARALLEL := -n auto --dist loadfile --no-loadscope-reorder
+# One more than there are processors: many tests wait for a machine or a daemon.
+PARALLEL := -n $(shell expr $$(nproc) + 1) --dist loadfile --no-loadscope-reorder
 
 .PHONY: setup demo test test-fast soak lint types bench docs service-vm lock clean
 

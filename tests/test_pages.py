@@ -27,7 +27,9 @@ from imaging import urls as desktops
 from imaging.models import Delivery, MasterImage
 from mydoc import losing
 from mydoc import urls as documents
+from mydoc.keepmodels import ReplicaAlarm
 from mydoc.models import FolderGrant, Volume
+from mydoc.replicamodels import Replica
 from tests import images
 from tests.checkout.asking import wish
 from tests.mydoc.answering import make_volume
@@ -103,8 +105,12 @@ def addresses(  # noqa: PLR0917  (pytest gives them by name)
         Volume.objects.select_related("client__group").get(pk=volume.pk), wish(now), by=volume.owner, now=now
     )
     deputy = deputizing.appoint(admin, deputy=being_of("kato"), starts=now.date(), ends=now.date(), by=admin)
+    replica, _made = Replica.objects.get_or_create(volume=volume)
+    alarm = ReplicaAlarm.objects.create(replica=replica, kind=ReplicaAlarm.Kind.DIFFERS, raised_at=now)
     keys = {
         "checkout": asked.pk,
+        "release": alarm.pk,
+        "mine": make_volume(enrol("pc-own"), admin, now=now).pk,
         "deputy": deputy.pk,
         "dossier": loss.pk,
         "volume": volume.pk,
@@ -138,6 +144,7 @@ def addresses(  # noqa: PLR0917  (pytest gives them by name)
         ("my-request", "my-withdraw", "my-return", "decide", "waive", "call-back"), "checkout"
     )
     of |= {"deputy-delete": "deputy", "terms": "group"}
+    of |= dict.fromkeys(("earlier", "versions", "recalled-file", "recalled-folder", "put-back"), "mine")
     of |= {"upload": "image", "retire": "retire", "retry": "distribution", "cancel": "distribution"}
     of |= {"steer": "distribution", "steer-pc": "delivery"}
     own = {"act": "act", "group": "group", "scope": "scope", "place": "place", "bus": "bus", "key": "port"}
@@ -166,7 +173,7 @@ def readable(browser: Browser, addresses: list[str]) -> Iterator[tuple[str, str]
     browser.post(why, {"reason": "a look"})
     for address in addresses:
         answer = browser.get(address)
-        if "/file/" in address:  # nothing to read in a page: it is saved, or one comes back
+        if "/file/" in address or "/zip/" in address:  # nothing to read in a page: it is saved, or one comes back
             continue
         if answer.status_code != 405:
             assert answer.status_code == 200, address
