@@ -173,7 +173,7 @@ def readable(browser: Browser, addresses: list[str]) -> Iterator[tuple[str, str]
     browser.post(why, {"reason": "a look"})
     for address in addresses:
         answer = browser.get(address)
-        if "/file/" in address or "/zip/" in address:  # nothing to read in a page: it is saved, or one comes back
+        if "/file/" in address or "/zip/" in address:  # no page: it is saved, or one comes back
             continue
         if answer.status_code != 405:
             assert answer.status_code == 200, address
