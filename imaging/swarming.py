@@ -22,6 +22,7 @@ from django.utils.translation import gettext as _
 from clients import auditing, identity, networks, quickstore
 from clients.errors import Refusal
 from clients.models import Client
+from clients.sites import site_of
 from vrasnode.wire.swarm import (
     BELOW,
     CELL_PCS,
@@ -147,9 +148,12 @@ def terms(
 
 
 def place_of(address: str) -> str | None:
-    """The name of the place that an address is at; None outside the company."""
+    """The name of the place that an address is at: its site, or where none is set up its subnet. None outside
+    the company, and where the site's PCs do not give each other anything."""
     if not networks.inside(address):
         return None
+    if site := site_of(address):
+        return hashlib.sha256(f"site {site.pk}".encode()).hexdigest()[:12] if site.peers else None
     found = ipaddress.ip_address(address.partition("%")[0])
     plain = getattr(found, "ipv4_mapped", None) or found
     network = ipaddress.ip_network(f"{plain}/{PREFIXES[plain.version]}", strict=False)

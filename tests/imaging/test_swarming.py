@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from clients import identity, quickstore
 from clients.errors import Refusal
 from clients.models import Client, Event, Group
+from clients.sites import Site
 from imaging import desktops, distributing, swarming
 from imaging.models import MasterImage
 from imaging.swarming import Permission
@@ -194,6 +195,20 @@ def test_pcs_of_one_subnet_share_and_those_of_two_do_not(
 
     assert here and too and there
     assert here.path == too.path != there.path
+
+
+@pytest.mark.parametrize("peers", [True, False])
+def test_a_site_of_several_subnets_shares_as_one_and_only_where_it_may(
+    pcs: list[FakePc], desktop: MasterImage, sales: Group, now: datetime, peers: bool
+) -> None:
+    Client.objects.update(group=sales)
+    distributing.start(publish(desktop, "a", now=now), sales, now=now)
+    Site.objects.create(name="Osaka", ranges="10.1.0.0/16, 10.9.9.0/24", peers=peers)
+
+    here, there = (terms_of(pc, now, at) for pc, at in zip(pcs, ["10.1.2.3", "10.9.9.9"], strict=False))
+
+    assert (here and here.path) == (there and there.path)
+    assert (here is not None) is peers
 
 
 def test_outside_the_company_nothing_is_shared(
