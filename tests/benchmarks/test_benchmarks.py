@@ -95,6 +95,7 @@ def test_a_client_vm_is_measured_beside_its_host_and_beside_emulated_devices() -
     assert result["bars"] == []
 
 
+@pytest.mark.soak  # minutes, and every part of it has tests of its own
 def test_delta_frames_are_made_fetched_and_used_by_a_real_pc(workload: str) -> None:
     result = run("delta", "--workload", workload)
 
