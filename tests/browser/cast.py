@@ -10,15 +10,19 @@ import msgspec
 from django.conf import settings
 from django.contrib.auth import get_user_model
 
+from checkout import chaining, requesting
 from clients import devicepolicing, enrolling, grouping, presence, signing
 from clients.auditing import Actor, acting
 from clients.devicepolicing import Draft
 from clients.models import Client, Group, PublisherKey
+from clients.sites import Site
 from imaging import distributing, publishing
 from imaging.distributing import Terms
 from imaging.models import Delivery, ImageVersion, MasterImage, Subscription
+from mydoc.models import Volume
 from tests import images, pcs
 from tests.browser import documents
+from tests.checkout.asking import wish
 from vrasnode.wire import clients as wire
 from vrasnode.wire.devices import (
     Bus,
@@ -67,6 +71,8 @@ def company(*, now: datetime) -> None:
         enrolling.make_token(group=sales, approved=True, now=now)
     _devices(sales, now=now)
     documents.rows(now=now)
+    Site.objects.create(name="大阪", ranges="10.2.0.0/16", rates="mon-fri 9-18 10Mbit/s", at_once=20)
+    _checkouts(sales, now=now)
     boot("pc-sales-01", now=now)
     _report("pc-sales-02", DeliveryStage.STAGED, now=now, percent=100)
     fetch("pc-sales-03", 62, now=now)
@@ -78,6 +84,16 @@ def company(*, now: datetime) -> None:
         code="disk_full",
         words="The state directory has 1.2 GB free, 3.4 GB are needed. Free space, then retry.",
     )
+
+
+def _checkouts(sales: Group, *, now: datetime) -> None:
+    """Who asks whom for taking a PC out; one request waits."""
+    terms = chaining.Terms(software=True, max_days=31, chain=chaining.ROLE_ALONE)
+    with acting(ADMIN):
+        chaining.save(sales, terms, reason="")
+    volume = Volume.objects.select_related("client__group", "owner").get(owner__username="sato")
+    with acting(Actor(name="sato", kind="user", origin="portal 192.0.2.31")):
+        requesting.submit(volume, wish(now), by=volume.owner, now=now)
 
 
 def plug(name: str, *, now: datetime) -> None:

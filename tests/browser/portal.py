@@ -38,6 +38,18 @@ PAGES = {
     "share": "/volumes/{volume}/sharing/5Za25qWt/",
     "my": "/my/",
     "my-shared": "/my/shared/{grant}/57WM55CG/",
+    "my-checkouts": "/my/checkouts/",
+    "my-checkouts-new": "/my/checkouts/new/",
+    "approvals": "/approvals/",
+    "approval": "/approvals/{checkout}/",
+    "deputies": "/approvals/deputies/",
+    "checkouts": "/checkouts/",
+    "group-checkout": "/groups/{group}/checkout/",
+    "replicas": "/replicas/",
+    "replica-rules": "/replicas/rules/",
+    "nas": "/replicas/nas/",
+    "sites": "/sites/",
+    "site": "/sites/{site}/",
     "enrolment": "/enrolment/",
     "keys": "/keys/",
     "audit": "/audit/",
@@ -45,7 +57,9 @@ PAGES = {
 }
 _IDS = """
 from django.contrib.auth.models import User
+from checkout.models import CheckoutRequest
 from clients.models import Client, Group
+from clients.sites import Site
 from imaging.models import Distribution, MasterImage
 from mydoc.models import FolderGrant, Volume, person_id
 print(Client.objects.get(name="pc-sales-04").pk, Group.objects.get(name="sales").pk,
@@ -54,8 +68,13 @@ print(Client.objects.get(name="pc-sales-04").pk, Group.objects.get(name="sales")
       Volume.objects.get(owner__username="sato").pk,
       FolderGrant.objects.get(person__username="admin", volume__owner__username="sato").pk,
       Client.objects.get(name="pc-sales-01").pk,
+      CheckoutRequest.objects.latest("pk").pk, Site.objects.get().pk,
       *(person_id(User.objects.get(username=name)) for name in ("kato", "admin")))
 """
+
+
+_NAMES = ("pc", "group", "image", "distribution", "volume", "grant", "answering", "checkout", "site")
+_NAMES += ("kato", "admin")
 
 
 class Portal(Server):
@@ -74,8 +93,7 @@ class Portal(Server):
             self._set_up()
             self.act("company")
             self.start_web()
-            names = ("pc", "group", "image", "distribution", "volume", "grant", "answering", "kato", "admin")
-            self.ids = dict(zip(names, self.shell(_IDS).split(), strict=True))
+            self.ids = dict(zip(_NAMES, self.shell(_IDS).split(), strict=True))
             self.answering = Answering(self.url, self.ids["answering"], guests=self.ids)
             self.answering.start()
         except BaseException:

@@ -28,13 +28,24 @@ PROGRAMS = (
     ),
     *(
         f"usr/lib/python3.11/lib-dynload/{name}.cpython-311-x86_64-linux-gnu.so"
-        for name in ("_hashlib", "_json", "_queue", "_uuid")
+        for name in ("_ctypes", "_hashlib", "_json", "_queue", "_uuid")
     ),
 )
 PYTHON = Path("usr/lib/python3.11")
 PYTHON_MODULES = (
     *("__future__", "_collections_abc", "_compat_pickle", "_sitebuiltins", "_weakrefset", "abc", "ast"),
-    *("base64", "bisect", "codecs", "collections", "concurrent", "contextlib", "copy", "copyreg", "datetime"),
+    *(
+        "base64",
+        "bisect",
+        "codecs",
+        "collections",
+        "concurrent",
+        "contextlib",
+        "copy",
+        "copyreg",
+        "ctypes",
+        "datetime",
+    ),
     *(
         "dataclasses",
         "dis",
