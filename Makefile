@@ -2,8 +2,7 @@
 SHELL := /bin/bash
 PYTHON := .venv/bin/python
 STAMP := .venv/.ready
-# One more than there are processors: many tests wait for a machine or a daemon.
-PARALLEL := -n $(shell expr $$(nproc) + 1) --dist loadfile --no-loadscope-reorder
+PARALLEL := -n auto --dist loadfile --no-loadscope-reorder
 
 .PHONY: setup demo test test-fast soak lint types bench docs service-vm lock clean
 

@@ -20,7 +20,7 @@ from vrasnode.servicevm.build.image import ServiceImage, build_image
 
 EMPLOYEES = ("alice", "carol", "heidi", "ivan")  # of the directory's cast
 LETTER, WORDS = "letter.txt", b"Only its owner and whom an administrator permits may read this.\n"
-LIMIT_S = 180.0
+LIMIT_S = 400.0
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from config.demo.pcs import LabPc
 
 QEMU_CACHE = default_cache() / "qemu-capabilities"
 DISK_BYTES = 1 << 20
-LIMIT_S = 180.0  # for a guest on a busy machine under TCG; a few seconds are usual
+LIMIT_S = 400.0  # for a guest on a busy machine under TCG; a few seconds are usual
 
 
 @pytest.fixture

@@ -68,7 +68,7 @@ class Walk:
         """The first PC's part."""
         return self.deliveries(distribution)[self.pc.name]
 
-    def ended(self, distribution: int, *, within_s: float = 120) -> dict[str, Any]:
+    def ended(self, distribution: int, *, within_s: float = 300) -> dict[str, Any]:
         """The first PC's part, once it has come to an end."""
         self.wait(
             "the delivery's end", lambda: self.delivery(distribution)["state"] in ENDS, within_s=within_s
@@ -127,7 +127,7 @@ class Walk:
         """One REST call as the administrator."""
         return self.office.rest(method, path, body)
 
-    def wait(self, what: str, so: Callable[[], bool], *, within_s: float = 90) -> None:
+    def wait(self, what: str, so: Callable[[], bool], *, within_s: float = 240) -> None:
         """Returns when it is so. Fails with the agent's last words when it takes too long."""
         deadline = time.monotonic() + within_s
         while not so():

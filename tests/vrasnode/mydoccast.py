@@ -50,7 +50,7 @@ from vrasnode.wire.mydoc import (
     VolumeWish,
 )
 
-LIMIT_S = 30.0
+LIMIT_S = 120.0
 MIB = 1 << 20
 ALICE, BOB = "d2719e4c-55b7-4f7e-9a9e-6f3c1c0b7a90", "3f2504e0-4f89-41d3-9a0c-0305e82c3301"
 NO_TPM = Tpm("device:/dev/there-is-none")

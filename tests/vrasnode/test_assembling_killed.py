@@ -28,7 +28,7 @@ CONNECTIONS = 3
 UNDER_WAY = CONNECTIONS * (
     768 << 10
 )  # what may lie in the buffers of both ends, and in frames that are not whole
-LIMIT_S = 60.0
+LIMIT_S = 180.0
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ from tests.vrasnode.office import CLIENT_ID, Keys, Office, Published
 from vrasnode.wire.clients import ClientState
 
 HYPERVISOR = ["--hypervisor", "test:///default"]
-LIMIT_S = 60.0
+LIMIT_S = 180.0
 
 
 def vrasnode(*arguments: str | Path, stdin: str = "") -> subprocess.CompletedProcess[str]:

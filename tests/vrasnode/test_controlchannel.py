@@ -12,7 +12,7 @@ import pytest
 from vrasnode.controlchannel import MAX_LINE_BYTES, RECEIVE_BYTES, SILENT_S, ControlChannel, Pulse
 from vrasnode.errors import Refused, Unreachable
 
-LIMIT_S = 60.0
+LIMIT_S = 180.0
 SHORT_S = 0.05
 
 

@@ -12,7 +12,7 @@ import pytest
 from config.demo.authority import DAY, Authority
 from vrasnode.controllers import BETWEEN_S, Controllers
 
-LIMIT_S = 20.0
+LIMIT_S = 60.0
 NEVER = float("-inf")
 
 

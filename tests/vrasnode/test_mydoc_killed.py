@@ -19,7 +19,7 @@ from vrasnode.wire import codec
 
 pytestmark = pytest.mark.slow
 
-LIMIT_S = 60.0
+LIMIT_S = 180.0
 
 
 class KilledPc:

@@ -30,7 +30,7 @@ from vrasnode.wire.mydoc import VolumeState, VolumeWish
 
 pytestmark = pytest.mark.slow
 
-LIMIT_S = 180.0
+LIMIT_S = 400.0
 LIMIT_BYTES = 64 << 20
 
 

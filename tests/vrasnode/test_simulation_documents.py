@@ -26,7 +26,7 @@ from vrasnode.wire import codec
 from vrasnode.wire.clients import Platform
 from vrasnode.wire.mydoc import Act, Answer, MydocReport, MydocSlice, Question, VolumeState, VolumeWish
 
-LIMIT_S = 60.0
+LIMIT_S = 180.0
 
 
 @pytest.fixture

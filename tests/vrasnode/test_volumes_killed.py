@@ -12,7 +12,7 @@ from tests.vrasnode.volumecast import Made, holds, write
 
 pytestmark = pytest.mark.slow
 
-LIMIT_S = 60.0
+LIMIT_S = 180.0
 
 
 @pytest.fixture

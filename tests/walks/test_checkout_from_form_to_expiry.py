@@ -96,7 +96,7 @@ def test_a_checkout_from_the_form_to_the_deadline(workday: Workday, browser: Bro
     day.write("plan.txt", b"what is needed in Osaka")
     assert day.copy_now()["state"] == "done"
 
-    until = (datetime.now(OFFICE) + timedelta(minutes=4)).replace(second=0, microsecond=0)  # the wall's
+    until = (datetime.now(OFFICE) + timedelta(minutes=7)).replace(second=0, microsecond=0)  # the wall's
     asks(browser, day, until=until)
     assert state_of(day)["state"] == "waiting"
     approves(browser, day)

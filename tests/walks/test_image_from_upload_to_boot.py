@@ -56,7 +56,7 @@ def test_a_version_that_boots_but_is_not_well_goes_back_and_says_why(walk: Walk)
     here, _there = walk.settle()
 
     with walk.patience(max(15, 2 * walk.slowest_boot_s())):  # it has to answer to be unwell
-        delivery = walk.ended(walk.distribute("unhealthy"), within_s=240)
+        delivery = walk.ended(walk.distribute("unhealthy"), within_s=500)
 
     assert (delivery["state"], delivery["code"]) == ("failed", "unhealthy")
     assert "openvras-healthy" in delivery["words"]
@@ -67,7 +67,7 @@ def test_a_version_that_never_answers_goes_back_and_says_so(walk: Walk) -> None:
     here, _there = walk.settle()
 
     with walk.patience(8):
-        delivery = walk.ended(walk.distribute("unbootable"), within_s=240)
+        delivery = walk.ended(walk.distribute("unbootable"), within_s=500)
 
     assert (delivery["state"], delivery["code"]) == ("failed", "no_answer")
     walk.wait("the version before", lambda: walk.answers(here))

@@ -26,7 +26,7 @@ from vrasnode.volumes import Volumes
 pytestmark = pytest.mark.slow
 
 NAME, USER, PASSWORD = "pc-taxi-01", "noguchi", "correct horse battery"
-LIMIT_S = 60.0
+LIMIT_S = 180.0
 _USER = f"""
 from django.contrib.auth.models import Group, User
 user = User.objects.create_user({USER!r}, password={PASSWORD!r})

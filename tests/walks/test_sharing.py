@@ -89,7 +89,7 @@ class Office:
         found: list[dict[str, Any]] = self.server.rest("GET", path, token=self.server.new_token())["results"]
         return found
 
-    def settle(self, distribution: int, *, within_s: float = 60) -> list[dict[str, Any]]:
+    def settle(self, distribution: int, *, within_s: float = 240) -> list[dict[str, Any]]:
         self.wait(
             "an end of each delivery",
             lambda: all(one["state"] in ENDS for one in self.deliveries(distribution)),
@@ -109,7 +109,7 @@ class Office:
             for path in self.directory.glob("*.log")
         )
 
-    def wait(self, what: str, so: Any, *, within_s: float = 60) -> None:
+    def wait(self, what: str, so: Any, *, within_s: float = 240) -> None:
         deadline = time.monotonic() + within_s
         while not so():
             assert time.monotonic() < deadline, f"{what}: not within {within_s} s\n{self.logs()}"

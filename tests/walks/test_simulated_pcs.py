@@ -91,13 +91,13 @@ class Trial:
         found = self.server.rest("GET", path, token=self.server.new_token())["devices"]
         return any(one["key"] == STICK_PORT and one["present"] for one in found)
 
-    def wait(self, what: str, so: Callable[[], bool], *, within_s: float = 60) -> None:
+    def wait(self, what: str, so: Callable[[], bool], *, within_s: float = 180) -> None:
         deadline = time.monotonic() + within_s
         while not so():
             assert time.monotonic() < deadline, f"{what}: not within {within_s} s"
             time.sleep(0.1)
 
-    def await_members(self, process: "subprocess.Popen[str]", count: int, *, within_s: float = 60) -> None:
+    def await_members(self, process: "subprocess.Popen[str]", count: int, *, within_s: float = 180) -> None:
         """Returns when so many PCs of the group have told that they are there."""
         deadline = time.monotonic() + within_s
         while True:
