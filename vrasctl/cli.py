@@ -20,12 +20,20 @@ from vrasctl.replicas import replica_group
 from vrasctl.rest import Rest, is_plain_and_far
 from vrasctl.session import Session, common, secret_in
 from vrasnode.errors import Unreachable, VrasError
+from vrasnode.outputs import until_seen
 
 
 def run(arguments: Sequence[str]) -> int:
     """Runs one command; the exit code. Every expected error is said on standard error, with its code."""
+    code: object = Exit.OK
+    with until_seen():
+        code = _run(arguments)
+    return code if isinstance(code, int) else Exit.OK
+
+
+def _run(arguments: Sequence[str]) -> object:
     try:
-        code = root.main(list(arguments), prog_name="vrasctl", standalone_mode=False)
+        return root.main(list(arguments), prog_name="vrasctl", standalone_mode=False)
     except click.Abort:
         showing.say("Interrupted.")
         return Exit.INTERRUPTED
@@ -35,10 +43,8 @@ def run(arguments: Sequence[str]) -> int:
     except VrasError as error:
         showing.say(f"vrasctl: {error}")
         return exit_code(error)
-    except BrokenPipeError:  # whoever read our output has seen enough
-        sys.stdout = None  # nothing is to be flushed there any more
+    except SystemExit:  # click's own way to say that nobody reads any more
         return Exit.OK
-    return code if isinstance(code, int) else Exit.OK
 
 
 @click.group(epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})

@@ -37,6 +37,7 @@ from vrasnode.errors import HostBroken, Refused, Unreachable, VrasError
 from vrasnode.hypervisor import Hypervisor
 from vrasnode.identity import Identity, Token, read_certificate, read_enrolment
 from vrasnode.machineoptions import Options
+from vrasnode.outputs import until_seen
 from vrasnode.places import STATE_MODE, State
 from vrasnode.server import Server
 from vrasnode.simulation import pc, settings
@@ -52,14 +53,16 @@ MAX_TOKEN_BYTES = 4096
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code."""
-    options = _parser().parse_args(arguments)
-    try:
-        code: int = options.run(options)
-    except VrasError as error:
-        print(f"vrasnode: {error}", file=sys.stderr)
-        return _exit_code(error)
-    except KeyboardInterrupt:
-        return 128 + signal.SIGINT
+    code = 0
+    with until_seen():
+        options = _parser().parse_args(arguments)
+        try:
+            code = options.run(options)
+        except VrasError as error:
+            print(f"vrasnode: {error}", file=sys.stderr)
+            code = _exit_code(error)
+        except KeyboardInterrupt:
+            code = 128 + signal.SIGINT
     return code
 
 

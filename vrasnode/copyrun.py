@@ -41,6 +41,7 @@ OPEN_S = 0.2  # between looks at a volume that is being opened
 PIECE_BYTES = 512 << 10
 PATIENCE = 5  # looks at a virtual server that does not answer
 COUNTED = ("files", "total_bytes", "done_bytes", "sent_bytes", "unreadable")
+GONE = {"no_such_run", "volume_closed"}  # of a virtual server that was started anew meanwhile
 STATES = {"done": RunState.DONE, "cut_off": RunState.CUT_OFF, "failed": RunState.FAILED}
 
 
@@ -111,7 +112,8 @@ class CopyRun:
             found = self._copied(key, about)
         except VrasError as error:
             log.warning("%s is not copied: %s", self.due.volume, error)
-            state = RunState.FAILED if self._there(key.run) else RunState.CUT_OFF
+            passing = isinstance(error, Unreachable) or error.code in GONE or not self._there(key.run)
+            state = RunState.CUT_OFF if passing else RunState.FAILED
             return with_counts(about, {}, state=state, code=error.code, words=error.words[:300])
         finally:
             if self.due.locked:

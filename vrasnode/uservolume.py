@@ -137,9 +137,9 @@ class UserVolume:
 
     def step(self) -> bool:
         """One bite; whether there is more to do at once."""
+        self._telling.step_closed()
         more = self._step()
-        told = self.report()
-        if told != self._told:
+        if (told := self.report()) != self._told:
             self._told = told
             self._changed()
         return more

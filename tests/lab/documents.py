@@ -98,9 +98,13 @@ class Workday:
 
     def copy_now(self) -> dict[str, Any]:
         """Has it copied by hand, once what is under way is over; how that ended."""
-        self.wait("an end", lambda: not self.runs() or self.runs()[0]["state"] not in ("waiting", "running"))
+
+        def ended() -> bool:
+            return not self.runs() or self.runs()[0]["state"] not in ("waiting", "running")
+
+        self.wait("the end of a copy", ended, known=self.runs)
         self.office.rest("POST", f"/api/v1/volumes/{self.volume}/replicate/")
-        self.wait("the copy", lambda: self.runs()[0]["state"] not in ("waiting", "running"))
+        self.wait("the copy", ended, known=self.runs)
         return self.runs()[0]
 
     def restic(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
@@ -154,11 +158,19 @@ class Workday:
     def kill_machine(self, name: str) -> None:
         os.kill(self.machine(name), signal.SIGKILL)
 
-    def wait(self, what: str, so: Callable[[], bool], *, within_s: float = LIMIT_S) -> None:
-        """Returns when it is so. Fails with the agent's last words when it takes too long."""
+    def wait(
+        self,
+        what: str,
+        so: Callable[[], bool],
+        *,
+        within_s: float = LIMIT_S,
+        known: Callable[[], object] = str,
+    ) -> None:
+        """Returns when it is so. Fails with what is known and the agent's last words when it is late."""
         deadline = time.monotonic() + within_s
         while not so():
-            assert time.monotonic() < deadline, f"{what}: not within {within_s} s\n{self.pc.agent.tail()}"
+            late = time.monotonic() >= deadline
+            assert not late, f"{what}: not within {within_s} s\n{known()}\n{self.pc.agent.tail()}"
             time.sleep(0.1)
 
 

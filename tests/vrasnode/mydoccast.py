@@ -114,6 +114,7 @@ class Guest(SimulatedHousing):
         self.patience: dict[str, float] = {}
         self.args: dict[str, Mapping[str, Any]] = {}  # of the last call
         self.told: list[Mapping[str, object]] = []
+        self.tries = 0  # to tell the client VM
         self.program = "first"
         self.hangs = self.holds_on = self.client_vm_off = self.read_only = False
         self.on_call: Callable[[str], None] = lambda op: None
@@ -165,6 +166,7 @@ class Guest(SimulatedHousing):
         self.program, self.hangs, self.holds_on = program, False, False
 
     def tell(self, message: Mapping[str, object]) -> None:
+        self.tries += 1
         if self.client_vm_off:
             raise Unreachable("guest_silent", "The client VM is off.")
         self.told.append(message)

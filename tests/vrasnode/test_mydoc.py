@@ -78,6 +78,47 @@ def test_the_server_says_no_and_the_volume_is_locked_in_the_designed_order(pc: D
     pc.until(lambda: {"close": True, "owner": "alice"} in pc.guest.told)
 
 
+CLOSED = {"close": True, "owner": "alice"}
+
+
+def test_a_client_vm_that_does_not_listen_is_told_of_the_lock_again_until_it_has_heard(pc: DataPc) -> None:
+    wish = pc.opened()
+    pc.guest.client_vm_off = True
+    pc.say(replace(wish, session="", nonce=""))
+    pc.until_state(LOCKED)
+    for _ in range(3):
+        tried = pc.guest.tries
+        pc.time.ahead += 60  # type: ignore[attr-defined]
+        pc.until(lambda tried=tried: pc.guest.tries > tried)
+
+    pc.guest.client_vm_off = False
+    pc.time.ahead += 60  # type: ignore[attr-defined]
+
+    pc.until(lambda: CLOSED in pc.guest.told)
+    tried = pc.guest.tries
+    pc.time.ahead += 600  # type: ignore[attr-defined]
+    pc.step()
+    assert pc.guest.tries == tried
+
+
+def test_a_client_vm_that_never_heard_of_the_lock_is_told_of_the_next_opening_alone(pc: DataPc) -> None:
+    wish = pc.opened()
+    pc.guest.client_vm_off = True
+    pc.say(replace(wish, session="", nonce=""))
+    pc.until_state(LOCKED)
+    pc.guest.told.clear()
+    pc.log_on(volume=wish.volume)
+    pc.until_state(OPEN)
+
+    pc.guest.client_vm_off = False
+    pc.time.ahead += 10  # type: ignore[attr-defined]
+    pc.until(lambda: pc.guest.told)
+    pc.time.ahead += 10  # type: ignore[attr-defined]
+    pc.step()
+
+    assert [one.get("share") for one in pc.guest.told] == ["documents"]
+
+
 def test_what_was_written_is_there_after_the_next_logon_with_another_password(
     pc: DataPc, office: DataOffice
 ) -> None:

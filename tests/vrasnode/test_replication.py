@@ -48,9 +48,10 @@ class Places:
 
     def __init__(self, place: Path) -> None:
         self.place = place
+        self.closed = False
 
     def require(self, serial: object) -> Path:
-        if serial != serial_of(VOLUME):
+        if self.closed or serial != serial_of(VOLUME):
             raise Refusal("volume_closed", "The volume is not open.")
         return self.place
 
@@ -59,8 +60,14 @@ class Guest:
     """The virtual server's program, asked without the line between."""
 
     def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.places = Places(directory / "data")
+        self.start()
+
+    def start(self) -> None:
+        """It knows nothing of what was before."""
         self.ops = Ops()
-        self.replicas = Replicas(Places(directory / "data"), run=directory / "run")  # type: ignore[arg-type]
+        self.replicas = Replicas(self.places, run=self.directory / "run")  # type: ignore[arg-type]
         self.replicas.add_to(self.ops)
 
     def call(self, op: str, *, timeout_s: float, **args: Any) -> Any:
@@ -229,6 +236,50 @@ def test_a_volume_that_is_locked_meanwhile_cuts_its_run_off(pc: Pc) -> None:
 
     assert pc.until_ended().state is RunState.CUT_OFF
     assert pc.doors.manifests == {}
+
+
+def test_a_virtual_server_that_is_started_anew_cuts_its_run_off_and_the_next_one_goes_on(pc: Pc) -> None:
+    """The volume counts as open until somebody looks: nothing has failed."""
+    (pc.directory / "data" / "large").write_bytes(bytes(range(256)) * (1 << 18))
+    pc.step()
+    wait_for("the copying", lambda: bool(pc.guest.replicas._jobs), children=[])
+
+    pc.guest.replicas.end(serial_of(VOLUME))
+    pc.guest.start()
+
+    ended = pc.until_ended()
+    assert (ended.state, ended.code) == (RunState.CUT_OFF, "no_such_run"), ended
+    pc.wish(OTHER_RUN, occasion=Occasion.RESUME)
+    pc.seconds += replication.AGAIN_S
+    assert _until(pc, RunState.DONE).run == OTHER_RUN
+
+
+def test_a_run_that_is_begun_before_the_volume_is_back_in_a_new_virtual_server_is_cut_off(pc: Pc) -> None:
+    pc.guest.places.closed = True
+
+    ended = pc.until_ended()
+
+    assert (ended.state, ended.code) == (RunState.CUT_OFF, "volume_closed"), ended
+    pc.guest.places.closed = False
+    pc.wish(OTHER_RUN, occasion=Occasion.RESUME)
+    pc.seconds += replication.AGAIN_S
+    assert _until(pc, RunState.DONE).run == OTHER_RUN
+
+
+def test_a_run_that_the_control_base_has_lost_sight_of_gives_way_to_the_next(pc: Pc) -> None:
+    for number in range(60):
+        (pc.directory / "data" / f"{number}").write_bytes(os.urandom(1 << 20))
+    pc.step()
+    wait_for("the copying", lambda: bool(pc.guest.replicas._jobs), children=[])
+    (lost,) = pc.guest.replicas._jobs.values()
+    pc.part.close()
+    pc.part = pc.make()
+    pc.wish(OTHER_RUN, occasion=Occasion.RESUME)
+
+    ended = pc.until_ended()
+
+    assert (ended.state, ended.run) == (RunState.DONE, OTHER_RUN), ended
+    assert lost.child.poll() is not None
 
 
 def test_an_agent_that_begins_again_finds_the_run_where_it_is(pc: Pc) -> None:

@@ -4,6 +4,9 @@ Faults are made for real: a small disk, a file server (Samba) that ends, forbids
 """
 
 import json
+import os
+import signal
+import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -25,7 +28,7 @@ PATIENCE_S = 3
 
 
 @contextmanager
-def gateway(desk: Desk, place: NasSettings) -> Iterator[None]:
+def gateway(desk: Desk, place: NasSettings) -> Iterator[Child]:
     """The product's program before this NAS."""
     flags = ["--append-only", "--private-repos", "--cache-objects=false"]
     argv = [str(nas.program()), "serve", "restic", "--addr", f"127.0.0.1:{desk.port}", *flags]
@@ -33,7 +36,7 @@ def gateway(desk: Desk, place: NasSettings) -> Iterator[None]:
     log = desk.directory / "rclone.log"
     with Child("rclone", argv, env=nas.environment(place), log=log) as child:
         wait_for("the gateway", lambda: answers(desk.port), children=[child])
-        yield
+        yield child
 
 
 @pytest.fixture
@@ -123,3 +126,29 @@ def test_a_gateway_that_goes_away_in_the_middle_is_said_and_the_next_run_goes_on
         assert (said["state"], said["code"]) == ("failed", "gateway_away"), said
         assert done["state"] == "done", done
         assert is_whole_in(desk, done["snapshot"])
+
+
+@pytest.mark.soak
+def test_a_gateway_that_takes_what_is_asked_and_never_answers_is_given_up_in_seconds(desk: Desk) -> None:
+    with socket.create_server(("127.0.0.1", desk.port)):
+        failed = desk.copy(still_s=PATIENCE_S)
+
+    assert (failed["state"], failed["code"]) == ("failed", "gateway_away"), failed
+
+
+def test_a_gateway_that_falls_silent_in_the_middle_is_given_up_and_the_next_run_goes_on(desk: Desk) -> None:
+    place = NasSettings(url=f"file://{desk.directory}/nas")
+    (desk.directory / "nas").mkdir()
+    with gateway(desk, place) as serving:
+        with desk.begin(still_s=PATIENCE_S) as child:
+            wait_for("some bytes", lambda: desk.stored() > 2 * MIB, children=[])
+            os.kill(serving.pid, signal.SIGSTOP)
+            try:
+                assert child.stdout is not None
+                said = json.loads(child.stdout.read().splitlines()[-1])
+            finally:
+                os.kill(serving.pid, signal.SIGCONT)
+        done = desk.copy()
+
+    assert (said["state"], said["code"]) == ("failed", "gateway_away"), said
+    assert done["state"] == "done", done

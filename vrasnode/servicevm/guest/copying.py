@@ -23,6 +23,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vrasnode.servicevm.guest.patience import PATIENCE_S, STILL_S, Patience, watched
+
 OWN = ".openvras"  # the volume's folder for this; the share does not show it
 NOT_COPIED = {os.fsencode(OWN), b"lost+found"}
 BEGUN = ".openvras-put-"  # files that are on their way into the volume, wherever
@@ -32,9 +34,8 @@ LEAN = ("--pack-size", "8", "-o", "rest.connections=3")
 TEMPORARY_BYTES = 256 << 20  # packs are put together in files, encrypted
 LEAN_GO = {"GOGC": "20", "GOMAXPROCS": "2"}
 NICE = 10
-TRIES, PAUSE_S = 5, 1.5  # the gateway learns of a new volume within a second
+TRIES, PAUSE_S, NEW_S = 5, 1.5, 20.0  # the gateway learns of a new volume within a second
 PIECE_BYTES = 1 << 20
-AGAIN, PATIENCE_S = "retrying after", 30.0
 INCOMPLETE = 3  # restic's exit code when files could not be read
 # The first counts. Bare numbers of statuses would be found in names of packs too. What is full or failed
 # comes before what is forbidden: a pack that was torn there is not to be written a second time.
@@ -119,6 +120,7 @@ class Copy:
         self._manifest = Path(order["manifest"])
         self._slice_bytes = max(1, int(order["slice_bytes"]))
         self._patience_s = float(order.get("patience_s", PATIENCE_S))
+        self._still_s = float(order.get("still_s", STILL_S))
         self._own = Path(order["scratch"]) if order.get("scratch") else self._root / OWN
         self._environment = {
             **{name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ},
@@ -169,15 +171,18 @@ class Copy:
 
     def _open_repository(self) -> str:
         """Its id; one is made where there is none."""
+        new_until = time.monotonic() + NEW_S
         for left in reversed(range(TRIES)):
             code, said = self._run("cat", "config")
             if code == 0:
                 return str(json.loads(said[said.index("{") :])["id"])
-            if "unable to open config file" in said or "is there a repository" in said.lower():
+            away = code_of(said) == "gateway_away"
+            if not away and ("unable to open config file" in said or "is there a repository" in said.lower()):
                 code, said = self._run("init")
                 if code == 0:
                     continue
-            if not left or code_of(said) not in ("gateway_refused", "gateway_away"):
+            known = code_of(said) not in ("gateway_refused", "gateway_away")
+            if not left or known or time.monotonic() >= new_until:
                 break
             time.sleep(PAUSE_S)
         raise self._failed(said)
@@ -266,12 +271,14 @@ class Copy:
             text=True,
             errors="replace",
         )
-        patience = Patience(self._patience_s, clock=time.monotonic)
-        with child:
+        patience = Patience(self._patience_s, still_s=self._still_s, clock=time.monotonic)
+        with child, watched(patience, child.kill):
             for line in child.stdout or ():
                 hear(line.rstrip("\n"))
                 if patience.is_over(line):
                     child.kill()
+        if patience.still:
+            hear(f"timeout: the gateway was silent for {self._still_s:.0f} s")
         return child.returncode
 
     def _failed(self, said: str) -> Failed:
@@ -283,26 +290,6 @@ class Copy:
     def _tell(self, **changed: Any) -> None:
         self._progress |= changed
         self._say(self._progress)
-
-
-class Patience:
-    """restic tries again for a quarter of an hour when the NAS does not take something. Its user waits for
-    the end of the day, and the server sees to the NAS: the next run goes on."""
-
-    def __init__(self, seconds: float, *, clock: Callable[[], float]) -> None:
-        self._seconds = seconds
-        self._clock = clock
-        self._since = self._last = float("-inf")
-
-    def is_over(self, line: str) -> bool:
-        """Whether it has been in vain for so long, by what restic says."""
-        now = self._clock()
-        if AGAIN not in line:
-            return False
-        if now - self._last > self._seconds:
-            self._since = now
-        self._last = now
-        return now - self._since >= self._seconds
 
 
 def walk(root: Path) -> Iterator[Found]:

@@ -74,8 +74,8 @@ class Replicas:
         read_only: bool = False,
     ) -> Mapping[str, Any]:
         """Begins to copy. `repository` is an address without credentials; `read_only`: nothing is written
-        into the volume, not even what was copied. Raises Refusal: volume_closed, bad_args,
-        replica_under_way."""
+        into the volume, not even what was copied. The control base wants one run at a time: another one that
+        it has lost sight of is ended, what was sent stays. Raises Refusal: volume_closed, bad_args."""
         place = self._volumes.require(serial)
         found = _ADDRESS.fullmatch(repository) if isinstance(repository, str) else None
         if not isinstance(run, str) or not _RUN.fullmatch(run) or found is None:
@@ -84,8 +84,9 @@ class Replicas:
             known = self._jobs.get(run)
             if known is not None and known.under_way:
                 return known.said
-            if any(job.under_way for job in self._jobs.values()):
-                raise Refusal("replica_under_way", "A volume is being copied already.")
+            for job in self._jobs.values():
+                if job.child.poll() is None:
+                    _end(job)
             self._forget_all()
             self._run.mkdir(mode=0o700, exist_ok=True)
             manifest = self._run / f"{run}.gz"
