@@ -67,6 +67,7 @@ def slice_of(client: Client, now: datetime, machine: Machine = Machine.CLIENT_VM
                 now=now,
                 upload_bytes_s=delivery.rate_bytes_s or delivery.distribution.rate_bytes_s,
             ),
+            dscp=settings.IMAGE_DSCP,
             deltas=[
                 Deltas(base=base, path=f"/node/v1/imaging/{digest}/deltas/{base}")
                 for base in differencing.offered(delivery.distribution.version)

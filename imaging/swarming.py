@@ -144,6 +144,7 @@ def terms(
         path=DOOR + swarm,
         permission=f"{client.pk.hex}.{until}.{_mac(client.pk.hex, until, swarm)}",
         upload_bytes_s=upload_bytes_s,
+        dscp=settings.IMAGE_DSCP,
     )
 
 

@@ -35,7 +35,10 @@ class Source(Protocol):
     def frames(self, path: str) -> bytes:
         """A frame map, or a map of delta frames."""
 
-    def open_range(self, path: str, *, start: int, length: int) -> AbstractContextManager[Body]: ...
+    def open_range(
+        self, path: str, *, start: int, length: int, dscp: int = 0
+    ) -> AbstractContextManager[Body]:
+        """A range of a pack, in packets that are marked so."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,8 +161,8 @@ class Fetcher:
 
         Raises Unreachable when the rest does not come, and Refused(bad_frame_map) for frames that overlap.
         """
-        path = self._fetch.packs_path + wanted.pack_id
-        with self._source.open_range(path, start=wanted.start, length=wanted.length) as body:
+        path, dscp = self._fetch.packs_path + wanted.pack_id, self._fetch.dscp
+        with self._source.open_range(path, start=wanted.start, length=wanted.length, dscp=dscp) as body:
             position = 0
             for (offset, length), entries in groupby(wanted.entries, key=lambda entry: entry[1:]):
                 if offset < position:

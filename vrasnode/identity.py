@@ -250,6 +250,14 @@ def read_certificate(directory: Path) -> x509.Certificate | None:
         raise _unreadable(directory / "certificate.pem", str(error)) from error
 
 
+def checked_path(path: str) -> str:
+    """A path that the server named. Raises Refused(bad_fetch_path)."""
+    if not path.startswith("/") or path.startswith("//") or any(c.isspace() for c in path):
+        words = f"The server names {path!r} to fetch from; that is not a path of its own."
+        raise Refused("bad_fetch_path", words)
+    return path
+
+
 def checked_url(server: str) -> str:
     """The base address without a slash at its end. Raises Refused(bad_server)."""
     parts = urlsplit(server)

@@ -1,5 +1,7 @@
 """What a server's no means: from an HTTP status and its problem document (RFC 9457) to our errors."""
 
+from collections.abc import Mapping
+
 from vrasnode.errors import Refused, Unreachable, VrasError
 from vrasnode.wire.codec import Message, decode
 
@@ -46,3 +48,9 @@ def gone(error: VrasError) -> VrasError:
     if isinstance(error, Denied) and error.status in GONE:
         return Unreachable("fetch_gone", f"What is to be fetched is not there any more: {error.words}")
     return error
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """After how many seconds to ask again, if the server said."""
+    value = headers.get("Retry-After", "")
+    return float(value) if value.isdecimal() else None

@@ -29,9 +29,10 @@ from websockets.sync.client import connect
 import vrasnode
 from vrasnode.chunks.deltamap import MAX_DELTAMAP_BYTES
 from vrasnode.chunks.manifest import MAX_MANIFEST_BYTES
+from vrasnode import lowpriority
 from vrasnode.errors import Refused, Unreachable
-from vrasnode.identity import Identity, checked_url
-from vrasnode.problems import gone, problem, refusal
+from vrasnode.identity import Identity, checked_path, checked_url
+from vrasnode.problems import gone, problem, refusal, retry_after
 from vrasnode.wire.checkout import TimeRequest
 from vrasnode.wire.clients import (
     Desired,
@@ -65,7 +66,8 @@ _SMALL_BUFFER = (socket.SOL_SOCKET, socket.SO_RCVBUF, 128 << 10)
 
 @dataclass(frozen=True, kw_only=True)
 class Ask:
-    """One request. `path` is behind the base address; an answer longer than `limit` bytes is refused."""
+    """One request. `path` is behind the base address; an answer longer than `limit` bytes is refused. `dscp`:
+    its packets are marked so (`lowpriority`)."""
 
     method: str
     path: str
@@ -74,6 +76,7 @@ class Ask:
     limit: int = MAX_MESSAGE_BYTES
     signed: bool = True
     kind: str = JSON
+    dscp: int = 0
 
 
 @dataclass(frozen=True)
@@ -126,7 +129,8 @@ class Server:
         self._nonce = nonce
         self._timeout = Timeout(connect=CONNECT_S, read=answer_s)
         self._lock = threading.Lock()
-        self._pool: urllib3.PoolManager | None = None
+        self._pools: dict[int, urllib3.PoolManager] = {}
+        self._context: ssl.SSLContext | None = None
         self._pool_certificate: object = None
 
     def installation(self) -> bytes:
@@ -141,7 +145,7 @@ class Server:
     def certificate(self) -> tuple[EnrolAnswer, float | None]:
         """How the enrolment stands, and after how many seconds to ask again if the server said."""
         answer = self._call(Ask(method="GET", path="/node/v1/certificate"))
-        return decode(answer.body, EnrolAnswer), _retry_after(answer.headers)
+        return decode(answer.body, EnrolAnswer), retry_after(answer.headers)
 
     def renew(self, request: RenewRequest) -> EnrolAnswer:
         """A new certificate, also after the old one has expired."""
@@ -214,18 +218,21 @@ class Server:
         """One word with the server while a version is shared. Not signed: the permission says who it is."""
         headers = {"Authorization": f"Bearer {terms.permission}"}
         ask = Ask(
-            method="POST", path=_checked_path(terms.path), body=encode(call), headers=headers, signed=False
+            method="POST", path=checked_path(terms.path), body=encode(call), headers=headers, signed=False
         )
         return decode(self._call(ask).body, SwarmAnswer)
 
     @contextmanager
-    def open_range(self, path: str, *, start: int, length: int) -> Iterator[Body]:
+    def open_range(self, path: str, *, start: int, length: int, dscp: int = 0) -> Iterator[Body]:
         """A range of a file that needs no signature. Raises Unreachable(fetch_gone) when the permission in
         the path has ended or the file has moved, and Refused(no_ranges) when the server would send all of it:
         an update never becomes a full download."""
         headers = {"Range": f"bytes={start}-{start + length - 1}"}
+        ask = Ask(method="GET", path=checked_path(path), headers=headers, signed=False, dscp=dscp)
         with _reachable():
-            response = self._send(Ask(method="GET", path=_checked_path(path), headers=headers, signed=False))
+            response = self._send(ask)
+        if (sock := getattr(response.connection, "sock", None)) is not None:
+            lowpriority.give_way(sock, dscp=dscp)  # over IPv6 only once it is connected
         try:
             if response.status != 206:
                 if response.status == 200:
@@ -275,13 +282,11 @@ class Server:
     def close(self) -> None:
         """Lets go of all connections."""
         with self._lock:
-            if self._pool:
-                self._pool.clear()
-            self._pool = None
+            self._clear()
 
     def _content(self, path: str, *, limit: int) -> bytes:
         try:
-            return self._call(Ask(method="GET", path=_checked_path(path), limit=limit)).body
+            return self._call(Ask(method="GET", path=checked_path(path), limit=limit)).body
         except Refused as error:
             raise gone(error) from error
 
@@ -308,7 +313,7 @@ class Server:
             headers["Content-Type"] = ask.kind
         if ask.signed:
             headers |= self._signature(ask.method, self._target(ask.path), ask.body)
-        return self._connections().request(
+        return self._connections(ask.dscp).request(
             ask.method,
             self.url + ask.path,
             body=ask.body or None,
@@ -345,20 +350,30 @@ class Server:
             return
         self.clock_offset_s = server_time.timestamp() - self._clock()
 
-    def _connections(self) -> urllib3.PoolManager:
-        """The pool; made anew when the certificate was renewed, for TLS shows it when it connects."""
+    def _connections(self, dscp: int) -> urllib3.PoolManager:
+        """The pool of what is marked so; made anew when the certificate was renewed, for TLS shows it when it
+        connects."""
         certificate = self._identity.certificate if self._identity else None
         with self._lock:
-            if self._pool is None or self._pool_certificate is not certificate:
-                self._pool = urllib3.PoolManager(
+            if self._pool_certificate is not certificate:
+                self._clear()
+                self._pool_certificate = certificate
+            if self._context is None and self.url.startswith("https"):
+                self._context = self._tls()  # 50 ms and 0.9 MB, which hundreds of PCs in one process feel
+            if dscp not in self._pools:
+                plain = [*urllib3.connection.HTTPConnection.default_socket_options, _SMALL_BUFFER]
+                self._pools[dscp] = urllib3.PoolManager(
                     maxsize=16,
                     timeout=self._timeout,
-                    # The authorities take 50 ms and 0.9 MB, which hundreds of PCs in one process feel.
-                    ssl_context=self._tls() if self.url.startswith("https") else None,
-                    socket_options=[*urllib3.connection.HTTPConnection.default_socket_options, _SMALL_BUFFER],
+                    ssl_context=self._context,
+                    socket_options=plain + (lowpriority.before_connecting(dscp) if dscp else []),
                 )
-                self._pool_certificate = certificate
-            return self._pool
+            return self._pools[dscp]
+
+    def _clear(self) -> None:
+        for pool in self._pools.values():
+            pool.clear()
+        self._pools, self._context = {}, None
 
     def _tls(self) -> ssl.SSLContext:
         """Trusts the system's authorities and the pinned one; before pinning, nothing is believed anyway."""
@@ -398,19 +413,6 @@ def _read(response: urllib3.BaseHTTPResponse, limit: int) -> bytes:
         if response.connection is not None:
             response.close()
     return body
-
-
-def _retry_after(headers: Mapping[str, str]) -> float | None:
-    value = headers.get("Retry-After", "")
-    return float(value) if value.isdecimal() else None
-
-
-def _checked_path(path: str) -> str:
-    if not path.startswith("/") or path.startswith("//") or any(c.isspace() for c in path):
-        raise Refused(
-            "bad_fetch_path", f"The server names {path!r} to fetch from; that is not a path of its own."
-        )
-    return path
 
 
 def _agent_name() -> str:

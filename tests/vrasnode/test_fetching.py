@@ -28,8 +28,9 @@ class Shelf:
         return path.encode()
 
     @contextmanager
-    def open_range(self, path: str, *, start: int, length: int) -> Iterator[Body]:
+    def open_range(self, path: str, *, start: int, length: int, dscp: int = 0) -> Iterator[Body]:
         self.asked.append((path, start, length))
+        self.marked = dscp
         data = iter(PACK[start : start + length])
 
         class Bytes:

@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
+from vrasnode import lowpriority
 from vrasnode.errors import Refused, VrasError
 from vrasnode.swarm.line import Line, Said, listen
 from vrasnode.swarm.lists import mask_in, numbers_in
@@ -67,12 +68,14 @@ class Engine:
         clock: Callable[[], float],
         now: Callable[[], datetime],
         upload_bytes_s: int | None = None,
+        dscp: int = 0,
         address: str = "",
     ) -> None:
         """Listens at a free port. Raises OSError."""
         self.relay = relay
         self.lock = threading.RLock()
         self.upload_bytes_s = upload_bytes_s
+        self._dscp = dscp
         self.peer_bytes = 0  # of right pieces that came from peers
         self.wrong: set[str] = set()
         self._bad: Counter[str] = Counter()
@@ -223,6 +226,7 @@ class Engine:
         family = socket.AF_INET6 if ":" in member.address else socket.AF_INET
         sock = socket.socket(family, socket.SOCK_STREAM)
         sock.setblocking(False)
+        self._mark(sock)
         try:
             sock.connect((member.address, member.port))
         except BlockingIOError:
@@ -237,8 +241,13 @@ class Engine:
         with suppress(OSError):
             while True:
                 sock, _ = self._listener.accept()
+                self._mark(sock)
                 line = Line(sock, self._answer, dialled=False, max_body=self._max_body)
                 self._watch(_Peering(line, self._clock()))
+
+    def _mark(self, sock: socket.socket) -> None:
+        """What it carries gives way to whatever else the PC sends; no line is quicker than all together."""
+        lowpriority.give_way(sock, dscp=self._dscp, rate_bytes_s=self.upload_bytes_s)
 
     def _watch(self, peering: _Peering) -> None:
         self._peerings.add(peering)

@@ -126,6 +126,7 @@ class Session:
             take=self._take_from_peer,
             max_piece_bytes=shared.max_piece_bytes,
             upload_bytes_s=terms.upload_bytes_s,
+            dscp=terms.dscp,
             clock=clock,
             now=now,
         )

@@ -86,6 +86,7 @@ class Fetch(Message, frozen=True):
     connections: int
     swarm: SwarmTerms | None = None  # it may be shared with other PCs
     deltas: list[Deltas] = []
+    dscp: int = 0  # how these bytes are marked on the network, so that they give way (RFC 8622: 1); 0: not
 
 
 class Switch(Message, frozen=True):

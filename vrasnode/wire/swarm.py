@@ -46,6 +46,7 @@ class SwarmTerms(Message, frozen=True):
     path: str  # the door: POST a SwarmCall
     permission: str
     upload_bytes_s: int | None = None  # to all peers together; None: as fast as it goes
+    dscp: int = 0  # as in `Fetch`
 
 
 class SwarmMember(Message, frozen=True):

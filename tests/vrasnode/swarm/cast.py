@@ -139,7 +139,7 @@ class SwarmPc:
     before: Callable[[int], None] = lambda _piece: None  # called before each piece from the server
     session: Session | None = None
 
-    def open(self, *, upload_bytes_s: int | None = None) -> Session:
+    def open(self, *, upload_bytes_s: int | None = None, dscp: int = 0) -> Session:
         pieces = len(self.version.frames)
         have = sum(1 << piece for piece in self.have)
         shared = Shared(
@@ -157,7 +157,7 @@ class SwarmPc:
         )
         self.session = Session(
             shared,
-            replace(TERMS, upload_bytes_s=upload_bytes_s),
+            replace(TERMS, upload_bytes_s=upload_bytes_s, dscp=dscp),
             tracker=self.tracker.seen_by(self.name),
             me=self.name,
             papers=self.papers,

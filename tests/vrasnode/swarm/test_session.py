@@ -1,5 +1,7 @@
 """PCs that share a version over real TLS sockets."""
 
+import os
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -9,6 +11,7 @@ import pytest
 
 from tests.vrasnode.office import Keys
 from tests.vrasnode.swarm.cast import Crowd, SwarmPc, Version
+from vrasnode import lowpriority
 
 PIECES = 60
 
@@ -172,3 +175,16 @@ def test_after_detaching_nothing_is_written_any_more(crowd: Crowd) -> None:
     here = len(pc.got)
     time.sleep(0.2)
     assert len(pc.got) == here
+
+
+def test_what_pcs_give_each_other_gives_way_and_keeps_to_the_rate(crowd: Crowd) -> None:
+    pcs = [crowd.pc(number) for number in range(2)]
+
+    sessions = [pc.open(upload_bytes_s=3_000_000, dscp=lowpriority.LOWER_EFFORT) for pc in pcs]
+    wait(lambda: all(session.peers == 1 for session in sessions))
+
+    for session in sessions:
+        (peering,) = session._engine._peerings
+        with socket.socket(fileno=os.dup(peering.line.fileno())) as line:
+            assert lowpriority.pace_of(line) == 3_000_000
+            assert line.getsockopt(socket.IPPROTO_IP, socket.IP_TOS) == 0x04
