@@ -59,7 +59,7 @@ VARIABLES = {
     "OPENVRAS_GATEWAY_CA": "file with the authority that vouches for that certificate",
     "OPENVRAS_NAME": "name of the installation, shown to people and pinned by PCs; default `OpenVRAS`",
     "OPENVRAS_SWARM": "whether PCs of one place give each other a version's bytes: `on` (default) or `off`",
-    "OPENVRAS_IMAGE_DSCP": "how images' packets are marked (DSCP): default 1 (lower effort), 8 (CS1), 0 (not)",
+    "OPENVRAS_IMAGE_DSCP": "DSCP of packets with image bytes; default 1 (lower effort), 8: CS1, 0: none",
     "OPENVRAS_DELTA_BASES": "versions before a new one for which delta frames are made; default 2, 0: none",
     "OPENVRAS_HEARTBEAT_S": "seconds between a PC's heartbeats; default 30",
     "OPENVRAS_REPLICA_EVERY_H": "hours between replicas of a volume, beside those at shutdown; default 24",

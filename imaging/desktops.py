@@ -13,8 +13,9 @@ from django.conf import settings
 
 from clients import identity, nodeslice
 from clients.models import Client
-from clients.signals import client_joined
-from imaging import differencing, distributing, pacing, swarming
+from clients.signals import client_joined, client_lost, client_revoked
+from imaging import differencing, distributing, pacing, subscribing, swarming
+from imaging.distributions import LOST, REVOKED
 from imaging.models import Delivery, ImageVersion
 from vrasnode.wire import codec
 from vrasnode.wire.imaging import SLICES, DeliveryReport, Deltas, Fetch, ImagingSlice, Machine
@@ -29,6 +30,8 @@ def register() -> None:
     nodeslice.register(SLICES[Machine.CLIENT_VM], provide=_desktop, hear=_hear_desktop)
     nodeslice.register(SLICES[Machine.VIRTUAL_SERVER], provide=_server, hear=_hear_server)
     client_joined.connect(_joined, dispatch_uid="imaging")
+    client_revoked.connect(_revoked, dispatch_uid="imaging")
+    client_lost.connect(_lost, dispatch_uid="imaging")
 
 
 def slice_of(client: Client, now: datetime, machine: Machine = Machine.CLIENT_VM) -> ImagingSlice:
@@ -124,4 +127,12 @@ def _hear_server(client: Client, body: bytes, now: datetime) -> None:
 
 
 def _joined(*, client: Client, now: datetime, **_signal: object) -> None:
-    distributing.on_joined(client, now=now)
+    subscribing.on_joined(client, now=now)
+
+
+def _revoked(*, client: Client, now: datetime, **_signal: object) -> None:
+    distributing.part_with(client, REVOKED, now=now)
+
+
+def _lost(*, client: Client, now: datetime, **_signal: object) -> None:
+    distributing.part_with(client, LOST, now=now)

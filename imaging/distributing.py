@@ -18,7 +18,7 @@ from clients.errors import Refusal, WrongState
 from clients.models import Client, Group
 from imaging import advancing, pacing
 from imaging.distributions import NO_CONTACT
-from imaging.models import Delivery, DeliveryQuerySet, Distribution, ImageVersion, Subscription, next_serial
+from imaging.models import Delivery, DeliveryQuerySet, Distribution, ImageVersion, next_serial
 from vrasnode.wire import codec
 from vrasnode.wire.imaging import Apply, Assignment, DeliveryReport, DeliveryStage, Health, Machine
 from vrasnode.wire.signatures import Role
@@ -175,7 +175,9 @@ def roll_back(
 
 def retry_failed(distribution: Distribution, *, now: datetime) -> int:
     """Sends the version again to the PCs where it failed, to no other; returns how many."""
-    failed = distribution.deliveries.filter(state=Delivery.State.FAILED).select_related("client")
+    failed = distribution.deliveries.filter(
+        state=Delivery.State.FAILED, client__state=Client.State.APPROVED
+    ).select_related("client")
     return retry(distribution, failed, now=now)
 
 
@@ -229,6 +231,8 @@ def settle(distribution: Distribution, *, now: datetime) -> None:
     elif distribution.state == Distribution.State.RUNNING and not advancing.look_at_failures(distribution):
         through = distribution.pilots_first and not rows.filter(ring__lte=distribution.ring).open().exists()
         if not through or advancing.advance(distribution):
+            if through:
+                admit_newcomers(distribution, now=now)
             pacing.pace(distribution, now=now)
 
 
@@ -264,29 +268,30 @@ def sweep_silent(*, now: datetime) -> int:
     return count
 
 
-def on_published(version: ImageVersion, *, now: datetime) -> None:
-    """Automatic distribution: groups that take every new version of this image."""
-    for subscription in Subscription.objects.filter(image=version.image, on_publish=True).select_related(
-        "group"
-    ):
-        if subscription.group.clients.approved().exists():
-            start(version, subscription.group, now=now, kind=Distribution.Kind.ON_PUBLISH)
+def part_with(client: Client, code: str, *, now: datetime) -> None:
+    """A PC that was revoked or lost gets nothing any more: what was under way to it has failed, and is said;
+    the others go on."""
+    for delivery in Delivery.objects.filter(client=client).open().select_related("distribution"):
+        with suppress(WrongState):
+            delivery.move(Delivery.State.FAILED, code=code, changed_at=now)
+            settle(delivery.distribution, now=now)
+            nudge.pages(*delivery.distribution.topics)
 
 
-def on_joined(client: Client, *, now: datetime) -> None:
-    """Automatic distribution: a PC that comes to a group gets what the group has, for each machine."""
-    if client.group is None:
-        return
-    for subscription in client.group.subscriptions.filter(on_join=True).select_related("image"):
-        _on_joined(client, client.group, subscription, now=now)
-
-
-def _on_joined(client: Client, group: Group, subscription: Subscription, *, now: datetime) -> None:
-    last = group.distributions.select_related("version").filter(version__image=subscription.image).first()
-    ready = last is not None and last.version.state == ImageVersion.State.READY
-    version = last.version if last is not None and ready else subscription.image.latest()
-    if version is not None:
-        start(version, group, now=now, kind=Distribution.Kind.ON_JOIN, only=[client])
+def admit_newcomers(distribution: Distribution, *, now: datetime) -> int:
+    """PCs that came to a group which gets this image by itself while the pilots tried the version get it with
+    the others; returns how many."""
+    group, image = distribution.group, distribution.version.image
+    if distribution.rings < 2 or not group.subscriptions.filter(image=image, on_join=True).exists():
+        return 0
+    known = distribution.deliveries.values("client")
+    newcomers = list(group.clients.approved().exclude(pk__in=known))
+    last = distribution.rings - 1
+    _supersede(Delivery.objects.filter(client__in=newcomers).for_machine(image.machine), now=now)
+    Delivery.objects.bulk_create(
+        [_delivery(distribution, client, ring=last, now=now) for client in newcomers]
+    )
+    return len(newcomers)
 
 
 def _delivery(distribution: Distribution, client: Client, *, ring: int, now: datetime) -> Delivery:

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import mixins, status, viewsets
 from rest_framework.decorators import action
 from rest_framework.request import Request
@@ -14,9 +14,9 @@ from rest_framework.response import Response
 from clients.errors import Refusal
 from clients.models import Group
 from clients.serializers import ReasonSerializer
-from imaging import distributing, previewing, steering, waving
+from imaging import distributing, previewing, reasons, steering, waving
 from imaging.distributing import Terms
-from imaging.models import Delivery, Distribution, ImageVersion, MasterImage
+from imaging.models import Delivery, DeliveryQuerySet, Distribution, ImageVersion, MasterImage
 from imaging.serializers import (
     DeliverySerializer,
     DistributionPreviewSerializer,
@@ -122,7 +122,9 @@ class DistributionViewSet(
         distribution = self.get_object()
         shown = vars(waving.progress(distribution, now=timezone.now()))
         samples = distribution.samples.order_by("at", "pk")
-        return Response(DistributionProgressSerializer({**shown, "samples": samples}).data)
+        found = reasons.gathered(distribution, now=timezone.now())
+        stuck = [{"pcs": count, **vars(reason)} for reason, count in found]
+        return Response(DistributionProgressSerializer({**shown, "samples": samples, "stuck": stuck}).data)
 
     @extend_schema(request=StartSerializer, responses=DistributionPreviewSerializer)
     @action(detail=False, methods=["post"])
@@ -153,6 +155,18 @@ class DeliveryViewSet(viewsets.ReadOnlyModelViewSet[Delivery]):
         "client__name": ["exact"],
         "state": ["exact", "in"],
     }
+
+    @extend_schema(
+        parameters=[OpenApiParameter("stuck", bool, description="only those that somebody has to see to")]
+    )
+    def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """Each PC's part, of one distribution or of all."""
+        return super().list(request, *args, **kwargs)
+
+    def get_queryset(self) -> DeliveryQuerySet:
+        rows = Delivery.objects.select_related("client", "distribution__version__image")
+        asked = self.action == "list" and self.request.query_params.get("stuck", "").lower()
+        return rows.stuck(timezone.now()) if asked in ("true", "1") else rows
 
     @extend_schema(request=SteerSerializer)
     @action(detail=True, methods=["post"])

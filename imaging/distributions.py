@@ -6,14 +6,13 @@ from django.db import models
 from django.db.models import Case, Exists, F, OuterRef, Q, Value, When
 from django.utils.translation import gettext_lazy as _
 
-from clients import hours
 from clients.models import Client, Group
-from clients.sites import check_windows
 from clients.stateful import Stateful
-from vrasnode.wire.imaging import Apply
+from imaging.termed import Termed
 
-NO_CONTACT = "no_contact"
+NO_CONTACT, REVOKED, LOST = "no_contact", "revoked", "lost"
 LATELY = timedelta(minutes=5)  # a PC heard of since then is on
+QUIET = timedelta(minutes=2)  # a PC that has its turn says something every 30 seconds
 
 
 class DistributionQuerySet(models.QuerySet["Distribution"]):
@@ -24,12 +23,16 @@ class DistributionQuerySet(models.QuerySet["Distribution"]):
         """Not come to an end, whether they run or stand."""
         return self.filter(state__in=Distribution.OPEN)
 
+    def for_all(self) -> "DistributionQuerySet":
+        """Those that went beyond their pilots and were not halted: what a group has."""
+        return self.filter(ring__gte=F("rings") - 1).exclude(state=Distribution.State.HALTED)
+
     def waiting_for_people(self) -> "DistributionQuerySet":
         """Stopped by themselves: somebody has to look and decide."""
         return self.filter(state__in=[Distribution.State.HALTED, Distribution.State.PILOTED])
 
 
-class Distribution(Stateful):
+class Distribution(Termed, Stateful):
     """Bringing one version to the PCs of a group, ring by ring: the pilots first, where there are any.
 
     running -> finished | superseded | cancelled
@@ -77,32 +80,11 @@ class Distribution(Stateful):
     )
     kind = models.CharField(_("kind"), max_length=10, choices=Kind, default=Kind.MANUAL)
     state = models.CharField(_("state"), max_length=10, choices=State, default=State.RUNNING, editable=False)
-    apply = models.CharField(
-        _("becomes active"),
-        max_length=10,
-        choices=[
-            (Apply.NEXT_START.value, _("at the next start of the client VM")),
-            (Apply.NOW.value, _("now: the client VM is shut down and started again")),
-        ],
-        default=Apply.NEXT_START.value,
-    )
-    wave_size = models.PositiveIntegerField(_("PCs fetching at a time"), default=50)
-    rate_bytes_s = models.PositiveBigIntegerField(_("bytes per second and PC"), null=True, blank=True)
     # The pilots are ring 0; PCs of a later ring get nothing before their turn.
     rings = models.PositiveSmallIntegerField(default=1, editable=False)
     ring = models.PositiveSmallIntegerField(default=0, editable=False)
-    approval = models.BooleanField(_("a second person approves after the pilots"), default=False)
-    halt_failures = models.PositiveIntegerField(_("halts at failed PCs"), null=True, blank=True)
-    halt_percent = models.PositiveSmallIntegerField(_("halts at failed PCs, per cent"), null=True, blank=True)
     # Failures up to here were looked at by whoever let it go on.
     forgiven = models.PositiveIntegerField(default=0, editable=False)
-    fetch_hours = models.TextField(
-        _("PCs fetch in these hours"), max_length=hours.MAX_CHARS, blank=True, validators=[check_windows]
-    )
-    switch_hours = models.TextField(
-        _("PCs switch in these hours"), max_length=hours.MAX_CHARS, blank=True, validators=[check_windows]
-    )
-    postponements = models.PositiveSmallIntegerField(_("times that users may put it off"), default=0)
     deadline = models.DateTimeField(_("switched at the latest"), null=True, blank=True)
     stop_code = models.CharField(max_length=60, blank=True, editable=False)
     stop_words = models.CharField(max_length=500, blank=True, editable=False)
@@ -113,7 +95,8 @@ class Distribution(Stateful):
 
     objects = DistributionQuerySet.as_manager()
 
-    class Meta:
+    class Meta(Termed.Meta):
+        abstract = False
         ordering = ["-id"]
         verbose_name = _("distribution")
         verbose_name_plural = _("distributions")
@@ -149,6 +132,12 @@ class Distribution(Stateful):
         return self.state in self.STANDING
 
     @property
+    def begun_by(self) -> set[str]:
+        """Whose doing it is: they cannot be the second person."""
+        published = {self.version.published_by} if self.kind == self.Kind.ON_PUBLISH else set()
+        return {self.created_by} | published
+
+    @property
     def pilots_first(self) -> bool:
         """Whether only its pilots have their turn yet."""
         return self.ring < self.rings - 1
@@ -160,8 +149,16 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         return self.filter(state__in=Delivery.OPEN)
 
     def blamed(self) -> "DeliveryQuerySet":
-        """PCs that said themselves that they failed. One that is off says nothing of the version."""
-        return self.filter(state=Delivery.State.FAILED).exclude(code=NO_CONTACT)
+        """PCs that said themselves that they failed. One that is off or gone says nothing of the version."""
+        return self.filter(state=Delivery.State.FAILED).exclude(code__in=[NO_CONTACT, REVOKED, LOST])
+
+    def stuck(self, now: datetime) -> "DeliveryQuerySet":
+        """PCs for which somebody has to do something: failed, paused, or silent though it is their turn."""
+        turn = Q(state__in=[Delivery.State.WAITING, Delivery.State.FETCHING], released_at__isnull=False)
+        free = Q(rate_bytes_s=None) | Q(rate_bytes_s__gt=0)
+        silent = turn & free & Q(heard_at__lt=now - QUIET)
+        paused = Q(state__in=Delivery.OPEN, paused_at__isnull=False)
+        return self.filter(Q(state=Delivery.State.FAILED) | paused | silent)
 
     def for_machine(self, machine: str) -> "DeliveryQuerySet":
         """Of images for this machine of a PC."""

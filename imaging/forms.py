@@ -13,7 +13,15 @@ from clients.forms import NamedForm
 from clients.models import Group
 from clients.sites import check_windows
 from imaging.distributing import Terms
-from imaging.models import MACHINES, NO_AGENT, Distribution, ImageVersion, MasterImage, Subscription
+from imaging.models import (
+    MACHINES,
+    NO_AGENT,
+    NO_PILOTS,
+    Distribution,
+    ImageVersion,
+    MasterImage,
+    Subscription,
+)
 from vrasnode.wire.imaging import Apply, Machine
 
 MIB = 1 << 20
@@ -131,16 +139,9 @@ class TermsForm(forms.Form):
         max_value=100,
         help_text=_("On the PC's own page, for four hours each time."),
     )
-    deadline = forms.DateTimeField(
-        label=_("Switched at the latest"),
-        required=False,
-        widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M"),
-        help_text=_("From then on the client VM is shut down for it, after a warning on the PC's own page."),
-    )
-
-    MORE = (
+    MORE: tuple[str, ...] = (
         *("pilots", "pilot_count", "approval", "halt_percent", "halt_failures"),
-        *("fetch_hours", "switch_hours", "postponements", "deadline"),
+        *("fetch_hours", "switch_hours", "postponements"),
     )
 
     def more(self) -> list[forms.BoundField]:
@@ -149,7 +150,7 @@ class TermsForm(forms.Form):
 
     def opened(self) -> bool:
         """Whether something is written there, or wrong."""
-        return any(self[name].errors or (self.is_bound and self[name].data) for name in self.MORE)
+        return any(self[name].errors or self[name].value() for name in self.MORE)
 
     def terms(self) -> Terms:
         """As the verb wants them."""
@@ -157,8 +158,8 @@ class TermsForm(forms.Form):
         rate = wish["rate_mib_s"]
         names = re.split(r"[,、，\n]", wish["pilots"])
         return Terms(
-            apply=Apply(wish["apply"]),
-            wave_size=wish["wave_size"],
+            apply=Apply(wish["apply"] or Apply.NEXT_START),
+            wave_size=wish["wave_size"] or Terms.wave_size,
             rate_bytes_s=int(rate * MIB) if rate else None,
             pilots=[name.strip() for name in names if name.strip()],
             pilot_count=wish["pilot_count"] or 0,
@@ -168,8 +169,21 @@ class TermsForm(forms.Form):
             fetch_hours=wish["fetch_hours"],
             switch_hours=wish["switch_hours"],
             postponements=wish["postponements"] or 0,
-            deadline=wish["deadline"],
+            deadline=wish.get("deadline"),
         )
+
+
+class StartForm(TermsForm):
+    """How one begins now."""
+
+    deadline = forms.DateTimeField(
+        label=_("Switched at the latest"),
+        required=False,
+        widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M"),
+        help_text=_("From then on the client VM is shut down for it, after a warning on the PC's own page."),
+    )
+
+    MORE = (*TermsForm.MORE, "deadline")
 
 
 class SteerForm(forms.Form):
@@ -191,13 +205,13 @@ def ready_versions() -> QuerySet[ImageVersion]:
     return ImageVersion.objects.ready().select_related("image").order_by("image__name", "-number")
 
 
-class DistributeForm(TermsForm):
+class DistributeForm(StartForm):
     group = forms.ModelChoiceField(Group.objects.all(), label=_("Group"))
     version = VersionChoice(ready_versions(), label=_("Version"))
     field_order = ["group", "version", "apply", "wave_size", "rate_mib_s"]
 
 
-class RollbackForm(TermsForm):
+class RollbackForm(StartForm):
     """To which version; the one before when nothing else is chosen."""
 
     version = VersionChoice(ImageVersion.objects.none(), label=_("Back to version"))
@@ -210,19 +224,64 @@ class RollbackForm(TermsForm):
         self.fields["version"].queryset = older  # type: ignore[attr-defined]
 
 
-class SubscriptionForm(forms.ModelForm[Subscription]):
+class SubscriptionForm(TermsForm):
+    """What a machine of a group's PCs gets by itself, and on which terms."""
+
     image = forms.ModelChoiceField(
-        MasterImage.objects.all(),
-        required=False,
-        label=_("Image"),
-        empty_label=_("none: only by hand"),
+        MasterImage.objects.all(), required=False, label=_("Image"), empty_label=_("none: only by hand")
     )
+    on_publish = forms.BooleanField(label=_("when a version is published"), required=False)
+    on_join = forms.BooleanField(label=_("when a PC joins the group"), required=False)
+    deadline_days = forms.IntegerField(
+        label=_("Switched at the latest after how many days"),
+        required=False,
+        min_value=1,
+        max_value=365,
+        help_text=_("From then on the client VM is shut down for it, after a warning on the PC's own page."),
+    )
+    field_order = ["image", "on_publish", "on_join", "apply", "wave_size", "rate_mib_s"]
 
-    class Meta:
-        model = Subscription
-        fields = ["image", "on_publish", "on_join"]
+    MORE = (*TermsForm.MORE, "deadline_days")
 
-    def __init__(self, *args: Any, machine: Machine, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(
+        self, data: Any = None, *, group: Group, machine: Machine, kept: Subscription | None
+    ) -> None:
+        super().__init__(data, initial=self._initial(kept))
+        self._row = kept or Subscription(group=group)
         images = MasterImage.objects.filter(machine=machine.value)
         self.fields["image"].queryset = images  # type: ignore[attr-defined]
+        for name in ("apply", "wave_size"):  # as ever, where nothing is said
+            self.fields[name].required = False
+
+    def clean(self) -> dict[str, Any]:
+        wish = super().clean() or self.cleaned_data
+        if wish.get("approval") and not wish.get("pilots") and not wish.get("pilot_count"):
+            self.add_error("approval", NO_PILOTS)
+        return wish
+
+    def save(self) -> Subscription:
+        """The row, as it is wished."""
+        terms, row = self.terms(), self._row
+        kept = {name: value for name, value in terms.kept().items() if name != "deadline"}
+        wish = self.cleaned_data
+        chosen = {name: wish[name] for name in ("image", "on_publish", "on_join", "deadline_days")}
+        pilots = {"pilots": list(terms.pilots), "pilot_count": terms.pilot_count}
+        for name, value in {**kept, **chosen, **pilots}.items():
+            setattr(row, name, value)
+        row.save()
+        return row
+
+    @staticmethod
+    def _initial(kept: Subscription | None) -> dict[str, Any]:
+        if kept is None:
+            return {"on_publish": True, "on_join": True}
+        names = {*SubscriptionForm.base_fields} - {"pilots", "rate_mib_s", "image"}
+        rate = kept.rate_bytes_s
+        return {
+            **{name: getattr(kept, name) for name in names},
+            "image": kept.image_id,
+            "pilots": ", ".join(kept.pilots),
+            "pilot_count": kept.pilot_count or None,
+            "postponements": kept.postponements or None,
+            "rate_mib_s": round(rate / MIB, 2) if rate else None,
+        }

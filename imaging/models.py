@@ -7,7 +7,7 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from clients.errors import Refusal
-from clients.models import Group, check_name
+from clients.models import check_name
 from clients.stateful import Stateful
 from imaging.deltaset import DeltaSet
 from imaging.distributions import (
@@ -18,15 +18,13 @@ from imaging.distributions import (
     Sample,
     next_serial,
 )
+from imaging.subscriptions import MACHINES, Subscription
 from vrasnode.wire import names
 from vrasnode.wire.imaging import Machine
 
-MACHINES = [
-    (Machine.CLIENT_VM.value, _("client VM")),
-    (Machine.VIRTUAL_SERVER.value, _("virtual server")),
-]
-# The rows of distributions are in a module of their own; Django, and everyone, finds them here.
+# The rows of distributions are in modules of their own; Django, and everyone, finds them here.
 __all__ = [
+    "MACHINES",
     "Delivery",
     "DeliveryQuerySet",
     "DeltaSet",
@@ -41,6 +39,7 @@ __all__ = [
     "next_serial",
 ]
 NO_AGENT = _("A guest without an agent runs no command.")
+NO_PILOTS = _("Name pilot PCs, or how many: somebody approves after them.")
 
 
 class MasterImage(models.Model):
@@ -197,39 +196,3 @@ class Pack(models.Model):
 
     def __str__(self) -> str:
         return self.id[:12]
-
-
-class Subscription(models.Model):
-    """Automatic distribution: what a group gets by itself, on publish and on joining. One per machine."""
-
-    group = models.ForeignKey(
-        Group, on_delete=models.CASCADE, related_name="subscriptions", verbose_name=_("group")
-    )
-    image = models.ForeignKey(
-        MasterImage, on_delete=models.CASCADE, related_name="subscriptions", verbose_name=_("image")
-    )
-    on_publish = models.BooleanField(_("when a version is published"), default=True)
-    on_join = models.BooleanField(_("when a PC joins the group"), default=True)
-    # The image's own; here so that the database can hold one per group and machine.
-    machine = models.CharField(
-        max_length=16, choices=MACHINES, default=Machine.CLIENT_VM.value, editable=False
-    )
-
-    class Meta:
-        verbose_name = _("automatic distribution")
-        verbose_name_plural = _("automatic distributions")
-        constraints = [
-            models.UniqueConstraint(
-                fields=["group", "machine"],
-                name="one_subscription_per_group_and_machine",
-                violation_error_message=_("This group gets another image for this machine by itself."),
-            )
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.group} ← {self.image}"
-
-    def save(self, *args: Any, **kwargs: Any) -> None:
-        """Raises IntegrityError where the group has one for this machine."""
-        self.machine = self.image.machine
-        super().save(*args, **kwargs)

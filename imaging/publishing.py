@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from clients import auditing, nudge, signing
 from clients.errors import Refusal, WrongState
 from clients.models import Client
-from imaging import differencing, distributing
+from imaging import differencing, subscribing
 from imaging.models import Delivery, ImageVersion, MasterImage, Pack
 from imaging.store import Place, frame_map, store
 from vrasnode.chunks import cutting, manifest, opening, packs
@@ -180,7 +180,7 @@ def _ready(version: ImageVersion, read: Manifest, places: list[Place], *, now: d
             ready_at=now,
         )
         differencing.plan(version)
-        distributing.on_published(version, now=now)
+        subscribing.on_published(version, now=now)
     if version.source:
         store().source_path(version.source).unlink(missing_ok=True)
     nudge.pages("images", f"version.{version.pk}")

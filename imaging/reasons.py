@@ -1,6 +1,7 @@
 """Why a PC did not get a version, and what to do about it: by the code that it reported, in the reader's
 language. A code that is not here is shown with the PC's own words."""
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -11,9 +12,7 @@ from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from imaging.distributions import NO_CONTACT, Delivery
-
-QUIET = timedelta(minutes=2)  # a PC that has its turn says something every 30 seconds
+from imaging.distributions import LOST, NO_CONTACT, QUIET, REVOKED, Delivery, Distribution
 
 _DISK = gettext_lazy("See to the disk of this PC, then send the version again.")
 _SEND = gettext_lazy("Send the version again.")
@@ -23,6 +22,11 @@ _CLOCK = gettext_lazy("Check the clock and the keys of the installation, then se
 WORDS: dict[str, tuple[Any, Any]] = {
     "superseded": (gettext_lazy("A later distribution to this PC replaced it."), ""),
     "cancelled": (gettext_lazy("The distribution was cancelled."), ""),
+    REVOKED: (
+        gettext_lazy("The PC was revoked."),
+        gettext_lazy("Enrol it anew if it is to have versions again."),
+    ),
+    LOST: (gettext_lazy("The PC was declared lost."), ""),
     "disk_full": (
         gettext_lazy("The disk of this PC is full."),
         gettext_lazy("Make room on it, then send the version again."),
@@ -81,6 +85,13 @@ def why(delivery: Delivery, *, now: datetime) -> Reason | None:
     if delivery.code:
         return _reported(delivery)
     return _waits(delivery, now) if delivery.state in Delivery.OPEN else None
+
+
+def gathered(distribution: Distribution, *, now: datetime) -> list[tuple[Reason, int]]:
+    """Why PCs are stuck, each reason once with how many they are, the most first."""
+    rows = distribution.deliveries.all().stuck(now).select_related("distribution").defer("assignment")
+    found = Counter(reason for row in rows.iterator() if (reason := why(row, now=now)))
+    return found.most_common()
 
 
 def _waits(delivery: Delivery, now: datetime) -> Reason | None:

@@ -12,6 +12,7 @@ from imaging.deltaset import DeltaSet
 from imaging.models import (
     MACHINES,
     NO_AGENT,
+    NO_PILOTS,
     Delivery,
     Distribution,
     ImageVersion,
@@ -117,11 +118,39 @@ class NoteSerializer(serializers.Serializer[Any]):
 class SubscriptionSerializer(serializers.ModelSerializer[Subscription]):
     group = serializers.SlugRelatedField(slug_field="name", queryset=Group.objects.all())
     image = serializers.SlugRelatedField(slug_field="name", queryset=MasterImage.objects.all())
+    pilots = serializers.ListField(
+        child=serializers.CharField(max_length=64),
+        max_length=1000,
+        required=False,
+        help_text="names of PCs that get each version first; one that has left the group is replaced",
+    )
 
     class Meta:
         model = Subscription
-        fields = ["id", "group", "image", "machine", "on_publish", "on_join"]
+        fields = [
+            *(
+                "id",
+                "group",
+                "image",
+                "machine",
+                "on_publish",
+                "on_join",
+                "apply",
+                "wave_size",
+                "rate_bytes_s",
+            ),
+            *("pilots", "pilot_count", "approval", "halt_failures", "halt_percent", "fetch_hours"),
+            *("switch_hours", "postponements", "deadline_days"),
+        ]
         read_only_fields = ["machine"]
+        extra_kwargs: ClassVar = {
+            "wave_size": {"min_value": 1, "max_value": 100_000},
+            "rate_bytes_s": {"min_value": 1024},
+            "halt_failures": {"min_value": 1},
+            "halt_percent": {"min_value": 1, "max_value": 100},
+            "postponements": {"max_value": 100},
+            "deadline_days": {"min_value": 1, "max_value": 365},
+        }
         # That of the constraint would take the machine's default, not the image's.
         validators: ClassVar[list[Any]] = []
 
@@ -134,6 +163,10 @@ class SubscriptionSerializer(serializers.ModelSerializer[Subscription]):
             others = others.exclude(pk=self.instance.pk)
         if others.exists():
             raise serializers.ValidationError(_("This group gets another image for this machine by itself."))
+        before = {"approval": False, "pilots": [], "pilot_count": 0}
+        then = {**before, **(vars(self.instance) if self.instance is not None else {}), **attrs}
+        if then["approval"] and not then["pilots"] and not then["pilot_count"]:
+            raise serializers.ValidationError({"approval": NO_PILOTS})
         return attrs
 
 
@@ -265,6 +298,15 @@ class SampleSerializer(serializers.ModelSerializer[Sample]):
         fields = ["at", "waiting", "fetching", "staged", "booted", "failed", "done_bytes"]
 
 
+class StuckSerializer(serializers.Serializer[Any]):
+    """Why PCs are stuck, and what to do about it."""
+
+    pcs = serializers.IntegerField()
+    code = serializers.CharField()
+    words = serializers.CharField()
+    remedy = serializers.CharField()
+
+
 class DistributionProgressSerializer(serializers.Serializer[Any]):
     """How a distribution runs."""
 
@@ -275,6 +317,7 @@ class DistributionProgressSerializer(serializers.Serializer[Any]):
     bytes_s = serializers.IntegerField(allow_null=True, help_text="now, all PCs together")
     expected_end = serializers.DateTimeField(allow_null=True, help_text="of fetching")
     open_end = serializers.CharField(help_text="why no end can be said: standing, no_turn, unknown")
+    stuck = StuckSerializer(many=True)
     samples = SampleSerializer(many=True)
 
 

@@ -55,7 +55,7 @@ def cancel(distribution: Distribution, *, reason: str, now: datetime) -> None:
 def approve(distribution: Distribution, *, now: datetime, reason: str = "") -> None:
     """Lets the PCs after the pilots have theirs. Raises Refusal(same_person) for whoever began it."""
     who = auditing.actor().name
-    if who == distribution.created_by:
+    if who in distribution.begun_by:
         raise Refusal(
             "same_person",
             _("You began this distribution. Another administrator has to approve it."),
@@ -65,6 +65,7 @@ def approve(distribution: Distribution, *, now: datetime, reason: str = "") -> N
         distribution.move(
             State.RUNNING, reason=reason, start=State.PILOTED, approved_by=who, ring=distribution.ring + 1
         )
+        distributing.admit_newcomers(distribution, now=now)
         distributing.settle(distribution, now=now)
     nudge.pages("distributions", *distribution.topics)
 

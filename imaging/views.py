@@ -13,7 +13,7 @@ from clients import auditing
 from clients.forms import ConfirmForm
 from clients.models import Group, PublisherKey
 from clients.pages import page_of, staff
-from imaging import arriving, distributing, previewing, publishing, waving
+from imaging import arriving, distributing, previewing, publishing, reasons, waving
 from imaging.forms import DistributeForm, ImageForm, RollbackForm, SubscriptionForm, UploadForm
 from imaging.models import Delivery, Distribution, ImageVersion, MasterImage, Subscription
 from vrasnode.wire.imaging import Machine
@@ -166,17 +166,22 @@ def distribution(request: HttpRequest, pk: int) -> HttpResponse:
     row = get_object_or_404(Distribution.objects.select_related("version__image", "group"), pk=pk)
     rows = row.deliveries.select_related("client").order_by("client__name")
     state = request.GET.get("state", "")
+    now = timezone.now()
     if state in Delivery.State.values:
         rows = rows.filter(state=state)
-    now = timezone.now()
+    elif state == "stuck":
+        rows = rows.stuck(now)
+    stuck = reasons.gathered(row, now=now)
     context = {
         "distribution": row,
         "page": page_of(request, rows.select_related("distribution").defer("assignment")),
         "counts": Counts(row),
         "progress": waving.progress(row, now=now),
         "plot": waving.plot(row),
+        "stuck": stuck,
+        "stuck_pcs": sum(count for _reason, count in stuck),
         "now": now,
-        "is_its_own": request.user.get_username() == row.created_by,
+        "is_its_own": request.user.get_username() in row.begun_by,
     }
     return render(request, "imaging/distribution.html", context)
 
@@ -211,7 +216,7 @@ def automatic(request: HttpRequest, group: int) -> HttpResponse:
     row = get_object_or_404(Group, pk=group)
     machine = _machine(request)
     kept = row.subscriptions.filter(machine=machine.value).first()
-    form = SubscriptionForm(request.POST or None, instance=kept or Subscription(group=row), machine=machine)
+    form = SubscriptionForm(request.POST or None, group=row, machine=machine, kept=kept)
     if form.is_valid():
         _subscribe(form, kept)
         messages.success(request, _("Saved."))
@@ -232,7 +237,5 @@ def _subscribe(form: SubscriptionForm, kept: Subscription | None) -> None:
             after = {name: str(form.cleaned_data[name]) for name in form.fields}
             auditing.record(f"subscription.{'changed' if kept else 'created'}", made, after=after)
         elif kept is not None:
-            # The form has already taken the image off this object.
-            gone = Subscription.objects.get(pk=kept.pk)
-            auditing.record("subscription.deleted", gone)
-            gone.delete()
+            auditing.record("subscription.deleted", kept)
+            kept.delete()

@@ -1,13 +1,12 @@
 """`vrasctl distribute`, `rollback`, `distribution`: bringing versions to groups, and watching it."""
 
-import re
 import time
 from collections.abc import Callable
 from typing import Any
 
 import click
 
-from vrasctl import progress, showing
+from vrasctl import progress, showing, terms
 from vrasctl.images import for_machine, parse_version, wire_name
 from vrasctl.outcome import PcsFailed
 from vrasctl.rest import PATIENT_S, Rest
@@ -35,42 +34,17 @@ _DELIVERY = [
     ("boot (s)", "boot_s"),
     ("what happened", "words"),
 ]
-_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 1 << 10, "mi": 1 << 20, "gi": 1 << 30}
-
-
-class Rate(click.ParamType[int]):
-    """Bytes per second: 500000, 10M (10^6), 10Mi (2^20)."""
-
-    name = "rate"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        found = re.fullmatch(r"(\d{1,12})([kmg]i?)?", str(value).lower())
-        if found is None or int(found[1]) * _UNITS[found[2] or ""] < 1024:
-            self.fail("Write bytes per second, at least 1024, such as 500000, 10M or 10Mi.", param, ctx)
-        return int(found[1]) * _UNITS[found[2] or ""]
+_STUCK = [("PCs", "pcs"), ("code", "code"), ("why", "words"), ("what to do", "remedy")]
 
 
 def _terms(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
-        click.option("--rate", type=Rate(), help="Bytes per second and PC, such as 10M."),
-        click.option("--wave", type=click.IntRange(1), metavar="N", help="PCs that fetch at a time."),
-        click.option(
-            "--now", "at_once", is_flag=True, help="Restart client VMs into it; else at their next start."
-        ),
-        click.option("--pilot", "pilots", multiple=True, metavar="PC", help="Gets it first; repeatable."),
-        click.option("--pilots", "pilot_count", type=click.IntRange(0), help="Or how many PCs get it first."),
-        click.option("--approval", is_flag=True, help="Another person lets the others follow the pilots."),
-        click.option("--halt-failures", type=click.IntRange(1), metavar="N", help="Halt at N failed PCs."),
-        click.option("--halt-percent", type=click.IntRange(1, 100), help="Halt at this share of failed PCs."),
-        click.option("--fetch-hours", metavar="HOURS", help="Such as 'mon-fri 20-6; sat,sun 0-24'."),
-        click.option("--switch-hours", metavar="HOURS", help="When PCs may switch."),
-        click.option("--postponements", type=click.IntRange(0, 100), help="How often users may put it off."),
         click.option("--deadline", metavar="TIME", help="Switched at the latest, ISO 8601."),
         click.option("--wait", is_flag=True, help="Watch until every PC has come to an end."),
         click.option("--group", required=True, help="The group of PCs."),
     ):
         command = option(command)
-    return command
+    return terms.options(command)
 
 
 @click.command()
@@ -91,7 +65,7 @@ def distribute(
 ) -> None:
     """Bring a version (default: the newest) to every approved PC of a group."""
     name, number = parse_version(version)
-    wish = {"image": name, "number": number, "group": group, **_wish(at_once, wave, rate, more)}
+    wish = {"image": name, "number": number, "group": group, **terms.wish(at_once, wave, rate, more)}
     _follow(session, session.rest.post("/api/v1/distributions/", wish), wait=wait)
 
 
@@ -114,7 +88,7 @@ def rollback(
     **more: Any,
 ) -> None:
     """Bring the version before back to a group."""
-    wish = {"group": group, "number": to, **_wish(at_once, wave, rate, more)}
+    wish = {"group": group, "number": to, **terms.wish(at_once, wave, rate, more)}
     if machine is not None:
         wish["machine"] = wire_name(machine)
     _follow(session, session.rest.post("/api/v1/distributions/rollback/", wish), wait=wait)
@@ -232,17 +206,11 @@ def rollback_ring(session: Session, number: int, reason: str) -> None:
 def progress_of(session: Session, number: int) -> None:
     """How many are through, the speed now, the expected end."""
     shown = [("ended", "ended"), ("of", "total"), ("bytes/s", "bytes_s"), ("expected end", "expected_end")]
-    session.one(session.rest.get(f"/api/v1/distributions/{number}/progress/"), shown)
-
-
-def _wish(at_once: bool, wave: int | None, rate: int | None, more: dict[str, Any]) -> dict[str, Any]:
-    wish: dict[str, Any] = {"apply": "now" if at_once else "next_start"}
-    wish |= {name: list(value) if name == "pilots" else value for name, value in more.items() if value}
-    if wave is not None:
-        wish["wave_size"] = wave
-    if rate is not None:
-        wish["rate_bytes_s"] = rate
-    return wish
+    found = session.rest.get(f"/api/v1/distributions/{number}/progress/")
+    session.one(found, shown)
+    if found["stuck"] and session.form is not showing.Format.JSON:
+        print()
+        session.rows(found["stuck"], _STUCK)
 
 
 def _follow(session: Session, distribution: dict[str, Any], *, wait: bool) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from vrasctl import showing
+from vrasctl import showing, terms
 from vrasctl.images import for_machine, wire_name
 from vrasctl.outcome import ServerRefused
 from vrasctl.rest import Rest, segment
@@ -43,7 +43,15 @@ _SUBSCRIPTION = [
     ("image", "image"),
     ("on publish", "on_publish"),
     ("on joining", "on_join"),
+    ("pilots", "pilots"),
+    ("or how many", "pilot_count"),
+    ("second person", "approval"),
 ]
+_PLAIN_TERMS: dict[str, Any] = {
+    **{"wave_size": 50, "rate_bytes_s": None, "pilots": [], "pilot_count": 0, "approval": False},
+    **{"halt_failures": None, "halt_percent": None, "fetch_hours": "", "switch_hours": ""},
+    **{"postponements": 0, "deadline_days": None},
+}
 _EVENT = [
     ("time", "at"),
     ("who", "actor"),
@@ -211,10 +219,25 @@ def delete_group(session: Session, name: str) -> None:
 @click.option("--image", required=True)
 @click.option("--on-publish/--no-on-publish", default=True, help="Every new version (default).")
 @click.option("--on-join/--no-on-join", default=True, help="Every PC that joins (default).")
+@click.option("--deadline-days", type=click.IntRange(1, 365), help="Switched by then at the latest.")
+@terms.options
 @common
-def subscribe(session: Session, name: str, image: str, on_publish: bool, on_join: bool) -> None:
-    """Let a group get an image by itself; in place of any before for the same machine."""
-    wish: dict[str, Any] = {"group": name, "image": image, "on_publish": on_publish, "on_join": on_join}
+def subscribe(
+    session: Session,
+    /,
+    name: str,
+    *,
+    image: str,
+    on_publish: bool,
+    on_join: bool,
+    at_once: bool,
+    wave: int | None,
+    rate: int | None,
+    **more: Any,
+) -> None:
+    """Let a group get an image by itself, on these terms; in place of any before for the same machine."""
+    wish = {"group": name, "image": image, "on_publish": on_publish, "on_join": on_join}
+    wish |= {**_PLAIN_TERMS, **terms.wish(at_once, wave, rate, more)}
     machine = session.rest.get(f"/api/v1/images/{segment(image)}/")["machine"]
     before = session.rest.find("/api/v1/subscriptions/", group__name=name, machine=machine)
     if before:

@@ -1,8 +1,8 @@
 """Sockets that carry image bytes give way to whatever people do at the same time.
 
-By the field that routers and switches go by (DSCP), by the last of the kernel's own queues, and by sending at an
-even pace instead of in bursts. None of it is a promise: a network that does not look at the field treats these
-bytes as any others, and the rate that counts is kept by `fetching` and `swarm.engine`.
+By the field that routers and switches go by (DSCP), by the last of the kernel's own queues, and by sending at
+an even pace instead of in bursts. None of it is a promise: a network that does not look at the field treats
+these bytes as any others, and the rate that counts is kept by `fetching` and `swarm.engine`.
 
 What a PC gets, others send: a server whose kernel answers with the field that it was called with
 (`net.ipv4.tcp_reflect_tos`) sends so, too. That is why the field is set before the first packet.

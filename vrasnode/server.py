@@ -27,9 +27,9 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketExce
 from websockets.sync.client import connect
 
 import vrasnode
+from vrasnode import lowpriority
 from vrasnode.chunks.deltamap import MAX_DELTAMAP_BYTES
 from vrasnode.chunks.manifest import MAX_MANIFEST_BYTES
-from vrasnode import lowpriority
 from vrasnode.errors import Refused, Unreachable
 from vrasnode.identity import Identity, checked_path, checked_url
 from vrasnode.problems import gone, problem, refusal, retry_after

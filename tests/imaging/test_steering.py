@@ -311,19 +311,48 @@ def test_a_version_that_is_being_distributed_is_not_retired_and_a_newer_one_take
     assert late.value.code == "version_not_ready"
 
 
-def test_a_pc_that_is_revoked_in_the_middle_ends_as_silent_and_the_others_finish(
+def test_a_pc_that_is_revoked_in_the_middle_has_failed_and_the_others_finish(
     office: list[Client], version: ImageVersion, now: datetime, django_capture_on_commit_callbacks: Any
 ) -> None:
-    sent = distributing.start(version, Group.objects.get(), now=now)
+    sent = distributing.start(version, Group.objects.get(), now=now, terms=Terms(halt_failures=1))
     say(office[0], DeliveryStage.FETCHING, now=now)
     with django_capture_on_commit_callbacks(execute=True):
         enrolling.revoke(office[0], reason="stolen")
     for client in office[1:]:
         say(client, DeliveryStage.BOOTED, now=now)
 
-    distributing.sweep_silent(now=now + timedelta(hours=1))
-
     sent.refresh_from_db()
+    gone = sent.deliveries.get(client=office[0])
     assert sent.state == Distribution.State.FINISHED
-    assert states(sent)["pc-00"] == "failed"
+    assert (gone.state, reasons.why(gone, now=now).code) == ("failed", "revoked")  # type: ignore[union-attr]
     assert desktops.permits(desktops.permission(office[0].pk, now=now), now=now) is False
+    assert distributing.retry_failed(sent, now=now) == 0
+
+
+def test_who_is_stuck_and_why_is_gathered_with_what_to_do(
+    office: list[Client], version: ImageVersion, sales: Group, now: datetime, admin_client: Any
+) -> None:
+    sent = distributing.start(version, sales, now=now)
+    for client in office[:3]:
+        say(client, DeliveryStage.FAILED, now=now, code="disk_full")
+    steering.pause_pc(sent.deliveries.get(client=office[3]), reason="a meeting", now=now)
+    later = now + timedelta(minutes=5)
+    for client in office[4:9]:
+        say(client, DeliveryStage.FETCHING, now=later)
+
+    found = {reason.code: (count, reason.remedy) for reason, count in reasons.gathered(sent, now=later)}
+
+    assert {code: count for code, (count, _remedy) in found.items()} == {
+        "disk_full": 3,
+        "paused": 1,
+        "silent": 1,
+    }
+    assert all(remedy for _count, remedy in found.values())
+    path = f"/api/v1/deliveries/?distribution={sent.pk}&stuck=true"
+    names = {row["client"] for row in admin_client.get(path).json()["results"]}
+    assert names >= {"pc-00", "pc-01", "pc-02", "pc-03"}
+    told = admin_client.get(f"/api/v1/distributions/{sent.pk}/progress/").json()["stuck"]
+    assert {key: told[0][key] for key in ("code", "pcs")} == {"code": "disk_full", "pcs": 3}
+    page = admin_client.get(f"/distributions/{sent.pk}/?state=stuck").content.decode()
+    assert "pc-03" in page
+    assert "disk_full" in page

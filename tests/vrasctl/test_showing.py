@@ -4,8 +4,8 @@ import pytest
 
 from vrasctl import showing
 from vrasctl.account import Login
-from vrasctl.distributions import Rate
 from vrasctl.images import parse_version
+from vrasctl.terms import Rate
 from vrasnode.errors import Refused
 
 

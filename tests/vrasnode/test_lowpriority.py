@@ -32,7 +32,7 @@ class Pack(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(bytes(LENGTH))
 
-    def log_message(self, format: str, *args: Any) -> None:
+    def log_message(self, *_words: Any) -> None:
         pass
 
 
