@@ -7,7 +7,6 @@ from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework import mixins, status, viewsets
 from rest_framework.decorators import action
-from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -21,23 +20,13 @@ from checkout.serializers import (
     CheckoutSerializer,
     DecisionSerializer,
     DeputySerializer,
+    LendableSerializer,
     SubmitSerializer,
     WishSerializer,
 )
 from clients import roles
-from clients.models import ApiToken
 from clients.serializers import ReasonSerializer
-
-
-class HasARole(BasePermission):
-    """Everybody with a role. A token that may only read changes nothing."""
-
-    def has_permission(self, request: Request, view: Any) -> bool:
-        token = request.auth
-        reads = request.method in SAFE_METHODS
-        return bool(roles.role_of(request.user)) and (
-            reads or not isinstance(token, ApiToken) or token.scope == ApiToken.Scope.WRITE
-        )
+from clients.tokens import HasARole
 
 
 class CheckoutViewSet(mixins.CreateModelMixin, viewsets.ReadOnlyModelViewSet[CheckoutRequest]):
@@ -81,6 +70,12 @@ class CheckoutViewSet(mixins.CreateModelMixin, viewsets.ReadOnlyModelViewSet[Che
     def inbox(self, request: Request) -> Response:
         """What waits for whoever asks, the oldest first."""
         return Response(CheckoutSerializer(self._inbox(), many=True).data)
+
+    @extend_schema(responses=LendableSerializer(many=True), filters=False)
+    @action(detail=False, methods=["get"], pagination_class=None, filter_backends=[])
+    def lendable(self, request: Request) -> Response:
+        """One's own data, by the PC that it is on: what a request may be about."""
+        return Response(LendableSerializer(requesting.volumes_of(_user(request)), many=True).data)
 
     @extend_schema(request=WishSerializer, responses=CheckoutSerializer)
     @action(detail=True, methods=["post"])

@@ -22,7 +22,7 @@ from checkout.forms import AgainForm, DecisionForm, DeputyForm
 from checkout.models import CheckoutRequest
 from clients import roles
 from clients.errors import Refusal
-from clients.pages import everybody
+from clients.pages import everybody, user_of
 
 form_page = require_http_methods(["GET", "HEAD", "POST"])
 FRESH = timedelta(minutes=10)  # since the last login, for who comes by a mail
@@ -34,7 +34,7 @@ def inbox(request: HttpRequest) -> HttpResponse:
     """What waits for whoever asks."""
     now = timezone.now()
     try:
-        rows = approvers.waiting_for(request.user, asked=Asked(), now=now)  # type: ignore[arg-type]
+        rows = approvers.waiting_for(user_of(request), asked=Asked(), now=now)
     except Refusal as refusal:
         messages.error(request, str(refusal))
         rows = []
@@ -46,7 +46,7 @@ def inbox(request: HttpRequest) -> HttpResponse:
 @everybody
 def approve_several(request: HttpRequest) -> HttpResponse:
     """Those that were ticked, each at the step that was on the page: `12.34` is request 12 at step 34."""
-    user: Any = request.user
+    user = user_of(request)
     chosen = [text.partition(".") for text in request.POST.getlist("requests")[:200]]
     pairs = {int(a): int(b) for a, _dot, b in chosen if a.isdecimal() and b.isdecimal()}
     rows = approvers.full(CheckoutRequest.objects.filter(pk__in=pairs))
@@ -66,7 +66,7 @@ def approve_several(request: HttpRequest) -> HttpResponse:
 def decide(request: HttpRequest, pk: int) -> HttpResponse:
     """One request, for who may decide it now, and for those who may look at everything. Who comes by a mail
     proves once more who they are."""
-    user: Any = request.user
+    user = user_of(request)
     now = timezone.now()
     if request.GET.get("from") == "mail" and not _fresh(user, now):
         here = reverse("checkout:decide", args=[pk])
@@ -107,7 +107,7 @@ def again(request: HttpRequest) -> HttpResponse:
 @everybody
 def deputies(request: HttpRequest) -> HttpResponse:
     """Who decides in one's place, and when; and in whose place one does."""
-    user: Any = request.user
+    user = user_of(request)
     today = timezone.localdate()
     form = DeputyForm(request.POST or None, initial={"starts": today, "ends": today + timedelta(days=7)})
     if form.is_valid():
@@ -127,7 +127,7 @@ def deputies(request: HttpRequest) -> HttpResponse:
 @everybody
 def deputy_delete(request: HttpRequest, pk: int) -> HttpResponse:
     """They no longer decide in one's place."""
-    user: Any = request.user
+    user = user_of(request)
     deputizing.dismiss(get_object_or_404(Deputy, pk=pk), by=user)
     messages.success(request, _("Ended."))
     return redirect("checkout:deputies")

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils.translation import gettext_lazy as _
@@ -10,7 +11,8 @@ from django.utils.translation import gettext_lazy as _
 from checkout import approvers
 from checkout.chainmodels import ChainLink, CheckoutTerms, Kind
 from checkout.models import CheckoutRequest, RequestStep
-from clients import auditing, nudge
+from clients import auditing, directory, nudge
+from clients.directorysettings import DirectorySettings
 from clients.errors import Refusal
 from clients.models import Group
 
@@ -55,7 +57,7 @@ def of(group: Group | None) -> Terms:
 def save(group: Group, terms: Terms, *, reason: str) -> None:
     """From the next submission on; what was submitted keeps its own chain.
 
-    Raises Refusal: no_step, too_many_steps, changed_meanwhile.
+    Raises Refusal: no_step, too_many_steps, no_such_group, changed_meanwhile; DirectoryFailed.
     """
     if not terms.chain:
         raise Refusal("no_step", _("A chain has one step at least."), status=400)
@@ -63,6 +65,7 @@ def save(group: Group, terms: Terms, *, reason: str) -> None:
         raise Refusal(
             "too_many_steps", _("A chain has at most %(count)d steps.") % {"count": MAX_STEPS}, status=400
         )
+    _check_groups(terms.chain)
     before = of(group)
     with transaction.atomic():
         row, _made = CheckoutTerms.objects.get_or_create(group=group)
@@ -114,6 +117,23 @@ def freeze(request: CheckoutRequest, chain: Sequence[Link]) -> None:
             directory_group=link.directory_group,
             person=link.person,
             requester_id=request.requester_id,
+        )
+
+
+def _check_groups(chain: Sequence[Link]) -> None:
+    """A name that the directory does not know would be a step at which nobody ever decides."""
+    place: DirectorySettings | None = settings.DIRECTORY
+    named = {link.directory_group for link in chain if link.kind == Kind.GROUP}
+    if place is None or not named:
+        return
+    with directory.asked(place) as link:
+        gone = [name for name in sorted(named) if directory.group_sid(link, name) is None]
+    if gone:
+        raise Refusal(
+            "no_such_group",
+            _("The company's directory has no security group “%(name)s”. Copy its distinguished name.")
+            % {"name": gone[0]},
+            status=400,
         )
 
 

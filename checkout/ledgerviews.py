@@ -15,7 +15,7 @@ from clients import pdf
 from clients.errors import Refusal
 from clients.forms import ReasonForm
 from clients.models import Group
-from clients.pages import page_of, staff
+from clients.pages import page_of, staff, user_of
 from mydoc.serving import streamed
 
 form_page = require_http_methods(["GET", "HEAD", "POST"])
@@ -95,7 +95,7 @@ def waive(request: HttpRequest, pk: int) -> HttpResponse:
     row = get_object_or_404(CheckoutRequest, pk=pk)
     form = ReasonForm(request.POST)
     reason = form.cleaned_data["reason"] if form.is_valid() else ""
-    lending.waive_replica(row, by=request.user, reason=reason, now=timezone.now())  # type: ignore[arg-type]
+    lending.waive_replica(row, by=user_of(request), reason=reason, now=timezone.now())
     messages.success(request, _("The key is made without a recent replica."))
     return redirect("checkout:my-request", pk)
 
@@ -107,6 +107,6 @@ def call_back(request: HttpRequest, pk: int) -> HttpResponse:
     row = get_object_or_404(CheckoutRequest, pk=pk)
     form = ReasonForm(request.POST)
     reason = form.cleaned_data["reason"] if form.is_valid() else ""
-    lending.call_back(row, by=request.user, reason=reason, now=timezone.now())  # type: ignore[arg-type]
+    lending.call_back(row, by=user_of(request), reason=reason, now=timezone.now())
     messages.success(request, _("Called back: the PC locks as soon as it hears of it."))
     return redirect("checkout:my-request", pk)

@@ -12,7 +12,7 @@ from checkout import approvers, forms, requesting, standing
 from checkout.models import CheckoutRequest
 from clients import roles
 from clients.errors import Refusal
-from clients.pages import everybody, page_of
+from clients.pages import everybody, page_of, user_of
 
 form_page = require_http_methods(["GET", "HEAD", "POST"])
 
@@ -24,12 +24,12 @@ def my(request: HttpRequest) -> HttpResponse:
     now = timezone.now()
     rows = approvers.full(CheckoutRequest.objects.filter(requester=request.user.pk)).order_by("-pk")
     page = page_of(request, rows)
-    volumes = requesting.volumes_of(request.user)  # type: ignore[arg-type]  # everybody has a role
+    volumes = requesting.volumes_of(user_of(request))
     context = {
         "page": page,
         "standings": [standing.of(row, now=now) for row in page.object_list],
         "volumes": volumes,
-        "last": requesting.last_of(request.user),  # type: ignore[arg-type]
+        "last": requesting.last_of(user_of(request)),
     }
     return render(request, "checkout/my.html", context)
 
@@ -38,19 +38,19 @@ def my(request: HttpRequest) -> HttpResponse:
 @everybody
 def new(request: HttpRequest) -> HttpResponse:
     """A new request; `?copy=` like an earlier one of one's own, `?mend=` one that was sent back."""
-    user, now = request.user, timezone.now()
+    user, now = user_of(request), timezone.now()
     mended, like = _mine(request, "mend"), _mine(request, "copy")
-    volumes = requesting.volumes_of(user)  # type: ignore[arg-type]
+    volumes = requesting.volumes_of(user)
     first = forms.initial(now=now, like=mended or like, same_days=mended is not None)
     form = forms.RequestForm(request.POST or None, volumes=volumes, initial=first)
     if form.is_valid():
         try:
             if mended is not None:
-                requesting.mend(mended, form.wish(), by=user, now=now)  # type: ignore[arg-type]
+                requesting.mend(mended, form.wish(), by=user, now=now)
                 made = mended
             else:
                 volume = next(one for one in volumes if one.pk == form.cleaned_data["volume"].pk)
-                made = requesting.submit(volume, form.wish(), by=user, now=now)  # type: ignore[arg-type]
+                made = requesting.submit(volume, form.wish(), by=user, now=now)
         except Refusal as refusal:
             form.add_error(None, str(refusal))
         else:
@@ -79,7 +79,7 @@ def one(request: HttpRequest, pk: int) -> HttpResponse:
 @everybody
 def withdraw(request: HttpRequest, pk: int) -> HttpResponse:
     row = get_object_or_404(CheckoutRequest, pk=pk)
-    requesting.withdraw(row, by=request.user, now=timezone.now())  # type: ignore[arg-type]
+    requesting.withdraw(row, by=user_of(request), now=timezone.now())
     messages.success(request, _("Withdrawn."))
     return redirect("checkout:my")
 
@@ -88,7 +88,7 @@ def withdraw(request: HttpRequest, pk: int) -> HttpResponse:
 @everybody
 def give_back(request: HttpRequest, pk: int) -> HttpResponse:
     row = get_object_or_404(CheckoutRequest, pk=pk)
-    requesting.give_back(row, by=request.user, now=timezone.now())  # type: ignore[arg-type]
+    requesting.give_back(row, by=user_of(request), now=timezone.now())
     messages.success(request, _("Given back: the PC locks as soon as it hears of it."))
     return redirect("checkout:my")
 

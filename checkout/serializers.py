@@ -3,10 +3,12 @@
 from typing import Any
 
 from django.contrib.auth import get_user_model
+from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
 from checkout import forms
-from checkout.chainmodels import Deputy
+from checkout.chaining import Link, Terms
+from checkout.chainmodels import Deputy, Kind
 from checkout.models import CheckoutRequest, RequestStep
 from mydoc.models import Volume
 
@@ -81,3 +83,48 @@ class DeputySerializer(serializers.ModelSerializer[Deputy]):
         model = Deputy
         fields = ["id", "principal", "deputy", "starts", "ends", "created_by"]
         read_only_fields = ["created_by"]
+
+
+class LinkSerializer(serializers.Serializer[Any]):
+    """One step: `group` with a group of the directory, `person` with a user name, the others alone."""
+
+    kind = serializers.ChoiceField(choices=Kind.choices)
+    directory_group = serializers.CharField(
+        max_length=400, required=False, allow_blank=True, default="", help_text="distinguished name"
+    )
+    person = serializers.SlugRelatedField(
+        slug_field="username",
+        queryset=get_user_model()._default_manager.filter(is_active=True),
+        required=False,
+        allow_null=True,
+        default=None,
+    )
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        needs = {Kind.GROUP: (True, False), Kind.PERSON: (False, True)}.get(attrs["kind"], (False, False))
+        if (bool(attrs["directory_group"]), attrs["person"] is not None) != needs:
+            raise serializers.ValidationError(_("A step names one group of the directory, or one person."))
+        return attrs
+
+
+class TermsSerializer(serializers.Serializer[Any]):
+    """What holds for checkouts of a group's PCs."""
+
+    software = serializers.BooleanField(help_text="PCs without a hardware TPM are lent, too")
+    max_days = serializers.IntegerField(min_value=1, max_value=366)
+    chain = LinkSerializer(many=True, allow_empty=False)
+    reason = serializers.CharField(max_length=500, default="", allow_blank=True, write_only=True)
+
+    def terms(self, revision: int) -> Terms:
+        """What was sent, on top of this revision."""
+        said = self.validated_data
+        chain = tuple(Link(**link) for link in said["chain"])
+        return Terms(said["software"], said["max_days"], chain, revision)
+
+
+class LendableSerializer(serializers.ModelSerializer[Volume]):
+    client = serializers.CharField(source="client.name", read_only=True)
+
+    class Meta:
+        model = Volume
+        fields = ["id", "client"]

@@ -3,11 +3,12 @@
 from django.urls import path
 from rest_framework.routers import SimpleRouter
 
-from checkout import api, approvalviews, dossierapi, ledgerviews, myviews, node, views
+from checkout import api, approvalviews, dossierapi, ledgerviews, myviews, node, termsapi, views
 
 router = SimpleRouter()
 router.register("checkouts", api.CheckoutViewSet)
 router.register("deputies", api.DeputyViewSet)
+router.register("groups", termsapi.GroupTermsViewSet, basename="group-checkout")
 router.register("losses", dossierapi.DossierViewSet, basename="dossier")
 
 node_patterns = [path("checkout/time", node.time)]

@@ -30,7 +30,7 @@ from clients.serializers import (
     ReasonSerializer,
     RegroupSerializer,
 )
-from clients.tokens import HasRole
+from clients.tokens import HasARole
 
 
 class GroupViewSet(viewsets.ModelViewSet[Group]):
@@ -134,7 +134,7 @@ class ApiTokenViewSet(
     """One's own keys to REST."""
 
     serializer_class = ApiTokenSerializer
-    permission_classes = [HasRole]
+    permission_classes = [HasARole]
     queryset = ApiToken.objects.none()
 
     def get_queryset(self) -> QuerySet[ApiToken]:
@@ -173,7 +173,7 @@ class ApiTokenViewSet(
             raise AuthenticationFailed(
                 _("Name and password do not fit, or too many tries. Wait five minutes.")
             )
-        if not roles.may_look(user):
+        if not roles.role_of(user):
             raise Refusal("no_role", _("This account has no role here. Ask your IT department."), status=403)
         with auditing.acting(auditing.Actor(name=user.get_username(), kind="user", origin="rest login")):
             row, text = tokens.make(

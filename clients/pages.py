@@ -8,6 +8,7 @@ from typing import Any, Concatenate, ParamSpec
 
 import redis
 from django.contrib import messages
+from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Page, Paginator
 from django.db.models import QuerySet
@@ -52,6 +53,13 @@ def _guarded(view: View[P], may: Callable[[HttpRequest], bool]) -> View[P]:
         return response
 
     return guarded
+
+
+def user_of(request: HttpRequest) -> User:
+    """The account of whoever asks. Raises PermissionDenied for nobody's."""
+    if not isinstance(request.user, User):
+        raise PermissionDenied
+    return request.user
 
 
 def page_of(request: HttpRequest, rows: QuerySet[Any] | Sequence[Any]) -> Page[Any]:

@@ -23,7 +23,7 @@ def sites(request: HttpRequest) -> HttpResponse:
     """All sites, and a new one."""
     form = SiteForm(request.POST or None)
     if form.is_valid():
-        _keep(form, "site.created")
+        _keep(form, "created")
         return redirect("clients:sites")
     rows = Site.objects.all()
     now = timezone.now()
@@ -50,16 +50,16 @@ def site(request: HttpRequest, pk: int) -> HttpResponse:
         return redirect("clients:sites")
     form = SiteForm(request.POST or None, instance=row)
     if form.is_valid():
-        _keep(form, "site.changed")
+        _keep(form, "changed")
         messages.success(request, _("Saved."))
         return redirect("clients:sites")
     return render(request, "clients/site.html", {"site": row, "form": form})
 
 
-def _keep(form: SiteForm, verb: str) -> None:
+def _keep(form: SiteForm, done: str) -> None:
     with transaction.atomic():
         row = form.save()
-        auditing.record(verb, row, after={name: form.cleaned_data[name] for name in form.fields})
+        auditing.record(f"site.{done}", row, after={name: form.cleaned_data[name] for name in form.fields})
 
 
 def _pcs(sites: Sites) -> dict[int, int]:

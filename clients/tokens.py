@@ -71,6 +71,17 @@ class HasRole(BasePermission):
         return bool(request.user) and roles.may_look(request.user)
 
 
+class HasARole(BasePermission):
+    """Everybody with a role, for what is their own. A token that may only read changes nothing."""
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        token = request.auth
+        reads = request.method in SAFE_METHODS
+        return bool(roles.role_of(request.user)) and (
+            reads or not isinstance(token, ApiToken) or token.scope == ApiToken.Scope.WRITE
+        )
+
+
 class IsStaffWithScope(BasePermission):
     """Administrators, and for reading those who may look; a token that may only read changes nothing."""
 

@@ -9,6 +9,7 @@ import click
 from vrasctl import losses as _losses  # noqa: F401  (gives `pc` its commands)
 from vrasctl import showing
 from vrasctl.account import Login
+from vrasctl.checkouts import checkout_group
 from vrasctl.distributions import distribute, distribution_group, rollback
 from vrasctl.images import image_group
 from vrasctl.keys import key_group
@@ -122,6 +123,7 @@ for _command in (
     key_group,
     recovery_group,
     replica_group,
+    checkout_group,
     events,
 ):
     root.add_command(_command)

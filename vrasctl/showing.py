@@ -17,6 +17,7 @@ PIPE_WIDTH = 400
 _TIMES = {
     *("at", "created_at", "ready_at", "finished_at", "expires_at", "enrolled_at"),
     *("last_contact", "certificate_expires", "valid_until", "made_at"),
+    *("starts", "ends", "asked_ends", "waits_since", "ended_at", "decided_at"),
 }
 
 

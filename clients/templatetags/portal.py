@@ -4,7 +4,6 @@ from datetime import timedelta
 from typing import Any
 
 from django import template
-from django.apps import apps
 from django.forms import BoundField, CheckboxInput, Select
 from django.templatetags.static import static
 from django.utils import timezone
@@ -13,6 +12,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
+from clients import actwords
 from clients.models import Event
 from clients.presence import Presence
 
@@ -43,74 +43,6 @@ SIGNS = {
     "booted": ("check-circle", "success"),
     "done": ("check-circle", "success"),
     "cut_off": ("exclamation-triangle", "warning"),
-}
-
-KINDS = {"device": _("device")}  # of what an event may be about and no row is
-
-ACTS = {
-    "acknowledged": _("the PC has obeyed"),
-    "admitted": _("came from the directory for the first time"),
-    "appointed": _("appointed"),
-    "approved": _("approved"),
-    "asked": _("logged on"),
-    "assigned": _("given to a user"),
-    "attached": _("given to the client VM"),
-    "booted": _("booted"),
-    "cancelled": _("cancelled"),
-    "changed": _("changed"),
-    "closed": _("locked"),
-    "created": _("created"),
-    "declared": _("declared lost"),
-    "deleted": _("deleted"),
-    "detached": _("taken from the client VM"),
-    "downloaded": _("file downloaded"),
-    "ended": _("found again"),
-    "endorsed": _("endorsed"),
-    "enrolled": _("enrolled"),
-    "failed": _("failed"),
-    "fetching": _("began to fetch"),
-    "finished": _("finished"),
-    "half_deleted": _("server's half of the key deleted"),
-    "halves_deleted": _("server's halves of the keys deleted"),
-    "halted": _("halted by itself"),
-    "handed_out": _("order given to the PC"),
-    "key_given_again": _("key given again"),
-    "let_in": _("let in again"),
-    "listed": _("folder looked into"),
-    "locked_out": _("locked out"),
-    "lost": _("declared lost"),
-    "open": _("key given, opened"),
-    "opened": _("opened for upload"),
-    "paused": _("paused"),
-    "piloted": _("pilots done"),
-    "plugged": _("plugged in"),
-    "policy_changed": _("device policy changed"),
-    "put_back": _("older version put back"),
-    "ready": _("became ready"),
-    "recovered": _("recovery key handed out"),
-    "recovery_deposited": _("recovery key deposited"),
-    "registered": _("registered"),
-    "regrouped": _("moved to another group"),
-    "renamed": _("renamed"),
-    "renewed": _("certificate renewed"),
-    "replaced": _("replaced"),
-    "restored": _("restored to another PC"),
-    "resumed": _("goes on"),
-    "retired": _("retired"),
-    "reported": _("dossier read"),
-    "revoked": _("revoked"),
-    "roles": _("other roles"),
-    "running": _("started again"),
-    "sealed": _("sealed"),
-    "searched": _("searched"),
-    "shared": _("folder shared"),
-    "staged": _("staged"),
-    "started": _("started"),
-    "superseded": _("replaced by a later one"),
-    "unplugged": _("unplugged"),
-    "unshared": _("sharing ended"),
-    "uploaded": _("file written"),
-    "waiting": _("sent again"),
 }
 
 DESKTOPS = {
@@ -177,10 +109,7 @@ def desktop_words(code: str) -> Any:
 @register.simple_tag
 def act(event: Event) -> str:
     """What an event says was done: "client PC: approved"."""
-    model_name, _dot, done = event.verb.partition(".")
-    kinds = {model.__name__.lower(): model for model in apps.get_models()}
-    kind = kinds[model_name]._meta.verbose_name if model_name in kinds else KINDS.get(model_name, model_name)
-    return f"{kind}: {ACTS.get(done, done)}"
+    return actwords.words(event.verb)
 
 
 @register.simple_tag

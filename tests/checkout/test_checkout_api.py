@@ -8,9 +8,10 @@ from django.contrib.auth.models import Group as Roles
 from django.contrib.auth.models import User
 from django.test import Client as Browser
 
+from checkout import chaining
 from checkout.models import CheckoutRequest, Lease
 from clients import tokens
-from clients.models import ApiToken
+from clients.models import ApiToken, Event, Group
 from clients.rolenames import Role
 from mydoc.models import Volume
 from tests.checkout.asking import DAY, HOUR
@@ -89,3 +90,73 @@ def test_the_requester_names_no_deputy_for_an_approver(mori: User, sato: User) -
 
     assert answer.json()["code"] == "bad_deputy"  # `principal` is whoever asks
     assert not mori.deputies.exists()
+
+
+def test_the_chain_of_a_group_is_read_and_replaced_on_top_of_what_was_looked_at(
+    sales: Group, admin: User, mori: User
+) -> None:
+    mine, path = browser_of(admin), f"/api/v1/groups/{sales.name}/checkout/"
+    before = mine.get(path)
+    assert before.json()["chain"] == [{"kind": "role", "directory_group": "", "person": None}]
+    chain = [{"kind": "manager"}, {"kind": "person", "person": "mori"}]
+    wish = {"software": False, "max_days": 14, "chain": chain, "reason": "two pairs of eyes"}
+
+    def put(match: str, **changed: Any) -> Any:
+        headers = {"if-match": match} if match else {}
+        return mine.put(path, {**wish, **changed}, content_type="application/json", headers=headers)
+
+    kept = put(before["ETag"])
+
+    assert kept.status_code == 200, kept.content
+    assert [step["kind"] for step in kept.json()["chain"]] == ["manager", "person"]
+    assert [link.words for link in chaining.of(sales).chain] == ["manager", "mori"]
+    assert Event.objects.filter(verb="group.checkout_changed", reason="two pairs of eyes").exists()
+    assert put(before["ETag"]).json()["code"] == "changed_meanwhile"
+    assert put("").json()["code"] == "if_match_required"
+    assert put("*", max_days=7).json()["max_days"] == 7
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        {"kind": "group"},
+        {"kind": "person"},
+        {"kind": "person", "person": "nobody-here"},
+        {"kind": "role", "person": "mori"},
+        {"kind": "manager", "directory_group": "CN=x"},
+        {"kind": "whoever"},
+    ],
+)
+def test_a_step_that_names_nobody_or_two_is_refused(
+    step: dict[str, str], sales: Group, admin: User, mori: User
+) -> None:
+    wish = {"software": False, "max_days": 14, "chain": [step]}
+
+    answer = browser_of(admin).put(
+        f"/api/v1/groups/{sales.name}/checkout/",
+        wish,
+        content_type="application/json",
+        headers={"if-match": "*"},
+    )
+
+    assert answer.status_code == 400
+    assert chaining.of(sales).revision == 0
+
+
+def test_only_an_administrator_changes_a_chain(sales: Group, mori: User, sato: User) -> None:
+    path = f"/api/v1/groups/{sales.name}/checkout/"
+    wish = {"software": True, "max_days": 366, "chain": [{"kind": "person", "person": "sato"}]}
+
+    for user in (mori, sato):
+        headers = {"if-match": "*"}
+        answer = browser_of(user).put(path, wish, content_type="application/json", headers=headers)
+        assert answer.status_code == 403
+
+    assert chaining.of(sales).chain == chaining.ROLE_ALONE
+
+
+def test_what_may_be_asked_for_is_ones_own_data(lendable: Volume, sato: User, kato: User) -> None:
+    path = "/api/v1/checkouts/lendable/"
+
+    assert browser_of(sato).get(path).json() == [{"id": str(lendable.pk), "client": "pc-sales-01"}]
+    assert browser_of(kato).get(path).json() == []

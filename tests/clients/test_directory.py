@@ -269,13 +269,20 @@ def test_a_program_that_logs_in_hears_the_same(connected: Directory, settings: A
     assert answer.json()["code"] in ("directory_slow", "directory_away")
 
 
-def test_an_employee_gets_no_token(connected: Directory) -> None:
-    wish = {"username": "alice", "password": Directory.password_of("alice"), "name": "x", "scope": "read"}
+def test_an_employees_token_opens_what_is_their_own_and_whoever_has_no_role_gets_none(
+    connected: Directory,
+) -> None:
+    def wish(name: str) -> dict[str, str]:
+        return {"username": name, "password": Directory.password_of(name), "name": "x", "scope": "read"}
 
-    answer = Browser().post("/api/v1/tokens/login/", wish)
+    made = Browser().post("/api/v1/tokens/login/", wish("alice"))
+    refused = Browser().post("/api/v1/tokens/login/", wish("bob"))
 
-    assert answer.status_code == 403
-    assert answer.json()["code"] == "no_role"
+    headers = {"authorization": f"Bearer {made.json()['token']}"}
+    assert Browser().get("/api/v1/checkouts/", headers=headers).status_code == 200
+    for path in ("clients/", "volumes/", "events/", "groups/"):
+        assert Browser().get(f"/api/v1/{path}", headers=headers).status_code == 403
+    assert (refused.status_code, refused.json()["code"]) == (403, "no_role")
 
 
 def test_the_last_administrator_keeps_the_role_and_home_says_why(

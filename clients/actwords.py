@@ -1,0 +1,132 @@
+"""What the audit log's verbs mean, in words.
+
+A verb is "kind.done". Most of what is done is called the same of every kind of thing; what is not stands in
+OF_ONE. tests/test_audit_words.py finds verbs without words.
+"""
+
+from django.apps import apps
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+KINDS = {"device": _("device")}  # of what an event may be about and no row is
+
+ACTS: dict[str, str | Promise] = {
+    "acknowledged": _("the PC has obeyed"),
+    "admitted": _("came from the directory for the first time"),
+    "appointed": _("appointed"),
+    "approved": _("approved"),
+    "asked": _("logged on"),
+    "assigned": _("given to a user"),
+    "attached": _("given to the client VM"),
+    "booted": _("booted"),
+    "cancelled": _("cancelled"),
+    "changed": _("changed"),
+    "checkout_changed": _("chain of approvers or terms of checkout changed"),
+    "closed": _("locked"),
+    "created": _("created"),
+    "cut_off": _("cut off"),
+    "declared": _("declared lost"),
+    "deleted": _("deleted"),
+    "detached": _("taken from the client VM"),
+    "dismissed": _("dismissed"),
+    "done": _("done"),
+    "downloaded": _("file downloaded"),
+    "endorsed": _("endorsed"),
+    "enrolled": _("enrolled"),
+    "expired": _("ended at its deadline"),
+    "failed": _("failed"),
+    "fetching": _("began to fetch"),
+    "finished": _("finished"),
+    "half_deleted": _("server's half of the key deleted"),
+    "half_given": _("server's half of the key given"),
+    "halted": _("halted by itself"),
+    "halves_deleted": _("server's halves of the keys deleted"),
+    "handed_out": _("order given to the PC"),
+    "hurried": _("brought forward"),
+    "key_given_again": _("key given again"),
+    "lapsed": _("lapsed: its period went by"),
+    "left_out": _("left out"),
+    "lent": _("lent"),
+    "let_in": _("let in again"),
+    "listed": _("folder looked into"),
+    "locked_out": _("locked out"),
+    "lost": _("declared lost"),
+    "made": _("issued"),
+    "making": _("being made"),
+    "open": _("key given, opened"),
+    "opened": _("opened for upload"),
+    "overdue": _("overdue: not back yet"),
+    "paused": _("paused"),
+    "permitted": _("approved at each step, key to come"),
+    "piloted": _("pilots done"),
+    "plugged": _("plugged in"),
+    "policy_changed": _("device policy changed"),
+    "put_back": _("older version put back"),
+    "ready": _("became ready"),
+    "recovered": _("recovery key handed out"),
+    "recovery_deposited": _("recovery key deposited"),
+    "registered": _("registered"),
+    "regrouped": _("moved to another group"),
+    "rejected": _("rejected"),
+    "renamed": _("renamed"),
+    "renewed": _("certificate renewed"),
+    "replaced": _("replaced"),
+    "replica_waived": _("key without a recent replica"),
+    "reported": _("dossier read"),
+    "restored": _("restored to another PC"),
+    "resumed": _("goes on"),
+    "retired": _("retired"),
+    "returned": _("returned"),
+    "revoked": _("revoked"),
+    "roles": _("other roles"),
+    "running": _("started again"),
+    "sealed": _("sealed"),
+    "searched": _("searched"),
+    "sent_back": _("sent back"),
+    "sent_wrong_bytes": _("gave other PCs wrong bytes"),
+    "shared": _("folder shared"),
+    "staged": _("staged"),
+    "started": _("started"),
+    "step_approved": _("approved at one step"),
+    "step_rejected": _("rejected at one step"),
+    "step_sent_back": _("sent back at one step"),
+    "submitted": _("handed in"),
+    "superseded": _("replaced by a later one"),
+    "told_closed": _("locked on the PC, may be opened again"),
+    "told_ended": _("the PC has thrown its part away"),
+    "told_offered": _("the PC has the key, no PIN yet"),
+    "told_open": _("opened away from the company"),
+    "told_ready": _("PIN chosen on the PC"),
+    "told_refused": _("refused by the PC"),
+    "unplugged": _("unplugged"),
+    "unshared": _("sharing ended"),
+    "uploaded": _("file written"),
+    "waiting": _("sent again"),
+    "wifi_changed": _("Wi-Fi changed"),
+    "wifi_failed": _("Wi-Fi not joined"),
+    "wifi_removed": _("Wi-Fi removed"),
+    "withdrawn": _("withdrawn"),
+}
+
+OF_ONE: dict[str, str | Promise] = {
+    "checkoutrequest.revoked": _("called back"),
+    "checkoutrequest.waiting": _("submitted anew"),
+    "deltaset.waiting": _("to be made again"),
+    "lease.ended": _("ended"),
+    "loss.ended": _("found again"),
+    "naslook.bad": _("looked at: not usable"),
+    "naslook.good": _("looked at: good"),
+    "replicaalarm.closed": _("closed"),
+    "replicaalarm.open": _("raised"),
+    "replicationrun.running": _("started"),
+    "replicationrun.waiting": _("asked for"),
+    "upkeep.running": _("started"),
+}
+
+
+def words(verb: str) -> str:
+    """What was done: "client PC: approved"."""
+    model_name, _dot, done = verb.partition(".")
+    kinds = {model.__name__.lower(): model for model in apps.get_models()}
+    kind = kinds[model_name]._meta.verbose_name if model_name in kinds else KINDS.get(model_name, model_name)
+    return f"{kind}: {OF_ONE.get(verb) or ACTS.get(done, done)}"
