@@ -1,10 +1,13 @@
 """What people fill in about checkout: the request, decisions, deputies, a group's chain."""
 
+from collections.abc import Iterable
+from contextlib import suppress
 from datetime import datetime, time, timedelta
 from typing import Any
 
 from django import forms
 from django.contrib.auth import get_user_model
+from django.http import QueryDict
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -32,6 +35,18 @@ def _line(label: Any, limit: int, **more: Any) -> forms.CharField:
     return forms.CharField(label=label, max_length=limit, **more)
 
 
+class Picked(forms.Field):
+    """Folders that were ticked, as words of their paths."""
+
+    widget = forms.MultipleHiddenInput
+
+    def to_python(self, value: Any) -> list[bytes]:
+        try:
+            return [path for path in map(bytepaths.path_of, value or []) if path]
+        except ValueError as error:
+            raise forms.ValidationError(_("There is no such folder. Choose again.")) from error
+
+
 class RequestForm(forms.Form):
     """A request: from which day and hour to which, what for, where to."""
 
@@ -43,12 +58,13 @@ class RequestForm(forms.Form):
     purpose = _line(_("Purpose"), 500)
     destination = _line(_("Destination"), 200)
     contact = _line(_("Contact on the way"), 200, help_text=_("Telephone or mail."))
+    picked = Picked(required=False)
     folders = forms.CharField(
         label=_("Folders"),
         required=False,
         max_length=4000,
         widget=forms.Textarea(attrs={"rows": 2}),
-        help_text=_("One on each line, such as Documents/plans. Empty: everything."),
+        help_text=_("One on each line, such as Documents/plans."),
     )
 
     def __init__(self, *args: Any, volumes: list[Volume], **kwargs: Any) -> None:
@@ -77,7 +93,7 @@ class RequestForm(forms.Form):
             purpose=said["purpose"],
             destination=said["destination"],
             contact=said["contact"],
-            folders=[line.encode() for line in lines if line],
+            folders=list(dict.fromkeys([*said["picked"], *(line.encode() for line in lines if line)])),
         )
 
 
@@ -91,10 +107,24 @@ def initial(*, now: datetime, like: CheckoutRequest | None, same_days: bool = Fa
     starts, ends = timezone.localtime(like.starts), timezone.localtime(like.asked_ends)
     found |= {"volume": like.volume_id, "first_at": starts.time(), "last_at": ends.time()}
     found |= {"purpose": like.purpose, "destination": like.destination, "contact": like.contact}
-    found["folders"] = "\n".join(folders_of(like))
+    found["picked"] = list(like.folders)
     length: timedelta = ends.date() - starts.date()
     first = starts.date() if same_days else first
     return found | {"first": first, "last": first + length}
+
+
+def typed(said: QueryDict) -> dict[str, Any]:
+    """What stands in a request's form that is not submitted yet, as it is."""
+    return {**said.dict(), "picked": said.getlist("picked")}
+
+
+def paths(words: Iterable[str] | None) -> list[bytes]:
+    """The folders that words of paths stand for, each once; what is none is left out."""
+    found = []
+    for word in words or ():
+        with suppress(ValueError):
+            found.append(bytepaths.path_of(word))
+    return [path for path in dict.fromkeys(found) if path]
 
 
 def folders_of(request: CheckoutRequest) -> list[str]:

@@ -1,5 +1,7 @@
 """The employee's pages: my requests and where each waits, a new one, withdrawn, mended, given back."""
 
+from datetime import datetime
+
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
@@ -8,11 +10,13 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from checkout import approvers, forms, requesting, standing
+from checkout import approvers, calendars, choosing, forms, requesting, standing
+from checkout.choosing import Choice
 from checkout.models import CheckoutRequest
 from clients import roles
 from clients.errors import Refusal
 from clients.pages import everybody, page_of, user_of
+from mydoc.models import Volume
 
 form_page = require_http_methods(["GET", "HEAD", "POST"])
 
@@ -42,7 +46,10 @@ def new(request: HttpRequest) -> HttpResponse:
     mended, like = _mine(request, "mend"), _mine(request, "copy")
     volumes = requesting.volumes_of(user)
     first = forms.initial(now=now, like=mended or like, same_days=mended is not None)
-    form = forms.RequestForm(request.POST or None, volumes=volumes, initial=first)
+    looks = "look" in request.POST or "count" in request.POST  # nothing is submitted yet
+    if looks:
+        first = forms.typed(request.POST)
+    form = forms.RequestForm(None if looks else request.POST or None, volumes=volumes, initial=first)
     if form.is_valid():
         try:
             if mended is not None:
@@ -56,8 +63,23 @@ def new(request: HttpRequest) -> HttpResponse:
         else:
             messages.success(request, _("Submitted. You see here where it waits."))
             return redirect("checkout:my-request", made.pk)
-    context = {"form": form, "mended": mended, "volumes": volumes}
+    context = {
+        "form": form,
+        "mended": mended,
+        "volumes": volumes,
+        "picked": forms.paths(form["picked"].value()),
+        "choice": _choice(request, volumes, now=now),
+        "period": calendars.of(form["first"].value(), form["last"].value()),
+    }
     return render(request, "checkout/new.html", context)
+
+
+@require_GET
+@everybody
+def days(request: HttpRequest) -> HttpResponse:
+    """The working days of a period that is being chosen."""
+    period = calendars.of(request.GET.get("first"), request.GET.get("last"))
+    return render(request, "checkout/days.html", {"period": period})
 
 
 @require_GET
@@ -91,6 +113,15 @@ def give_back(request: HttpRequest, pk: int) -> HttpResponse:
     requesting.give_back(row, by=user_of(request), now=timezone.now())
     messages.success(request, _("Given back: the PC locks as soon as it hears of it."))
     return redirect("checkout:my")
+
+
+def _choice(request: HttpRequest, volumes: list[Volume], *, now: datetime) -> Choice | None:
+    """What can be ticked where somebody looks; None while nobody does. Only in one's own data."""
+    chosen = request.POST.get("volume", "")
+    volume = next((one for one in volumes if str(one.pk) == chosen), None)
+    if volume is None or "look" not in request.POST:
+        return None
+    return choosing.folders_in(volume, next(iter(forms.paths([request.POST["look"]])), b""), now=now)
 
 
 def _mine(request: HttpRequest, name: str) -> CheckoutRequest | None:

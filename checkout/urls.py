@@ -20,6 +20,7 @@ pages = (
         path("losses/<int:pk>/dossier.pdf", views.dossier_pdf, name="dossier-pdf"),
         path("my/checkouts/", myviews.my, name="my"),
         path("my/checkouts/new/", myviews.new, name="new"),
+        path("my/checkouts/days/", myviews.days, name="days"),
         path("my/checkouts/<int:pk>/", myviews.one, name="my-request"),
         path("my/checkouts/<int:pk>/withdraw/", myviews.withdraw, name="my-withdraw"),
         path("my/checkouts/<int:pk>/return/", myviews.give_back, name="my-return"),

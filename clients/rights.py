@@ -17,7 +17,7 @@ ASK_THEMSELVES = ("/api/v1/", "/node/v1/", "/mydoc/logon")
 # What shows people their own: for every account with a role.
 MY_PAGE = "mydoc:my"
 CHECKOUT_PAGES = {
-    f"checkout:{name}" for name in ("my", "new", "my-request", "inbox", "decide", "again", "deputies")
+    f"checkout:{name}" for name in ("my", "new", "days", "my-request", "inbox", "decide", "again", "deputies")
 }
 CHECKOUT_ACTS = {
     f"checkout:{name}"

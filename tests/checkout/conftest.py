@@ -17,11 +17,11 @@ from mydoc import lastreplica, losing
 from mydoc.lastreplica import KeptFile, LastReplica
 from mydoc.models import Loss, Volume
 from tests.checkout.asking import wish
-from tests.mydoc.conftest import being, custodians, kato, sato, volume
+from tests.mydoc.conftest import answering, being, custodians, kato, sato, volume
 from tests.pcs import FakePc, facts_with_devices
 from vrasnode.wire.clients import FactsReport
 
-__all__ = ["being", "custodians", "kato", "sato", "volume"]
+__all__ = ["answering", "being", "custodians", "kato", "sato", "volume"]
 
 
 @pytest.fixture

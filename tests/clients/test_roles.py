@@ -29,7 +29,8 @@ pytestmark = pytest.mark.django_db
 ELSEWHERE = {"/login/", "/i18n/setlang/"}
 # What everybody with a role has: home leads them to their own page.
 OWN = {"/", "/my/", "/api/v1/shared/"}
-OWN |= {"/my/checkouts/", "/my/checkouts/new/", "/approvals/", "/approvals/again/", "/approvals/deputies/"}
+OWN |= {"/my/checkouts/", "/my/checkouts/new/", "/my/checkouts/days/"}
+OWN |= {"/approvals/", "/approvals/again/", "/approvals/deputies/"}
 OWN |= {"/api/v1/checkouts/", "/api/v1/checkouts/inbox/", "/api/v1/checkouts/lendable/"}
 OWN |= {"/api/v1/deputies/", "/api/v1/tokens/"}
 # Forms about their own requests and about those that wait for them: with nothing in them they do nothing.
