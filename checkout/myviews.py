@@ -79,7 +79,7 @@ def new(request: HttpRequest) -> HttpResponse:
 def days(request: HttpRequest) -> HttpResponse:
     """The working days of a period that is being chosen."""
     period = calendars.of(request.GET.get("first"), request.GET.get("last"))
-    return render(request, "checkout/days.html", {"period": period})
+    return render(request, "checkout/period.html", {"period": period})
 
 
 @require_GET
