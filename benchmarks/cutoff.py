@@ -28,7 +28,7 @@ from config.demo.bootimage import default_cache
 from config.demo.directory import Directory
 from config.demo.office import DemoPc, Office
 from vrasnode.errors import HostBroken, VrasError
-from vrasnode.volumes import Volumes
+from vrasnode.mydoc.volumes import Volumes
 
 ROUNDS = 20
 PC_ROUNDS = 50  # these are cheap

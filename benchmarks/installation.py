@@ -20,8 +20,8 @@ from config.demo.lan import Lan, LanPc
 from config.demo.processes import Child, run
 from config.demo.server import ADMIN, ROOT, DemoServer
 from vrasnode.errors import HostBroken
+from vrasnode.imaging.slots import Boot, Slots, read_boot
 from vrasnode.places import State
-from vrasnode.slots import Boot, Slots, read_boot
 
 PORT = 8000
 IMAGE = "office-desktop"

@@ -34,7 +34,7 @@ from config.demo.bootimage import default_cache
 from config.demo.lan import LAN_BRIDGE, NETWORK, Lan
 from config.demo.pcs import LabPc
 from vrasnode.errors import HostBroken, VrasError
-from vrasnode.hypervisor import Hypervisor, make_overlay
+from vrasnode.machines.hypervisor import Hypervisor, make_overlay
 
 RATE_BYTES_S = 120 << 20
 AT_LEAST = 0.95

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from vrasnode import disk
 from vrasnode.chunks.scanning import extents
 from vrasnode.errors import HostBroken
+from vrasnode.host import disk
 
 READ_BYTES = 4 << 20
 _LAUNCHER = [sys.executable, "-I", "-S", str(Path(__file__).with_name("launcher.py"))]

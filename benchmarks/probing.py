@@ -17,10 +17,10 @@ from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
 from config.demo.bootimage import default_cache
-from vrasnode import host
 from vrasnode.domainxml import Accelerator, ClientVm, Firmware, Mark, Nic, client_vm_xml
 from vrasnode.errors import HostBroken
-from vrasnode.hypervisor import Hypervisor, MachineState
+from vrasnode.host import thispc
+from vrasnode.machines.hypervisor import Hypervisor, MachineState
 from vrasnode.servicevm.build import debianpackages, initramfs
 
 INIT = Path(__file__).parent / "guest" / "machines-init"
@@ -106,7 +106,7 @@ def definition(machine: Machine, start: System, *, log: Path) -> str:
         disk=machine.slow,
         console_log=log,
         mark=Mark(manifest="00" * 32, serial=1),
-        direct_io=host.takes_direct_io(machine.slow.parent),
+        direct_io=thispc.takes_direct_io(machine.slow.parent),
         lan=Nic(machine.bridge, MAC),
     )
     domain = ElementTree.fromstring(client_vm_xml(vm))  # noqa: S314 - ours

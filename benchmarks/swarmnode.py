@@ -18,8 +18,8 @@ from vrasnode.chunks import framemap, manifest
 from vrasnode.chunks.frames import open_frame
 from vrasnode.chunks.hashing import digest_of
 from vrasnode.chunks.manifest import Manifest
-from vrasnode.fetching import Fetcher
-from vrasnode.server import Server
+from vrasnode.contact.server import Server
+from vrasnode.imaging.fetching import Fetcher
 from vrasnode.swarm.session import Session, Shared
 from vrasnode.swarm.trust import Papers
 from vrasnode.wire import codec

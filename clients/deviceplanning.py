@@ -12,9 +12,9 @@ from clients.devicepolicing import Draft, Owner
 from clients.errors import Refusal
 from clients.models import Client, DeviceRule
 from clients.suspending import Sleep
-from vrasnode import deviceplan, preflight, words
-from vrasnode.deviceplan import Plan, Planned
-from vrasnode.devicepolicy import Remark
+from vrasnode import preflight, words
+from vrasnode.devicepolicy import Remark, planning
+from vrasnode.devicepolicy.planning import Plan, Planned
 from vrasnode.preflight import Finding
 from vrasnode.wire import devices as wire
 from vrasnode.wire.clients import HostFacts
@@ -130,7 +130,7 @@ def plan_of(facts: HostFacts | None, policies: Mapping[wire.Scope, Draft], *, no
     if facts is None or facts.devices is None:
         return None
     iommu = facts.platform is not None and facts.platform.iommu is not None
-    return deviceplan.make_plan(facts.devices, devicepolicing.merged(policies, now=now), now=now, iommu=iommu)
+    return planning.make_plan(facts.devices, devicepolicing.merged(policies, now=now), now=now, iommu=iommu)
 
 
 def standings(client: Client, *, now: datetime) -> list[Standing]:
@@ -219,9 +219,9 @@ def _changes_on(
     assert after is not None  # noqa: S101
     assert facts.devices is not None  # noqa: S101
     asked = devicepolicing.merged(changed, now=now)
-    vain = deviceplan.findings(after, facts.devices, asked)
+    vain = planning.findings(after, facts.devices, asked)
     sleep = _sleep_on(client, policies, changed)
-    return PcChanges(client, deviceplan.changes(before, after), vain, sleep)
+    return PcChanges(client, planning.changes(before, after), vain, sleep)
 
 
 def _sleep_on(

@@ -18,8 +18,8 @@ from clients import auditing, nodeslice, nudge, suspending
 from clients.errors import Refusal
 from clients.models import Client, ClientQuerySet, DevicePolicy, DeviceRecord, DeviceRule, Group
 from clients.suspending import ModelSuspend
-from vrasnode import devicepolicy, usbguard, words
-from vrasnode.devicepolicy import Remark
+from vrasnode import devicepolicy, words
+from vrasnode.devicepolicy import Remark, usbguard
 from vrasnode.errors import Refused
 from vrasnode.wire import codec
 from vrasnode.wire import devices as wire

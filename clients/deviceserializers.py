@@ -12,8 +12,8 @@ from clients.deviceplanning import PcChanges, Preview, Standing, Why
 from clients.devicepolicing import Draft
 from clients.models import Client, DevicePolicy, DeviceRule
 from clients.suspending import Decider, ModelSuspend, Sleep
-from vrasnode.deviceplan import Planned
 from vrasnode.devicepolicy import Remark
+from vrasnode.devicepolicy.planning import Planned
 from vrasnode.wire import devices as wire
 from vrasnode.wire.network import WifiState
 

@@ -1,6 +1,6 @@
 """Which Wi-Fi the PCs of a group join: kept with its secret wrapped, told to each PC with it sealed.
 
-How a PC joins is vrasnode.wireless; whether an address is the company's, `networks`.
+How a PC joins is vrasnode.network.wireless; whether an address is the company's, `networks`.
 """
 
 from collections.abc import Iterable

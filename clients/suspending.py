@@ -1,4 +1,4 @@
-"""What closing the lid may do on one PC, and who decided it. Not how the PC keeps to it (vrasnode.sleeping).
+"""What closing the lid may do on one PC, and who decided it. The PC keeps to it: vrasnode.machines.sleeping.
 
 The PC's own exception, else its user's, else the first entry for its model, else what its group says. Sleep
 is about hardware: whether what was passed through wakes up again. So, unlike with rules for devices, what was

@@ -18,17 +18,14 @@ from config.env import VARIABLES
 from tests.lab.server import ROOT
 
 LOCKS = sorted((ROOT / "requirements").glob("*.lock"))
-PURE = {
-    *("wire", "chunks", "sealing", "domainxml", "errors", "grants", "shape", "wanted"),
-    *("devicepolicy", "deviceplan", "usbguard", "usbguardlines", "preflight"),
-    *("cutoff", "guestnames", "localdoors", "volumenames"),
-    *("words", "pagewords", "policywords", "preflightwords", "documentwords", "leasewords"),
-}
+PURE = {"chunks", "devicepolicy", "domainxml", "errors", "preflight", "sealing", "wire", "words"}
 ONE_WORLD = {
-    "libvirt": {f"vrasnode/{name}.py" for name in ("libvirtd", "hypervisor", "networks", "guestagent")},
-    "libvirt_qemu": {"vrasnode/guestagent.py"},
-    "urllib3": {"vrasnode/server.py"},
-    "websockets": {"vrasnode/server.py"},
+    "libvirt": {
+        f"vrasnode/machines/{name}.py" for name in ("libvirtd", "hypervisor", "networks", "guestagent")
+    },
+    "libvirt_qemu": {"vrasnode/machines/guestagent.py"},
+    "urllib3": {"vrasnode/contact/server.py"},
+    "websockets": {"vrasnode/contact/server.py"},
 }
 ADDRESSES = re.compile(
     r"(pypi\.org|pythonhosted\.org|registry\.(npmjs|yarnpkg)|[^t]-index-url|--find-links)", re.I

@@ -1,8 +1,9 @@
 """The PC's half of OpenVRAS: makes a PC what the management server declares. Knows no Django.
 
-`cli` and `agent` drive the parts (`desktop`, `imaging`, later `mydoc`, `checkout`); a part uses one-world
-modules (`server`, `hypervisor`, `host` …), those use the pure ones (`domainxml`, `chunks`), and all of
-them speak `wire`. The management server imports only `wire` and the pure modules.
+A package for each thing that the PC does, named like the server's app where there is one; `part` (of the
+machines: `desktop`, `virtualserver`) is what `agent` gives its bite to, and parts meet in `building` alone.
+One module knows each foreign world (`contact.server`, `machines.hypervisor`, `host.thispc` …). The pure
+ones (`chunks`, `domainxml`, `devicepolicy`, `words`) and `wire` are all that the management server imports.
 """
 
 __version__ = "0.1.0"

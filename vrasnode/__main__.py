@@ -2,6 +2,6 @@
 
 import sys
 
-from vrasnode.cli import main
+from vrasnode.cli.main import main
 
 sys.exit(main())

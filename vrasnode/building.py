@@ -1,7 +1,6 @@
 """An agent put together: its parts on one world, each with what it needs of the others.
 
-Here alone the parts meet: they do not import each other, and hear of each other by functions. What a part
-does is its own module's; when it does it, the crank's (`agent`).
+Here alone the parts meet; they hear of each other by functions. When each does something is `agent`'s.
 """
 
 import threading
@@ -11,51 +10,53 @@ from datetime import UTC, datetime, timedelta
 
 from msgspec.structs import replace
 
-from vrasnode import copiesdoor, documentsdoor, localpage, pagestate
 from vrasnode.agent import Agent, Part
-from vrasnode.checkout import Checkout
+from vrasnode.checkout import page
+from vrasnode.checkout.means import Means as UsageMeans
+from vrasnode.checkout.part import Checkout
+from vrasnode.checkout.verifying import Here
 from vrasnode.clock import of_this_pc
-from vrasnode.contact import Contact
-from vrasnode.controlchannel import ControlChannel
-from vrasnode.controllers import Controllers
-from vrasnode.copiedlog import CopiedLog
-from vrasnode.desktop import NAME as CLIENT_VM
-from vrasnode.desktop import Desktop
-from vrasnode.devices import Devices
+from vrasnode.contact.identity import Identity
+from vrasnode.contact.outbox import Outbox
+from vrasnode.contact.part import Contact
+from vrasnode.contact.server import Server
+from vrasnode.contact.slices import Slices
+from vrasnode.copies import door
+from vrasnode.copies.leaving import Leaving
+from vrasnode.copies.log import CopiedLog
+from vrasnode.copies.part import Replication
+from vrasnode.devices.part import Devices
 from vrasnode.domainxml import INTERNAL, Nic
 from vrasnode.errors import Refused
-from vrasnode.housing import Housing, VirtualServerHousing
-from vrasnode.identity import Identity
-from vrasnode.imaging import Imaging
-from vrasnode.killing import Killing
-from vrasnode.leaving import Leaving
-from vrasnode.localpage import LocalPage
-from vrasnode.logon import Nonces
-from vrasnode.machineoptions import Options, machine_of
-from vrasnode.mydoc import Mydoc
-from vrasnode.outbox import Outbox
+from vrasnode.imaging.part import Imaging
+from vrasnode.imaging.sharing import Sharing
+from vrasnode.imaging.slots import Slots
+from vrasnode.localpage import gathering
+from vrasnode.localpage import part as localpage
+from vrasnode.machines.controlchannel import ControlChannel
+from vrasnode.machines.desktop import NAME as CLIENT_VM
+from vrasnode.machines.desktop import Desktop
+from vrasnode.machines.options import Options, machine_of
+from vrasnode.machines.postponing import Postponing
+from vrasnode.machines.shape import ROUTED_ROLE
+from vrasnode.machines.virtualserver import NAME as VIRTUAL_SERVER
+from vrasnode.machines.virtualserver import ServiceMachine, VirtualServer, control_socket
+from vrasnode.mydoc import documentsdoor
+from vrasnode.mydoc.housing import Housing, VirtualServerHousing
+from vrasnode.mydoc.killing import Killing
+from vrasnode.mydoc.logon import Nonces
+from vrasnode.mydoc.means import Means
+from vrasnode.mydoc.part import Mydoc
+from vrasnode.network.controllers import Controllers
+from vrasnode.network.wireless import Wireless
 from vrasnode.places import State
-from vrasnode.postponing import Postponing
 from vrasnode.protection import Protection
-from vrasnode.replication import Replication
-from vrasnode.server import Server
-from vrasnode.shape import ROUTED_ROLE
-from vrasnode.sharing import Sharing
-from vrasnode.slices import Slices
-from vrasnode.slots import Slots
 from vrasnode.turning import Turning
-from vrasnode.usagekey import page
-from vrasnode.usagekey.means import Means as UsageMeans
-from vrasnode.usagekey.verifying import Here
-from vrasnode.virtualserver import NAME as VIRTUAL_SERVER
-from vrasnode.virtualserver import ServiceMachine, VirtualServer, control_socket
-from vrasnode.volumemeans import Means
 from vrasnode.wire import imaging as wire
 from vrasnode.wire.clients import ClientState
 from vrasnode.wire.devices import DevicesReport
 from vrasnode.wire.imaging import DeliveryReport
 from vrasnode.wire.network import SECRET_PURPOSE
-from vrasnode.wireless import Wireless
 from vrasnode.world import World
 
 
@@ -375,9 +376,9 @@ class _Pc:
             directory=slots.directory,
         )
 
-    def _make_page(self, name: str) -> LocalPage:
+    def _make_page(self, name: str) -> localpage.LocalPage:
         looked_at = (self._contact, self._desktop, self._service, self._devices, self._mydoc)
-        parts = pagestate.Parts(*looked_at, self._copying, self._leaving, self._wireless)
+        parts = gathering.Parts(*looked_at, self._copying, self._leaving, self._wireless)
         macs = {role: self._machine.mac(f"{role}/internal") for role in ("client-vm", "virtual-server")}
         doors = documentsdoor.doors(
             client_id=self._identity.client_id,
@@ -385,13 +386,12 @@ class _Pc:
             get_logon_url=lambda: self._mydoc.logon_url,
             get_reports=self._mydoc.reports,
         )
-        own = self._checkout.seen
-        volumes, leave = self._mydoc.open_volumes, self._leaving.leave_now
-        copies = copiesdoor.doors(self._copying, open_volumes=volumes, leave_now=leave)
-        return LocalPage(
+        own, leave = self._checkout.seen, self._leaving.leave_now
+        copies = door.doors(self._copying, open_volumes=self._mydoc.open_volumes, leave_now=leave)
+        return localpage.LocalPage(
             networks=self._world.machines,
             macs=macs,
-            get_state=lambda: pagestate.state_of(name, parts, unencrypted=self._protection.allowed_bare),
+            get_state=lambda: gathering.state_of(name, parts, unencrypted=self._protection.allowed_bare),
             clock=time.monotonic,
             doors={**doors, **copies, **page.doors(self._checkout), **self._postponing.doors()},
             get_section=lambda query, said: self._postponing.section(said) + page.section(own(), query, said),

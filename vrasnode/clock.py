@@ -1,4 +1,4 @@
-"""The clocks of this PC. None is believed alone: what they say together is judged in `usagekey.floor`.
+"""The clocks of this PC. None is believed alone: what they say together is judged in `checkout.floor`.
 
 Everybody who needs to know whether a period is over is given a `Clock`, so nothing here is ever patched.
 """

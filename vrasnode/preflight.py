@@ -3,7 +3,7 @@
 Pure: facts in, findings out; the PC's command and the portal say the same. A blocker is what somebody should
 put right before people work on the PC: without it the client VM crawls, is not what its policy says on any
 PC set up this way, or data lies bare. With a warning the PC works with less. A note is worth knowing. Which
-fate each device has is `deviceplan`'s; the words are in `preflightwords`.
+fate each device has is `devicepolicy.planning`'s; the words are in `words.preflight`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from vrasnode.deviceplan import USB_CONTROLLER, Plan, Planned, make_plan
+from vrasnode.devicepolicy.planning import USB_CONTROLLER, Plan, Planned, make_plan
 from vrasnode.wire.clients import HostFacts, Platform
 from vrasnode.wire.devices import (
     Bus,

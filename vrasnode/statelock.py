@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from vrasnode import disk
 from vrasnode.errors import HostBroken
+from vrasnode.host import disk
 
 _WHOLE_FILE = struct.Struct("hhqqi4x")  # struct flock of fcntl(2): type, whence, start, length, pid
 

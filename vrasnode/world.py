@@ -12,24 +12,26 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from vrasnode import disk, firewall, host, hostdevices, pchalf, volumes
-from vrasnode.devices import Bench
+from vrasnode.devices.part import Bench
+from vrasnode.devices.uevents import Watch
 from vrasnode.domainxml import Accelerator, Attached, Mark
 from vrasnode.errors import HostBroken
-from vrasnode.housing import Housing
-from vrasnode.hypervisor import Answer, Hypervisor, MachineState, make_overlay
-from vrasnode.imaging import Imaging
-from vrasnode.screen import Screen
-from vrasnode.sleeping import Sleeping
-from vrasnode.slots import Slots
-from vrasnode.tpm import Tpm
-from vrasnode.uevents import Watch
-from vrasnode.unlocking import Halves
-from vrasnode.volumemeans import Volumes
-from vrasnode.wifi import Standing, Wifi
+from vrasnode.host import disk, hardware, thispc
+from vrasnode.host.tpm import Tpm
+from vrasnode.imaging.part import Imaging
+from vrasnode.imaging.slots import Slots
+from vrasnode.machines.hypervisor import Answer, Hypervisor, MachineState, make_overlay
+from vrasnode.machines.screen import Screen
+from vrasnode.machines.sleeping import Sleeping
+from vrasnode.mydoc import pchalf, volumes
+from vrasnode.mydoc.housing import Housing
+from vrasnode.mydoc.means import Volumes
+from vrasnode.mydoc.unlocking import Halves
+from vrasnode.network import firewall
+from vrasnode.network.wifi import Standing, Wifi
+from vrasnode.network.wireless import Radio
 from vrasnode.wire.clients import HostFacts
 from vrasnode.wire.devices import DeviceFacts, Suspend, UsbDevice
-from vrasnode.wireless import Radio
 
 POWER_OFF = ("systemctl", "poweroff")
 POWER_OFF_S = 30.0
@@ -123,20 +125,20 @@ def pc(root: Path, *, images: Path, desktop: Path, hypervisor_uri: str) -> World
     """The PC that this runs on, with its state directory `root`. Raises HostBroken."""
     for directory in (images, desktop):  # each is tried for what its own file system can do
         disk.make_directory(directory, mode=0o711)
-    accelerator, screen = host.probe_accelerator(), Screen()
+    accelerator, screen = thispc.probe_accelerator(), Screen()
     return World(
         machines=Hypervisor(hypervisor_uri),
         make_overlay=make_overlay,
-        facts=lambda: host.facts(root, accelerator=accelerator),
+        facts=lambda: thispc.facts(root, accelerator=accelerator),
         accelerator=accelerator,
-        boot_id=host.boot_id(),
-        uptime_s=host.uptime_s,
-        direct_io=host.takes_direct_io(desktop),
-        io_uring=host.takes_io_uring(desktop),
-        clones=host.reflinks(images),
+        boot_id=thispc.boot_id(),
+        uptime_s=thispc.uptime_s,
+        direct_io=thispc.takes_direct_io(desktop),
+        io_uring=thispc.takes_io_uring(desktop),
+        clones=thispc.reflinks(images),
         threads=len(os.sched_getaffinity(0)),
         bench=HostBench(root),
-        has_iommu=host.platform(root).iommu is not None,
+        has_iommu=thispc.platform(root).iommu is not None,
         watch=lambda changed: Watch(changed).start(),  # ends with the process
         show=screen.show,
         pressed=screen.pressed,
@@ -144,7 +146,7 @@ def pc(root: Path, *, images: Path, desktop: Path, hypervisor_uri: str) -> World
         enforce=Sleeping(clock=time.monotonic).enforce,
         radio=HostRadio(Wifi()),
         shares=True,
-        may_send=host.MainsPower(clock=time.monotonic),
+        may_send=thispc.MainsPower(clock=time.monotonic),
     )
 
 
@@ -155,10 +157,10 @@ class HostBench:
     root: Path
 
     def devices(self) -> DeviceFacts:
-        return hostdevices.devices(state_dir=self.root)
+        return hardware.devices(state_dir=self.root)
 
     def usb_devices(self) -> list[UsbDevice]:
-        return hostdevices.usb_devices(state_dir=self.root)
+        return hardware.usb_devices(state_dir=self.root)
 
 
 @dataclass(frozen=True)

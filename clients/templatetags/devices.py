@@ -18,8 +18,8 @@ from clients.models import Client, DevicePolicy
 from clients.suspending import Sleep
 from clients.templatetags.portal import icon
 from vrasnode import words
-from vrasnode.deviceplan import Planned
 from vrasnode.devicepolicy import Remark
+from vrasnode.devicepolicy.planning import Planned
 from vrasnode.preflight import Severity
 from vrasnode.wire import devices as wire
 from vrasnode.wire.network import WifiState

@@ -24,7 +24,7 @@ from config.demo.processes import Child, run
 from config.demo.server import ADMIN, ROOT, DemoServer
 from config.demo.workplace import SESSION
 from vrasnode.errors import HostBroken
-from vrasnode.hypervisor import Answer, Hypervisor
+from vrasnode.machines.hypervisor import Answer, Hypervisor
 
 GROUP = "sales"
 IMAGE = "office-desktop"

@@ -11,9 +11,9 @@ from clients.models import Client
 from clients.signing import KeyStore
 from tests.checkout.asking import slice_of
 from tests.pcs import FakePc
+from vrasnode.checkout.asking import Asking
+from vrasnode.checkout.verifying import Here, belongs, verified
 from vrasnode.clock import Clock
-from vrasnode.usagekey.asking import Asking
-from vrasnode.usagekey.verifying import Here, belongs, verified
 from vrasnode.wire import codec
 from vrasnode.wire.checkout import TimeRequest
 from vrasnode.wire.signatures import Keyring, Signed, fingerprint

@@ -21,9 +21,9 @@ from tests.deploy.front import SECRET, Front
 from tests.lab.libvirtd import comes
 from tests.lab.server import ROOT, Server
 from vrasnode.chunks.packs import Pack, PackBuilder
+from vrasnode.contact.identity import Identity
+from vrasnode.contact.server import Server as ServerAsSeenByPc
 from vrasnode.errors import Refused
-from vrasnode.identity import Identity
-from vrasnode.server import Server as ServerAsSeenByPc
 from vrasnode.wire import signatures
 from vrasnode.wire.clients import ClientState, Heartbeat, RenewRequest
 

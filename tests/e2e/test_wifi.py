@@ -13,7 +13,7 @@ from tests.lab.outer import airwaves
 from tests.lab.outer.airwaves import Network
 from tests.lab.outer.member import CLIENT_VM, Member
 from vrasnode.domainxml import ROUTED, ROUTED_BRIDGE
-from vrasnode.wireless import GATEWAY
+from vrasnode.network.wireless import GATEWAY
 
 pytestmark = pytest.mark.slow
 

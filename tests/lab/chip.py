@@ -5,7 +5,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from vrasnode.tpm import Tpm
+from vrasnode.host.tpm import Tpm
 
 START_S = 20.0
 

@@ -25,13 +25,14 @@ from config.demo import bootimage, documents
 from config.demo.directory import Directory
 from config.demo.office import Office
 from config.demo.server import ADMIN, DemoServer
-from vrasnode.hypervisor import Answer
+from vrasnode.machines.hypervisor import Answer
 
 LINK_S = 15.0  # instead of 70
 AGENT = f"""
 import sys
-from vrasnode import controllers, cutoff
-from vrasnode.cli import main
+from vrasnode.cli.main import main
+from vrasnode.mydoc import cutoff
+from vrasnode.network import controllers
 cutoff.LINK_S, cutoff.DOUBT_S, controllers.BETWEEN_S = {LINK_S}, 6.0, 3.0
 sys.exit(main())
 """

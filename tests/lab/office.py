@@ -16,8 +16,8 @@ from config.demo.office import CLIENT_VM, GROUP, IMAGE, DemoPc, Office
 from vrasnode.chunks import framemap, manifest
 from vrasnode.chunks.hashing import digest_of
 from vrasnode.errors import VrasError
-from vrasnode.hypervisor import Hypervisor
-from vrasnode.slots import Slots, Version
+from vrasnode.imaging.slots import Slots, Version
+from vrasnode.machines.hypervisor import Hypervisor
 
 ENDS = ("booted", "failed", "superseded")
 

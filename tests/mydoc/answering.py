@@ -19,7 +19,7 @@ from mydoc.models import Opening, Volume
 from tests.pcs import FakePc
 from vrasnode import sealing
 from vrasnode.errors import Refused
-from vrasnode.incoming import Incoming
+from vrasnode.mydoc.incoming import Incoming
 from vrasnode.wire import clients as registry
 from vrasnode.wire import codec
 from vrasnode.wire import mydoc as wire

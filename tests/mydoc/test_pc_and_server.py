@@ -11,9 +11,9 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from tests.lab.server import Server
 from tests.pcs import FACTS
 from vrasnode import sealing
+from vrasnode.contact.identity import Identity, Token
+from vrasnode.contact.server import Server as ServerAsSeenByPc
 from vrasnode.errors import Refused
-from vrasnode.identity import Identity, Token
-from vrasnode.server import Server as ServerAsSeenByPc
 from vrasnode.wire.clients import EnrolRequest
 from vrasnode.wire.codec import decode
 from vrasnode.wire.mydoc import KeyRequest, MydocSlice, RecoveryDeposit

@@ -24,10 +24,10 @@ from mydoc.models import Look, Opening, Volume
 from tests.mydoc.answering import AnsweringPc, beat, tell, whole
 from tests.pcs import FakePc
 from tests.vrasnode.servicevm.volume import SERIAL, Guest, disk
-from vrasnode.answering import Answering
 from vrasnode.errors import Refused
+from vrasnode.mydoc.answering import Answering
+from vrasnode.mydoc.naming import serial_of, uid_of
 from vrasnode.servicevm.guest.answering import Refusal
-from vrasnode.volumenames import serial_of, uid_of
 from vrasnode.wire import codec
 from vrasnode.wire.mydoc import Act, MydocSlice, Question
 

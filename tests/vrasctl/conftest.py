@@ -19,8 +19,8 @@ import pytest
 from tests.lab.server import Server
 from tests.pcs import FACTS
 from vrasctl import cli
-from vrasnode.identity import Identity, Token
-from vrasnode.server import Server as NodeServer
+from vrasnode.contact.identity import Identity, Token
+from vrasnode.contact.server import Server as NodeServer
 from vrasnode.wire.clients import EnrolRequest, FactsReport, HostFacts
 from vrasnode.wire.codec import decode, encode
 from vrasnode.wire.imaging import Assignment, DeliveryReport, DeliveryStage, ImagingSlice

@@ -10,7 +10,8 @@ import pytest
 
 from tests.lab.server import Server
 from tests.vrasctl.conftest import Administrator, Pc
-from vrasnode import luks, sealing
+from vrasnode import sealing
+from vrasnode.mydoc import luks
 
 PASSPHRASE = "a passphrase of five words"
 SECRET = b"the recovery key of this volume!"

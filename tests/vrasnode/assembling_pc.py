@@ -12,11 +12,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from vrasnode.agent import Agent
-from vrasnode.identity import Identity
-from vrasnode.imaging import Imaging
-from vrasnode.server import Server
-from vrasnode.slices import Slices
-from vrasnode.slots import Slots
+from vrasnode.contact.identity import Identity
+from vrasnode.contact.server import Server
+from vrasnode.contact.slices import Slices
+from vrasnode.imaging.part import Imaging
+from vrasnode.imaging.slots import Slots
 
 
 def main(directory: Path) -> None:

@@ -10,8 +10,8 @@ import pytest
 
 from tests.vrasnode.office import CHUNK, Keys, Office, Published, publish
 from tests.vrasnode.volumecast import Made
-from vrasnode.identity import Identity
-from vrasnode.server import Server
+from vrasnode.contact.identity import Identity
+from vrasnode.contact.server import Server
 from vrasnode.wire.clients import EnrolRequest, HostFacts
 
 FACTS = HostFacts(

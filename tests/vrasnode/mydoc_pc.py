@@ -12,16 +12,16 @@ from pathlib import Path
 from uuid import uuid4
 
 from tests.vrasnode.mydoccast import ALICE, MIB, NO_TPM, Guest
-from vrasnode.controllers import Controllers
-from vrasnode.identity import Identity
-from vrasnode.logon import Nonces
-from vrasnode.mydoc import Mydoc
-from vrasnode.pchalf import Halves
-from vrasnode.server import Server
+from vrasnode.contact.identity import Identity
+from vrasnode.contact.server import Server
+from vrasnode.mydoc.logon import Nonces
+from vrasnode.mydoc.means import Means
+from vrasnode.mydoc.part import Mydoc
+from vrasnode.mydoc.pchalf import Halves
+from vrasnode.mydoc.record import kept
+from vrasnode.mydoc.volumes import Volumes
+from vrasnode.network.controllers import Controllers
 from vrasnode.turning import Turning
-from vrasnode.volumemeans import Means
-from vrasnode.volumerecord import kept
-from vrasnode.volumes import Volumes
 from vrasnode.wire import codec
 from vrasnode.wire.mydoc import Custodian, MydocSlice, VolumeState, VolumeWish
 

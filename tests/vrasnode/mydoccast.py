@@ -18,22 +18,23 @@ from uuid import uuid4
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from tests.vrasnode.office import Office, Response
-from vrasnode import lockproof, sealing
-from vrasnode.controlchannel import Answer
-from vrasnode.controllers import Controllers
+from vrasnode import sealing
+from vrasnode.contact.identity import Identity
+from vrasnode.contact.server import Server
 from vrasnode.errors import Refused, Unreachable
-from vrasnode.housing import Housing
-from vrasnode.identity import Identity
-from vrasnode.lent import NOTHING_LENT, Lent
-from vrasnode.logon import Nonces
-from vrasnode.mydoc import Mydoc
-from vrasnode.pchalf import Halves
-from vrasnode.server import Server
+from vrasnode.host.tpm import Tpm
+from vrasnode.machines.controlchannel import Answer
+from vrasnode.mydoc import lockproof
+from vrasnode.mydoc.housing import Housing
+from vrasnode.mydoc.lent import NOTHING_LENT, Lent
+from vrasnode.mydoc.logon import Nonces
+from vrasnode.mydoc.means import Means
+from vrasnode.mydoc.part import Mydoc
+from vrasnode.mydoc.pchalf import Halves
+from vrasnode.mydoc.uservolume import UserVolume
+from vrasnode.mydoc.volumes import Volumes
+from vrasnode.network.controllers import Controllers
 from vrasnode.simulation.documents import SimulatedHousing
-from vrasnode.tpm import Tpm
-from vrasnode.uservolume import UserVolume
-from vrasnode.volumemeans import Means
-from vrasnode.volumes import Volumes
 from vrasnode.wire import codec
 from vrasnode.wire.mydoc import Answer as AnswerMessage
 from vrasnode.wire.mydoc import (

@@ -14,7 +14,6 @@ from uuid import uuid4
 
 from config.demo.pcs import LabPc
 from tests.lab.libvirtd import comes
-from vrasnode.controlchannel import ControlChannel
 from vrasnode.domainxml import (
     INTERNAL,
     Accelerator,
@@ -28,9 +27,10 @@ from vrasnode.domainxml import (
     volume_disk_xml,
     volume_handle,
 )
-from vrasnode.hypervisor import Hypervisor, MachineState
-from vrasnode.volumenames import serial_of
-from vrasnode.volumes import Volumes
+from vrasnode.machines.controlchannel import ControlChannel
+from vrasnode.machines.hypervisor import Hypervisor, MachineState
+from vrasnode.mydoc.naming import serial_of
+from vrasnode.mydoc.volumes import Volumes
 
 NAME = "virtual-server"
 GATEWAY = IPv4Interface("10.87.66.1/29")

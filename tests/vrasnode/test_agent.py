@@ -10,10 +10,10 @@ from tests.vrasnode.office import Office, Published
 from vrasnode import world
 from vrasnode.agent import Agent
 from vrasnode.building import build
+from vrasnode.contact.identity import Identity
 from vrasnode.domainxml import Firmware
 from vrasnode.errors import HostBroken, Refused, VrasError
-from vrasnode.identity import Identity
-from vrasnode.machineoptions import Options, machine_of
+from vrasnode.machines.options import Options, machine_of
 from vrasnode.places import State
 
 

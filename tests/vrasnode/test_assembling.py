@@ -11,14 +11,15 @@ import pytest
 
 from tests.vrasnode.conftest import chunks_of
 from tests.vrasnode.office import CHUNK, Keys, Office, Published, fetch_of, places_of, publish
-from vrasnode import assembling, host
-from vrasnode.assembling import MAX_WRONG, Assembly
 from vrasnode.chunks import frames
 from vrasnode.chunks.manifest import Manifest
+from vrasnode.contact.identity import Identity
+from vrasnode.contact.server import Server
 from vrasnode.errors import HostBroken, Refused
-from vrasnode.fetching import Fetcher
-from vrasnode.identity import Identity
-from vrasnode.server import Server
+from vrasnode.host import thispc
+from vrasnode.imaging import assembling
+from vrasnode.imaging.assembling import MAX_WRONG, Assembly
+from vrasnode.imaging.fetching import Fetcher
 
 
 class Clock:
@@ -350,7 +351,7 @@ def test_where_the_file_system_clones_the_old_version_is_cloned_and_checked(
     old: Published,
     new: Published,
 ) -> None:
-    assert host.reflinks(xfs)
+    assert thispc.reflinks(xfs)
     corrupt = bytearray(old.data)
     corrupt[30 * CHUNK + 7] ^= 1  # stays where it is
     corrupt[21 * CHUNK + 7] ^= 1  # stays, and is wanted at another place as well

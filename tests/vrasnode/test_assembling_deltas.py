@@ -11,13 +11,13 @@ import pytest
 
 from tests.vrasnode.office import CHUNK, Keys, Office, Published, fetch_of, publish
 from tests.vrasnode.test_assembling import exhaust
-from vrasnode.assembling import Assembly
 from vrasnode.chunks import deltamap, deltas, framemap, packs
 from vrasnode.chunks.deltamap import DeltaMap
 from vrasnode.chunks.packs import PackBuilder
-from vrasnode.fetching import Fetcher
-from vrasnode.identity import Identity
-from vrasnode.server import Server
+from vrasnode.contact.identity import Identity
+from vrasnode.contact.server import Server
+from vrasnode.imaging.assembling import Assembly
+from vrasnode.imaging.fetching import Fetcher
 from vrasnode.wire.imaging import Deltas
 
 PIECE = CHUNK // 4

@@ -15,8 +15,8 @@ from msgspec.structs import replace
 
 from tests.vrasnode.conftest import member_of
 from tests.vrasnode.office import Keys, Office, Published, publish
-from vrasnode.slices import Slices
-from vrasnode.slots import Slots, read_boot
+from vrasnode.contact.slices import Slices
+from vrasnode.imaging.slots import Slots, read_boot
 from vrasnode.wire import codec
 from vrasnode.wire.clients import Desired
 from vrasnode.wire.imaging import ImagingSlice

@@ -12,15 +12,15 @@ import pytest
 
 from config.demo.bootimage import BootImages
 from tests.lab.libvirtd import comes
-from vrasnode import cli_bench
 from vrasnode.bench import emulation, measures, plotting, results
 from vrasnode.bench.comparing import HEADER, compare
 from vrasnode.bench.emulation import judge
 from vrasnode.bench.results import Results, Series
-from vrasnode.cli import main
+from vrasnode.cli import bench
+from vrasnode.cli.main import main
 from vrasnode.domainxml import Accelerator, ClientVm, Firmware, Mark, client_vm_xml
 from vrasnode.errors import HostBroken, Refused
-from vrasnode.hypervisor import Hypervisor, make_overlay
+from vrasnode.machines.hypervisor import Hypervisor, make_overlay
 
 BARE = {"disk.read.sequential": [200.0, 202.0, 198.0], "cpu.one": [1000.0, 1001.0, 999.0]}
 EQUAL = {"disk.read.sequential": [185.0, 184.0, 186.0], "cpu.one": [970.0, 971.0, 969.0]}
@@ -73,7 +73,7 @@ def test_a_machine_within_5_and_10_percent_passes() -> None:
 def test_a_machine_that_loses_more_than_was_promised_fails(kept: Callable[..., str]) -> None:
     bare, inside = kept("bare", BARE, inside=False), kept("inside", SLOWER, inside=True)
 
-    assert main(["bench", "--compare", bare, "--results", inside]) == cli_bench.EXIT_SLOWER
+    assert main(["bench", "--compare", bare, "--results", inside]) == bench.EXIT_SLOWER
 
 
 def test_a_measure_that_was_not_taken_inside_does_not_pass() -> None:

@@ -7,9 +7,9 @@ from typing import TypeVar
 import pytest
 
 from tests.vrasnode.office import CHUNK, Keys, Published, publish
-from vrasnode import checking
-from vrasnode.checking import Ruler, Verdict, verify
 from vrasnode.errors import HostBroken
+from vrasnode.imaging import checking
+from vrasnode.imaging.checking import Ruler, Verdict, verify
 
 T = TypeVar("T")
 

@@ -8,8 +8,8 @@ import pytest
 
 from tests.vrasnode import sysfs
 from tests.vrasnode.policycast import HIDE, PASS, rule
-from vrasnode.cli import EXIT_REFUSED, main
-from vrasnode.slices import Slices
+from vrasnode.cli.main import EXIT_REFUSED, main
+from vrasnode.contact.slices import Slices
 from vrasnode.wire import codec
 from vrasnode.wire.clients import Desired, HostFacts
 from vrasnode.wire.devices import Bus, DevicePolicy

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from vrasnode import statelock
-from vrasnode.cli import main
-from vrasnode.cli_stop import ORDER, end
-from vrasnode.hypervisor import MachineState
+from vrasnode.cli.main import main
+from vrasnode.cli.stop import ORDER, end
+from vrasnode.machines.hypervisor import MachineState
 
 
 class Machines:

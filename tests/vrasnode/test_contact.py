@@ -10,12 +10,12 @@ from msgspec.structs import replace
 
 from tests.vrasnode.conftest import FACTS
 from tests.vrasnode.office import LIFE, Office, Published
-from vrasnode.contact import LONGEST_WAIT_S, REVOKED_S, Contact
+from vrasnode.contact.identity import Identity
+from vrasnode.contact.outbox import Outbox
+from vrasnode.contact.part import LONGEST_WAIT_S, REVOKED_S, Contact
+from vrasnode.contact.server import Server
+from vrasnode.contact.slices import Slices
 from vrasnode.errors import HostBroken, Refused, Unreachable
-from vrasnode.identity import Identity
-from vrasnode.outbox import Outbox
-from vrasnode.server import Server
-from vrasnode.slices import Slices
 from vrasnode.wire import codec
 from vrasnode.wire.clients import ClientSlice, ClientState, Desired, FactsReport
 from vrasnode.wire.imaging import DeliveryReport, DeliveryStage

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from vrasnode.controlchannel import MAX_LINE_BYTES, RECEIVE_BYTES, SILENT_S, ControlChannel, Pulse
 from vrasnode.errors import Refused, Unreachable
+from vrasnode.machines.controlchannel import MAX_LINE_BYTES, RECEIVE_BYTES, SILENT_S, ControlChannel, Pulse
 
 LIMIT_S = 180.0
 SHORT_S = 0.05

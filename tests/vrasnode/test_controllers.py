@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from config.demo.authority import DAY, Authority
-from vrasnode.controllers import BETWEEN_S, Controllers
+from vrasnode.network.controllers import BETWEEN_S, Controllers
 
 LIMIT_S = 60.0
 NEVER = float("-inf")

@@ -5,8 +5,8 @@ from http import HTTPStatus
 
 import pytest
 
-from vrasnode import copiesdoor
-from vrasnode.copiesdoor import COPY_NOW, LEAVE_NOW, CopyLine
+from vrasnode.copies import door
+from vrasnode.copies.door import COPY_NOW, LEAVE_NOW, CopyLine
 from vrasnode.wire.replication import ReplicationSlice, ReplicationWish, RunReport, RunState
 
 VOLUME, RUN = "6f9619ff-8b86-4d01-b42d-00cf4fc964ff", "0b6f2e0e-9a5b-4a83-8d6c-0a5f6b8f3a11"
@@ -41,7 +41,7 @@ def report(state: RunState, **more: object) -> RunReport:
 
 
 def shown(copying: Copying, language: str = "en") -> str:
-    return copiesdoor.part(copiesdoor.lines_of(copying, lambda volume: "<alice>"), language)
+    return door.part(door.lines_of(copying, lambda volume: "<alice>"), language)
 
 
 def test_how_far_a_copy_is_and_when_the_last_one_was_is_said_in_both_languages() -> None:
@@ -73,7 +73,7 @@ def test_how_the_last_copy_ended_is_said(ended: RunReport, words: str) -> None:
 
 def test_who_asks_for_a_copy_gets_one_where_something_is_open() -> None:
     copying, left, volumes = Copying(), [], [VOLUME]
-    doors = copiesdoor.doors(copying, open_volumes=lambda: volumes, leave_now=lambda: left.append(1))
+    doors = door.doors(copying, open_volumes=lambda: volumes, leave_now=lambda: left.append(1))
 
     accepted = doors["POST", COPY_NOW]("", "en")
     volumes.clear()
@@ -88,5 +88,5 @@ def test_who_asks_for_a_copy_gets_one_where_something_is_open() -> None:
 
 
 def test_a_pc_without_replicas_says_nothing_of_them() -> None:
-    assert copiesdoor.part([], "en") == ""
-    assert copiesdoor.part([CopyLine("alice", "")], "en") != ""
+    assert door.part([], "en") == ""
+    assert door.part([CopyLine("alice", "")], "en") != ""

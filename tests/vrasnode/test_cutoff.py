@@ -5,7 +5,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vrasnode.cutoff import LINK_S, SERVER_S, Cut, Heard, in_doubt, locks_at, must_lock
+from vrasnode.mydoc.cutoff import LINK_S, SERVER_S, Cut, Heard, in_doubt, locks_at, must_lock
 
 times = st.floats(min_value=0, max_value=1e7)
 OPEN = Heard(named=True, same_boot=True, server_at=1000.0)

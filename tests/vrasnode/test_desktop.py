@@ -9,14 +9,14 @@ from uuid import UUID
 import pytest
 
 from tests.vrasnode.office import CHUNK, CLIENT_ID, IMAGE, Published
-from vrasnode.desktop import MAX_STARTS, SHUT_DOWN_S, WHEN_HOPELESS_S, Desktop
 from vrasnode.domainxml import Accelerator, Mark, mark_of
 from vrasnode.errors import HostBroken, Unreachable
-from vrasnode.grants import Grants
-from vrasnode.hypervisor import Answer, MachineState
-from vrasnode.passing import Failure, Passing
-from vrasnode.shape import Machine
-from vrasnode.slots import Slots
+from vrasnode.imaging.slots import Slots
+from vrasnode.machines.desktop import MAX_STARTS, SHUT_DOWN_S, WHEN_HOPELESS_S, Desktop
+from vrasnode.machines.grants import Grants
+from vrasnode.machines.hypervisor import Answer, MachineState
+from vrasnode.machines.passing import Failure, Passing
+from vrasnode.machines.shape import Machine
 from vrasnode.wire.imaging import Apply, Assignment, DeliveryReport, DeliveryStage, Health
 
 GPU, NIC = "0000:01:00.0", "0000:02:00.0"

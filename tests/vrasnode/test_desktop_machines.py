@@ -14,9 +14,9 @@ from config.demo.pcs import LabPc
 from tests.lab.libvirtd import comes
 from tests.vrasnode.conftest import member_of
 from tests.vrasnode.office import Keys, Office, Published, publish
-from vrasnode.desktop import NAME
-from vrasnode.hypervisor import Hypervisor
-from vrasnode.slots import read_boot
+from vrasnode.imaging.slots import read_boot
+from vrasnode.machines.desktop import NAME
+from vrasnode.machines.hypervisor import Hypervisor, MachineState
 from vrasnode.wire.imaging import Apply, DeliveryStage, Health
 
 pytestmark = pytest.mark.slow
@@ -76,7 +76,7 @@ def test_machines_run_on_when_the_agent_is_killed_and_a_version_that_does_not_st
 
     office.assign(versions["v1"], serial=1, health=HEALTHY, apply=Apply.NOW)
     with agent(state, lab_pc) as first:
-        assert comes(lambda: hypervisor.metadata(NAME) is not None)
+        assert comes(lambda: hypervisor.state(NAME) is MachineState.RUNNING)
         first.send_signal(signal.SIGKILL)  # while the guest starts
         first.wait()
     with agent(state, lab_pc) as second:

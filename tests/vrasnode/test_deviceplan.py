@@ -24,8 +24,8 @@ from tests.vrasnode.policycast import (
     facts,
     rule,
 )
-from vrasnode.deviceplan import Plan, changes, findings, make_plan
 from vrasnode.devicepolicy import Remark
+from vrasnode.devicepolicy.planning import Plan, changes, findings, make_plan
 from vrasnode.wire.devices import (
     Bus,
     DeviceFacts,

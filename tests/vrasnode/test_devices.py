@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from vrasnode.devices import AGAIN_S, FULL_LOOK_S, NAME, Devices
+from vrasnode.devices.part import AGAIN_S, FULL_LOOK_S, NAME, Devices
 from vrasnode.domainxml import Attached, Kind, attached_of
 from vrasnode.errors import HostBroken, Refused, Unreachable, VrasError
-from vrasnode.hypervisor import MachineState
+from vrasnode.machines.hypervisor import MachineState
 from vrasnode.wire import codec
 from vrasnode.wire.devices import (
     Bus,

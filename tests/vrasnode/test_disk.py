@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from vrasnode import disk
 from vrasnode.errors import HostBroken
+from vrasnode.host import disk
 
 
 def test_a_file_is_replaced_whole_with_its_own_rights(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ from vrasnode.domainxml import (
     volume_handle,
 )
 from vrasnode.errors import Refused
-from vrasnode.volumenames import serial_of
+from vrasnode.mydoc.naming import serial_of
 from vrasnode.wire.devices import Suspend
 
 GOLDEN = Path(__file__).parent / "golden"

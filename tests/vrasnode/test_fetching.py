@@ -8,7 +8,7 @@ import pytest
 
 from vrasnode.chunks.framemap import FrameRange
 from vrasnode.errors import Refused, Unreachable
-from vrasnode.fetching import BURST_S, Body, Fetcher, Throttle
+from vrasnode.imaging.fetching import BURST_S, Body, Fetcher, Throttle
 from vrasnode.wire.imaging import Fetch
 
 PACK = bytes(range(256))

@@ -8,9 +8,9 @@ import pytest
 
 from tests.vrasnode import sysfs
 from tests.vrasnode.sysfs.synthetic import Pc, synthetic_desktop
-from vrasnode import host
 from vrasnode.domainxml import Accelerator
 from vrasnode.errors import HostBroken
+from vrasnode.host import thispc
 from vrasnode.wire.clients import HostFacts, Platform
 from vrasnode.wire.codec import decode, encode
 
@@ -32,7 +32,7 @@ def xfs(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_pc_tells_the_server_what_it_is(tmp_path: Path) -> None:
-    facts = host.facts(tmp_path, accelerator=Accelerator.TCG)
+    facts = thispc.facts(tmp_path, accelerator=Accelerator.TCG)
 
     assert decode(encode(facts), HostFacts) == facts
     assert facts.accelerator == "tcg"
@@ -45,7 +45,7 @@ def test_a_pc_tells_the_server_what_it_is(tmp_path: Path) -> None:
 
 def test_a_missing_state_directory_is_said(tmp_path: Path) -> None:
     with pytest.raises(HostBroken) as broken:
-        host.facts(tmp_path / "nowhere", accelerator=Accelerator.TCG)
+        thispc.facts(tmp_path / "nowhere", accelerator=Accelerator.TCG)
 
     assert broken.value.code == "state_dir_unusable"
 
@@ -54,42 +54,42 @@ def test_a_missing_state_directory_is_said(tmp_path: Path) -> None:
     ("flags", "does"), [("fpu vmx sse", True), ("fpu svm", True), ("fpu sse", False), ("avmx svmx", False)]
 )
 def test_virtualisation_is_read_from_the_cpus_flags(flags: str, does: bool) -> None:
-    assert host.virtualizes(f"processor\t: 0\nmodel name\t: vmx\nflags\t\t: {flags}\n") is does
+    assert thispc.virtualizes(f"processor\t: 0\nmodel name\t: vmx\nflags\t\t: {flags}\n") is does
 
 
 def test_kvm_is_chosen_only_where_the_cpu_virtualises() -> None:
-    if host.probe_accelerator() is Accelerator.KVM:
-        assert host.virtualizes(Path("/proc/cpuinfo").read_text())
-    assert host.probe_accelerator() in Accelerator
+    if thispc.probe_accelerator() is Accelerator.KVM:
+        assert thispc.virtualizes(Path("/proc/cpuinfo").read_text())
+    assert thispc.probe_accelerator() in Accelerator
 
 
 @pytest.mark.slow
 def test_a_guest_that_ends_as_it_should_was_run() -> None:
-    assert host.runs_a_guest(Accelerator.TCG, limit_s=30)
+    assert thispc.runs_a_guest(Accelerator.TCG, limit_s=30)
 
 
 @pytest.mark.slow
 def test_a_guest_that_hangs_was_not_run() -> None:
-    assert not host.runs_a_guest(Accelerator.TCG, limit_s=0.5, rom=HALTS)
+    assert not thispc.runs_a_guest(Accelerator.TCG, limit_s=0.5, rom=HALTS)
 
 
 @pytest.mark.slow
 def test_a_guest_that_ends_otherwise_was_not_run() -> None:
-    assert not host.runs_a_guest(Accelerator.TCG, limit_s=30, rom=ENDS_OTHERWISE)
+    assert not thispc.runs_a_guest(Accelerator.TCG, limit_s=30, rom=ENDS_OTHERWISE)
 
 
 @pytest.mark.slow
 def test_cloning_is_found_where_the_file_system_clones(xfs: Path) -> None:
-    assert host.reflinks(xfs)
-    assert host.takes_direct_io(xfs)
+    assert thispc.reflinks(xfs)
+    assert thispc.takes_direct_io(xfs)
     assert not list(xfs.iterdir())
 
 
 def test_cloning_is_not_claimed_where_nothing_clones() -> None:
-    assert not host.reflinks(Path("/dev/shm"))  # noqa: S108 - a tmpfs on every Linux
-    assert not host.reflinks(Path("/proc"))
-    assert not host.takes_direct_io(Path("/proc"))
-    assert not host.takes_io_uring(Path("/proc"))
+    assert not thispc.reflinks(Path("/dev/shm"))  # noqa: S108 - a tmpfs on every Linux
+    assert not thispc.reflinks(Path("/proc"))
+    assert not thispc.takes_direct_io(Path("/proc"))
+    assert not thispc.takes_io_uring(Path("/proc"))
 
 
 def test_io_uring_is_claimed_where_qemu_reads_by_it(tmp_path: Path) -> None:
@@ -99,14 +99,14 @@ def test_io_uring_is_claimed_where_qemu_reads_by_it(tmp_path: Path) -> None:
 
     works = subprocess.run(by_hand, capture_output=True, check=False).returncode == 0
 
-    assert host.takes_io_uring(tmp_path) == works
+    assert thispc.takes_io_uring(tmp_path) == works
     assert [path.name for path in tmp_path.iterdir()] == ["disk"]
 
 
 def test_a_boot_has_a_name_of_its_own() -> None:
-    assert len(host.boot_id()) == 36
-    assert host.boot_id() == host.boot_id()
-    assert host.uptime_s() > 0
+    assert len(thispc.boot_id()) == 36
+    assert thispc.boot_id() == thispc.boot_id()
+    assert thispc.uptime_s() > 0
 
 
 @pytest.fixture
@@ -115,7 +115,7 @@ def board(tmp_path: Path) -> Callable[[Pc], Platform]:
 
     def platform(pc: Pc) -> Platform:
         root = sysfs.make(pc.entries, tmp_path)
-        return host.platform(sysfs.STATE_DIR, sysfs=root / "sys", proc=root / "proc")
+        return thispc.platform(sysfs.STATE_DIR, sysfs=root / "sys", proc=root / "proc")
 
     return platform
 
@@ -134,7 +134,7 @@ def test_a_board_is_described(board: Callable[[Pc], Platform]) -> None:
 
 
 def test_a_board_that_shows_nothing_is_unknown(tmp_path: Path) -> None:
-    found = host.platform(tmp_path, sysfs=tmp_path / "sys", proc=tmp_path / "proc")
+    found = thispc.platform(tmp_path, sysfs=tmp_path / "sys", proc=tmp_path / "proc")
 
     assert found == Platform(secure_boot=False, swap=False)  # no UEFI at all; nothing is swapped on
 
@@ -220,7 +220,7 @@ def test_a_state_directory_is_encrypted_only_where_all_that_it_lies_on_is(
     assert board(pc).encrypted_state is False
 
     (tmp_path / "sys/devices/virtual/block/dm-1/slaves/sda2").unlink()
-    root = host.platform(sysfs.STATE_DIR, sysfs=tmp_path / "sys", proc=tmp_path / "proc")
+    root = thispc.platform(sysfs.STATE_DIR, sysfs=tmp_path / "sys", proc=tmp_path / "proc")
     assert root.encrypted_state is True
 
 
@@ -252,9 +252,9 @@ def test_swapping_to_a_disk_is_told_and_to_memory_is_not(board: Callable[[Pc], P
 def test_whether_the_kernel_hands_devices_out_is_seen_by_its_device_file(tmp_path: Path) -> None:
     sysfs_tree, control = tmp_path / "sys", tmp_path / "dev" / "vfio" / "vfio"
     (tmp_path / "dev").mkdir()
-    assert host.platform(tmp_path, sysfs=sysfs_tree, proc=tmp_path / "proc").vfio is False
+    assert thispc.platform(tmp_path, sysfs=sysfs_tree, proc=tmp_path / "proc").vfio is False
 
     control.parent.mkdir()
     control.touch()
 
-    assert host.platform(tmp_path, sysfs=sysfs_tree, proc=tmp_path / "proc").vfio is True
+    assert thispc.platform(tmp_path, sysfs=sysfs_tree, proc=tmp_path / "proc").vfio is True

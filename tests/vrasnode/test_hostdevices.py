@@ -9,8 +9,8 @@ import pytest
 
 from tests.vrasnode import sysfs
 from tests.vrasnode.sysfs.synthetic import KEYBOARD, ROOT, STICK, Pc, synthetic_desktop
-from vrasnode import hostdevices
-from vrasnode.kerneltree import MAX_TEXT
+from vrasnode.host import hardware
+from vrasnode.host.kerneltree import MAX_TEXT
 from vrasnode.wire.codec import decode, encode
 from vrasnode.wire.devices import DeviceFacts, Need, PciDevice, UsbDevice
 
@@ -29,7 +29,7 @@ def read(tmp_path: Path) -> Callable[..., DeviceFacts]:
 
 
 def read_tree(root: Path, *, lan: tuple[str, ...] = ()) -> DeviceFacts:
-    return hostdevices.devices(sysfs=root / "sys", proc=root / "proc", state_dir=sysfs.STATE_DIR, lan=lan)
+    return hardware.devices(sysfs=root / "sys", proc=root / "proc", state_dir=sysfs.STATE_DIR, lan=lan)
 
 
 def pci_of(facts: DeviceFacts, address: str) -> PciDevice:
@@ -399,7 +399,7 @@ def test_links_that_lead_in_a_circle_end(read: Callable[..., DeviceFacts]) -> No
 def test_the_usb_devices_alone_are_as_among_all(tmp_path: Path, name: str) -> None:
     root = sysfs.tree(name, tmp_path)
 
-    alone = hostdevices.usb_devices(sysfs=root / "sys", proc=root / "proc", state_dir=sysfs.STATE_DIR)
+    alone = hardware.usb_devices(sysfs=root / "sys", proc=root / "proc", state_dir=sysfs.STATE_DIR)
 
     assert alone == read_tree(root).usb
 
@@ -408,9 +408,7 @@ def test_one_function_is_read_anew_and_absent_where_it_went(tmp_path: Path) -> N
     root = sysfs.tree("synthetic_desktop", tmp_path)
 
     def now(address: str) -> PciDevice | None:
-        return hostdevices.pci_state(
-            address, sysfs=root / "sys", proc=root / "proc", state_dir=sysfs.STATE_DIR
-        )
+        return hardware.pci_state(address, sysfs=root / "sys", proc=root / "proc", state_dir=sysfs.STATE_DIR)
 
     assert now(CARD) == pci_of(read_tree(root), CARD)
     (root / "sys" / "bus" / "pci" / "devices" / CARD).unlink()
@@ -419,6 +417,6 @@ def test_one_function_is_read_anew_and_absent_where_it_went(tmp_path: Path) -> N
 
 
 def test_this_very_pc_is_read(tmp_path: Path) -> None:
-    facts = hostdevices.devices(state_dir=tmp_path)
+    facts = hardware.devices(state_dir=tmp_path)
 
     assert decode(encode(facts), DeviceFacts) == facts

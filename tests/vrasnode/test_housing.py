@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from vrasnode.controlchannel import ControlChannel
 from vrasnode.domainxml import Attached, Profile, attached_of
 from vrasnode.errors import HostBroken, Refused, Unreachable
-from vrasnode.guestagent import Answer
-from vrasnode.housing import VirtualServerHousing
+from vrasnode.machines.controlchannel import ControlChannel
+from vrasnode.machines.guestagent import Answer
+from vrasnode.mydoc.housing import VirtualServerHousing
 
 VOLUME = "0b6f5c1e-6a63-4c3e-9d4e-3f4bb1a7a001"
 SECRET = {"server": "100.127.255.242", "password": "s3cret", "owner": "アリス"}

@@ -16,7 +16,7 @@ from config.demo.pcs import LabPc
 from tests.lab.libvirtd import LIMIT_S, comes, talking_disk
 from vrasnode.domainxml import Accelerator, ClientVm, Firmware, Mark, client_vm_xml
 from vrasnode.errors import HostBroken, Unreachable
-from vrasnode.hypervisor import Hypervisor, MachineState, make_overlay
+from vrasnode.machines.hypervisor import Hypervisor, MachineState, make_overlay
 
 pytestmark = pytest.mark.slow
 
@@ -25,7 +25,7 @@ V2 = Mark(manifest="22" * 32, serial=2)
 
 AGENT_THAT_DIES = """
 import os, signal, sys
-from vrasnode.hypervisor import Hypervisor
+from vrasnode.machines.hypervisor import Hypervisor
 Hypervisor(sys.argv[1]).start(sys.stdin.read())
 os.kill(os.getpid(), signal.SIGKILL)
 """

@@ -26,7 +26,7 @@ from vrasnode.domainxml import (
     network_xml,
 )
 from vrasnode.errors import HostBroken, Unreachable
-from vrasnode.hypervisor import Hypervisor, MachineState
+from vrasnode.machines.hypervisor import Hypervisor, MachineState
 
 pytestmark = pytest.mark.slow
 

@@ -12,7 +12,7 @@ from config.demo.bootimage import MARKER, BootImages
 from tests.lab.libvirtd import comes
 from vrasnode.domainxml import Accelerator, ClientVm, Firmware, Mark, client_vm_xml
 from vrasnode.errors import Unreachable
-from vrasnode.hypervisor import Answer, Hypervisor, MachineState, make_overlay
+from vrasnode.machines.hypervisor import Answer, Hypervisor, MachineState, make_overlay
 
 pytestmark = pytest.mark.slow
 

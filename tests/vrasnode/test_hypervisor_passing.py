@@ -9,7 +9,7 @@ import pytest
 from tests.vrasnode.waiting import waiting_vm
 from vrasnode.domainxml import UsbPassed, client_vm_xml, device_xml
 from vrasnode.errors import HostBroken
-from vrasnode.hypervisor import Hypervisor, MachineState, blames_device
+from vrasnode.machines.hypervisor import Hypervisor, MachineState, blames_device
 
 NOWHERE = "0000:7f:1f.7"
 

@@ -12,7 +12,6 @@ import pytest
 
 from tests.lab.libvirtd import comes, talking_disk
 from tests.vrasnode.waiting import waiting_vm
-from vrasnode import host
 from vrasnode.domainxml import (
     Accelerator,
     ClientVm,
@@ -21,7 +20,8 @@ from vrasnode.domainxml import (
     client_vm_xml,
     service_vm_xml,
 )
-from vrasnode.hypervisor import Hypervisor
+from vrasnode.host import thispc
+from vrasnode.machines.hypervisor import Hypervisor
 
 pytestmark = pytest.mark.slow
 
@@ -71,7 +71,7 @@ def service(tmp_path: Path) -> ServiceVm:
 
 
 def test_a_disk_is_read_by_the_way_that_this_pc_has(start: Start, client: ClientVm) -> None:
-    start(replace(client, io_uring=host.takes_io_uring(client.disk.parent)))
+    start(replace(client, io_uring=thispc.takes_io_uring(client.disk.parent)))
 
 
 def test_who_is_at_the_pc_sees_a_machine_without_a_display_of_its_own(start: Start, client: ClientVm) -> None:

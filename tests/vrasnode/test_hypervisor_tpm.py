@@ -17,7 +17,7 @@ from config.demo.bootimage import BootImages
 from config.demo.pcs import LabPc
 from tests.lab.libvirtd import comes, talking_disk
 from vrasnode.domainxml import Accelerator, ClientVm, Firmware, Mark, Profile, client_vm_xml
-from vrasnode.hypervisor import Hypervisor, MachineState, make_overlay
+from vrasnode.machines.hypervisor import Hypervisor, MachineState, make_overlay
 
 pytestmark = pytest.mark.slow
 

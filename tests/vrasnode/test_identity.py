@@ -10,8 +10,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from tests.vrasnode.office import CLIENT_ID, LIFE, Keys, issue
+from vrasnode.contact.identity import Identity, Token, checked_url
 from vrasnode.errors import HostBroken, Refused
-from vrasnode.identity import Identity, Token, checked_url
 from vrasnode.wire.clients import ClientState, EnrolAnswer
 
 

@@ -9,11 +9,11 @@ import pytest
 from msgspec.structs import replace
 
 from tests.vrasnode.office import CHUNK, CLIENT_ID, LIFE, Keys, Office, Published, publish, raw
+from vrasnode.contact.identity import Identity
+from vrasnode.contact.server import Server
 from vrasnode.errors import Refused
-from vrasnode.identity import Identity
-from vrasnode.imaging import Imaging
-from vrasnode.server import Server
-from vrasnode.slots import Slots
+from vrasnode.imaging.part import Imaging
+from vrasnode.imaging.slots import Slots
 from vrasnode.wire import codec
 from vrasnode.wire.imaging import SLICES, DeliveryReport, DeliveryStage, ImagingSlice, Machine
 from vrasnode.wire.signatures import Role, seal

@@ -14,8 +14,8 @@ from tests.vrasnode.mydoccast import BOB, NO_TPM, DataOffice, DataPc
 from tests.vrasnode.office import CLIENT_ID, Keys, Response, problem
 from vrasnode import sealing
 from vrasnode.errors import Refused
-from vrasnode.killing import AGAIN_S, Killing
-from vrasnode.pchalf import Halves
+from vrasnode.mydoc.killing import AGAIN_S, Killing
+from vrasnode.mydoc.pchalf import Halves
 from vrasnode.wire import codec
 from vrasnode.wire.mydoc import KillNotice, KillOrder, KillReport, VolumeState
 from vrasnode.wire.signatures import Role, Signed, seal

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from vrasnode.leaving import CUT_OFF_S, OFF_AGAIN_S, OFFLINE_S, TELL_S, Leaving
+from vrasnode.copies.leaving import CUT_OFF_S, OFF_AGAIN_S, OFFLINE_S, TELL_S, Leaving
 from vrasnode.wire.replication import Occasion, ReplicationSlice, RunReport, RunState
 
 VOLUME, RUN = "6f9619ff-8b86-4d01-b42d-00cf4fc964ff", "0b6f2e0e-9a5b-4a83-8d6c-0a5f6b8f3a11"

@@ -8,9 +8,9 @@ from ipaddress import IPv4Interface
 
 import pytest
 
-from vrasnode import documentsdoor
 from vrasnode.errors import HostBroken
-from vrasnode.localpage import DeviceLine, LocalPage, LocalState, VolumeLine, language_of
+from vrasnode.localpage.part import DeviceLine, LocalPage, LocalState, VolumeLine, language_of
+from vrasnode.mydoc import documentsdoor
 from vrasnode.wire.mydoc import VolumeReport, VolumeState
 
 GATEWAY = IPv4Interface("127.45.0.1/28")

@@ -15,8 +15,8 @@ from config.demo.pcs import LabPc
 from tests.lab.libvirtd import QEMU_CACHE
 from tests.vrasnode.test_localpage import MACS, STATE
 from vrasnode.domainxml import INTERNAL_BRIDGE, LOCAL_NAME
-from vrasnode.hypervisor import Hypervisor
-from vrasnode.localpage import CLIENT_VM, GATEWAY, PORT, VIRTUAL_SERVER, LocalPage
+from vrasnode.localpage.part import CLIENT_VM, GATEWAY, PORT, VIRTUAL_SERVER, LocalPage
+from vrasnode.machines.hypervisor import Hypervisor
 
 pytestmark = pytest.mark.slow
 

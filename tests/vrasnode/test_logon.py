@@ -1,6 +1,6 @@
 """The numbers that a logon at this PC carries."""
 
-from vrasnode.logon import GOOD_S, MOST, Nonces
+from vrasnode.mydoc.logon import GOOD_S, MOST, Nonces
 
 
 class Time:

@@ -11,8 +11,8 @@ import pytest
 
 from config.demo.lan import Lan
 from vrasnode import lowpriority
+from vrasnode.contact.server import Server
 from vrasnode.lowpriority import LOWER_EFFORT
-from vrasnode.server import Server
 
 ANY_FRAME = 3  # ETH_P_ALL
 DSCP_CS1 = 8

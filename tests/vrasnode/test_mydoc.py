@@ -13,12 +13,12 @@ from msgspec.structs import replace
 from tests.vrasnode.conftest import member_of
 from tests.vrasnode.mydoccast import BOB, MIB, DataOffice, DataPc, StillCrank
 from tests.vrasnode.office import Keys
-from vrasnode import locking
-from vrasnode.cli import main
-from vrasnode.cli_stop import lock_all
-from vrasnode.cutoff import LINK_S, SERVER_S
-from vrasnode.uservolume import UserVolume
-from vrasnode.volumenames import uid_of
+from vrasnode.cli.main import main
+from vrasnode.cli.stop import lock_all
+from vrasnode.mydoc import locking
+from vrasnode.mydoc.cutoff import LINK_S, SERVER_S
+from vrasnode.mydoc.naming import uid_of
+from vrasnode.mydoc.uservolume import UserVolume
 from vrasnode.wire import codec
 from vrasnode.wire.mydoc import Access, Act, EntryKind, Grant, MydocSlice, Question, VolumeState
 

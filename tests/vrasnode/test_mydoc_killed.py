@@ -12,9 +12,9 @@ import pytest
 from tests.vrasnode.conftest import member_of
 from tests.vrasnode.mydoccast import DataOffice
 from tests.vrasnode.office import Keys
-from vrasnode.volumenames import serial_of
-from vrasnode.volumerecord import Record, kept
-from vrasnode.volumes import Volumes
+from vrasnode.mydoc.naming import serial_of
+from vrasnode.mydoc.record import Record, kept
+from vrasnode.mydoc.volumes import Volumes
 from vrasnode.wire import codec
 
 pytestmark = pytest.mark.slow

@@ -19,13 +19,13 @@ from tests.vrasnode.conftest import member_of
 from tests.vrasnode.mydoccast import DataOffice, DataPc
 from tests.vrasnode.office import Keys
 from tests.vrasnode.service_pc import CLIENT, MAC, NAME, ServicePc
-from vrasnode.cli_stop import lock_all
+from vrasnode.cli.stop import lock_all
 from vrasnode.domainxml import Profile
-from vrasnode.housing import VirtualServerHousing
-from vrasnode.hypervisor import MachineState
+from vrasnode.machines.hypervisor import MachineState
+from vrasnode.mydoc.housing import VirtualServerHousing
+from vrasnode.mydoc.record import kept
 from vrasnode.servicevm.build.cache import default_cache
 from vrasnode.servicevm.build.image import build_image
-from vrasnode.volumerecord import kept
 from vrasnode.wire.mydoc import VolumeState, VolumeWish
 
 pytestmark = pytest.mark.slow

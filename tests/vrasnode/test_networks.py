@@ -24,7 +24,7 @@ from vrasnode.domainxml import (
     routed_network_xml,
 )
 from vrasnode.errors import HostBroken
-from vrasnode.hypervisor import Hypervisor
+from vrasnode.machines.hypervisor import Hypervisor
 
 pytestmark = pytest.mark.slow
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from vrasnode.errors import HostBroken, Refused
-from vrasnode.pchalf import Halves
-from vrasnode.tpm import Tpm
+from vrasnode.host.tpm import Tpm
+from vrasnode.mydoc.pchalf import Halves
 
 VOLUME = "5b0e8f0e-7a51-4f0e-9d3b-0d6d4c9f1a77"
 OTHER = "c2f0a2ce-3c53-4d1c-8a52-9a1f6c6b0d1e"

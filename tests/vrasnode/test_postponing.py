@@ -7,8 +7,8 @@ import pytest
 from msgspec.structs import replace
 
 from vrasnode.errors import Refused
-from vrasnode.postponing import Postponing
-from vrasnode.slots import Slot, Slots, Version
+from vrasnode.imaging.slots import Slot, Slots, Version
+from vrasnode.machines.postponing import Postponing
 from vrasnode.wire import codec
 from vrasnode.wire.imaging import Apply, DeliveryReport, Health, ImagingSlice, Switch
 

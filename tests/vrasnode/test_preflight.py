@@ -9,13 +9,14 @@ from msgspec.structs import replace
 
 from tests.vrasnode import sysfs
 from tests.vrasnode.policycast import FRIDAY, HIDE, PASS, rule
-from vrasnode import preflight, preflightwords, words
-from vrasnode.cli import EXIT_BROKEN, EXIT_REFUSED, main
+from vrasnode import preflight, words
+from vrasnode.cli.main import EXIT_BROKEN, EXIT_REFUSED, main
+from vrasnode.contact.slices import Slices
 from vrasnode.preflight import Finding, Severity, examine
-from vrasnode.slices import Slices
 from vrasnode.wire import codec
 from vrasnode.wire.clients import Desired, HostFacts, Platform
 from vrasnode.wire.devices import Bus, DevicePolicy, Need, UsbMode
+from vrasnode.words import preflight as preflightwords
 
 CARD, ITS_SOUND = "0000:01:00.0", "0000:01:00.1"
 NOTHING = DevicePolicy(rules=[])

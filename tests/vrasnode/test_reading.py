@@ -13,9 +13,9 @@ from msgspec.structs import replace
 from tests.vrasnode.conftest import member_of
 from tests.vrasnode.mydoccast import DataOffice, DataPc
 from tests.vrasnode.office import Keys
-from vrasnode import cutoff
 from vrasnode.errors import Refused, Unreachable, VrasError
-from vrasnode.reading import FAILED
+from vrasnode.mydoc import cutoff
+from vrasnode.mydoc.reading import FAILED
 from vrasnode.wire.mydoc import VolumeState
 
 pytestmark = pytest.mark.slow

@@ -13,14 +13,15 @@ import pytest
 from config.demo.processes import Child, wait_for
 from mydoc import nas
 from tests.mydoc.replicas import answers, free_port
-from vrasnode import copyrun, replication, sealing
-from vrasnode.copiedlog import CopiedLog
+from vrasnode import sealing
+from vrasnode.contact.outbox import Outbox
+from vrasnode.copies import part, running
+from vrasnode.copies.log import CopiedLog
+from vrasnode.copies.part import Replication
 from vrasnode.errors import Refused, Unreachable
-from vrasnode.outbox import Outbox
-from vrasnode.replication import Replication
+from vrasnode.mydoc.naming import serial_of
 from vrasnode.servicevm.guest.answering import Ops, Refusal
 from vrasnode.servicevm.guest.replicas import Replicas
-from vrasnode.volumenames import serial_of
 from vrasnode.wire import codec
 from vrasnode.wire.replication import (
     Occasion,
@@ -186,7 +187,7 @@ class Pc:
 
 @pytest.fixture
 def pc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pc]:
-    monkeypatch.setattr(copyrun, "LOOK_S", 0.05)
+    monkeypatch.setattr(running, "LOOK_S", 0.05)
     port, where = free_port(), tmp_path / "nas"
     for folder in (where, tmp_path / "data"):
         folder.mkdir()
@@ -250,7 +251,7 @@ def test_a_virtual_server_that_is_started_anew_cuts_its_run_off_and_the_next_one
     ended = pc.until_ended()
     assert (ended.state, ended.code) == (RunState.CUT_OFF, "no_such_run"), ended
     pc.wish(OTHER_RUN, occasion=Occasion.RESUME)
-    pc.seconds += replication.AGAIN_S
+    pc.seconds += part.AGAIN_S
     assert _until(pc, RunState.DONE).run == OTHER_RUN
 
 
@@ -262,7 +263,7 @@ def test_a_run_that_is_begun_before_the_volume_is_back_in_a_new_virtual_server_i
     assert (ended.state, ended.code) == (RunState.CUT_OFF, "volume_closed"), ended
     pc.guest.places.closed = False
     pc.wish(OTHER_RUN, occasion=Occasion.RESUME)
-    pc.seconds += replication.AGAIN_S
+    pc.seconds += part.AGAIN_S
     assert _until(pc, RunState.DONE).run == OTHER_RUN
 
 
@@ -295,7 +296,7 @@ def test_when_the_gateway_is_busy_it_is_asked_again_later(pc: Pc) -> None:
     pc.step()
     wait_for("the refusal", lambda: _stepped(pc) and pc.part._job is None, children=[])
     pc.doors.busy = False
-    pc.seconds += replication.AGAIN_S
+    pc.seconds += part.AGAIN_S
 
     assert pc.until_ended().state is RunState.DONE
 

@@ -17,9 +17,9 @@ from websockets.sync.server import ServerConnection, serve
 from tests.vrasnode.conftest import member_of
 from tests.vrasnode.office import CLIENT_ID, Keys, Office, Published, issue
 from vrasnode.chunks.manifest import MAX_MANIFEST_BYTES
+from vrasnode.contact.identity import Identity
+from vrasnode.contact.server import Server
 from vrasnode.errors import Refused, Unreachable
-from vrasnode.identity import Identity
-from vrasnode.server import Server
 from vrasnode.wire import codec
 from vrasnode.wire.clients import Heartbeat, Installation, RenewRequest
 from vrasnode.wire.signatures import content_digest, signature_base

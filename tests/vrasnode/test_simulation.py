@@ -17,7 +17,7 @@ from vrasnode.domainxml import (
     device_xml,
 )
 from vrasnode.errors import HostBroken, Refused, Unreachable
-from vrasnode.hypervisor import MachineState
+from vrasnode.machines.hypervisor import MachineState
 from vrasnode.simulation import hardware
 from vrasnode.simulation.crank import Crank, Wake
 from vrasnode.simulation.machines import SHUT_DOWN_S, SimulatedMachines

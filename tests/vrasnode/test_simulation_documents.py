@@ -17,7 +17,7 @@ from tests.vrasnode.office import Keys
 from vrasnode import sealing
 from vrasnode.agent import Agent
 from vrasnode.building import Protection, build
-from vrasnode.machineoptions import Options
+from vrasnode.machines.options import Options
 from vrasnode.places import State
 from vrasnode.preflight import examine
 from vrasnode.simulation import pc

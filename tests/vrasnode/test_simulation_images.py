@@ -6,10 +6,10 @@ import pytest
 
 from tests.vrasnode.office import CLIENT_ID, Office, Published, raw
 from tests.vrasnode.test_imaging import Pc
-from vrasnode import checking
 from vrasnode.chunks import framemap
-from vrasnode.identity import Identity
-from vrasnode.server import Server
+from vrasnode.contact.identity import Identity
+from vrasnode.contact.server import Server
+from vrasnode.imaging import checking
 from vrasnode.simulation.images import EmptySlots, FetchingAlone
 from vrasnode.wire.imaging import DeliveryStage, Machine
 

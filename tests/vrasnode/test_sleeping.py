@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from vrasnode.errors import HostBroken
-from vrasnode.sleeping import AGAIN_S, SETTLED_S, Sleeping
+from vrasnode.machines.sleeping import AGAIN_S, SETTLED_S, Sleeping
 from vrasnode.wire.devices import Suspend
 
 INHIBIT = """#!/bin/sh
@@ -195,7 +195,8 @@ def test_an_agent_that_is_killed_does_not_keep_the_pc_awake(logind: Logind) -> N
         [
             sys.executable,
             "-c",
-            "import time; from vrasnode.sleeping import Sleeping; from vrasnode.wire.devices import Suspend\n"
+            "import time; from vrasnode.machines.sleeping import Sleeping\n"
+            "from vrasnode.wire.devices import Suspend\n"
             "held = Sleeping(clock=time.monotonic); held.enforce(Suspend.BLOCKED); input()",
         ],
         stdin=subprocess.PIPE,

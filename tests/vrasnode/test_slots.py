@@ -8,7 +8,7 @@ import pytest
 
 from tests.vrasnode.office import CLIENT_ID, IMAGE, Published
 from vrasnode.errors import HostBroken, Refused
-from vrasnode.slots import Slot, Slots, read_boot
+from vrasnode.imaging.slots import Slot, Slots, read_boot
 from vrasnode.wire.imaging import Apply, Assignment, Health
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from tests.lab.chip import Chip
 from vrasnode.errors import HostBroken, Refused
-from vrasnode.pchalf import Halves
-from vrasnode.tpm import MAX_SECRET_BYTES
+from vrasnode.host.tpm import MAX_SECRET_BYTES
+from vrasnode.mydoc.pchalf import Halves
 
 pytestmark = pytest.mark.slow
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from vrasnode import uevents, world
-from vrasnode.uevents import Watch, is_about_hardware
+from vrasnode import world
+from vrasnode.devices import uevents
+from vrasnode.devices.uevents import Watch, is_about_hardware
 
 DEVICES = Path("/sys/bus/pci/devices")
 NULL = Path("/sys/class/mem/null")

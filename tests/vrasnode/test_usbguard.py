@@ -31,9 +31,9 @@ from tests.vrasnode.policycast import (
     usb_devices,
 )
 from vrasnode.devicepolicy import decide_usb
+from vrasnode.devicepolicy.usbguard import ignored_in, rules_in, rules_out
+from vrasnode.devicepolicy.usbguardlines import Attribute, Line, quoted, read_lines
 from vrasnode.errors import Refused
-from vrasnode.usbguard import ignored_in, rules_in, rules_out
-from vrasnode.usbguardlines import Attribute, Line, quoted, read_lines
 from vrasnode.wire.devices import Bus, Rule, Scope, UsbDevice
 
 usb_rules = st.lists(

@@ -10,12 +10,12 @@ from uuid import UUID
 import pytest
 
 from tests.vrasnode.office import CHUNK, CLIENT_ID, IMAGE, Published
-from vrasnode import virtualserver
 from vrasnode.domainxml import Accelerator, Mark, Nic, mark_of
 from vrasnode.errors import HostBroken, Unreachable
-from vrasnode.hypervisor import MachineState
-from vrasnode.slots import Slots
-from vrasnode.virtualserver import ServiceMachine, VirtualServer
+from vrasnode.imaging.slots import Slots
+from vrasnode.machines import virtualserver
+from vrasnode.machines.hypervisor import MachineState
+from vrasnode.machines.virtualserver import ServiceMachine, VirtualServer
 from vrasnode.wire.imaging import Apply, Assignment, DeliveryReport, DeliveryStage, Health, Machine
 
 INTERNAL = Nic("openvras-internal", "02:00:00:00:00:07")

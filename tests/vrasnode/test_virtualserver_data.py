@@ -19,10 +19,10 @@ from config.demo.pcs import LabPc
 from tests.lab.libvirtd import QEMU_CACHE, comes
 from tests.vrasnode.service_pc import NAME, STRANGER, Documents, ServicePc, master_key
 from vrasnode.errors import Refused
-from vrasnode.hypervisor import MachineState
+from vrasnode.machines.hypervisor import MachineState
+from vrasnode.mydoc.volumes import Volumes
 from vrasnode.servicevm.build.cache import default_cache
 from vrasnode.servicevm.build.image import build_image
-from vrasnode.volumes import Volumes
 
 pytestmark = pytest.mark.slow
 

@@ -20,7 +20,6 @@ from config.demo.pcs import LabPc
 from tests.lab.libvirtd import QEMU_CACHE, comes, talking_disk
 from tests.vrasnode.conftest import member_of
 from tests.vrasnode.office import CLIENT_ID, IMAGE, Keys, Office, Published, publish
-from vrasnode.controlchannel import ControlChannel
 from vrasnode.domainxml import (
     INTERNAL,
     Accelerator,
@@ -34,11 +33,12 @@ from vrasnode.domainxml import (
     network_xml,
 )
 from vrasnode.errors import Refused
-from vrasnode.hypervisor import Hypervisor, MachineState, make_overlay
+from vrasnode.imaging.slots import Slots
+from vrasnode.machines.controlchannel import ControlChannel
+from vrasnode.machines.hypervisor import Hypervisor, MachineState, make_overlay
+from vrasnode.machines.virtualserver import NAME, ServiceMachine, VirtualServer, control_socket
 from vrasnode.servicevm.build.cache import default_cache
 from vrasnode.servicevm.build.image import ServiceImage, build_image
-from vrasnode.slots import Slots
-from vrasnode.virtualserver import NAME, ServiceMachine, VirtualServer, control_socket
 from vrasnode.wire.imaging import Apply, Assignment, DeliveryReport, DeliveryStage, Health, Machine
 
 pytestmark = pytest.mark.slow

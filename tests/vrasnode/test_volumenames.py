@@ -2,7 +2,7 @@
 
 import pytest
 
-from vrasnode.volumenames import FIRST_UID, UIDS, is_volume, serial_of, uid_of
+from vrasnode.mydoc.naming import FIRST_UID, UIDS, is_volume, serial_of, uid_of
 
 VOLUME = "0b6f5c1e-6a63-4c3e-9d4e-3f4bb1a7a001"
 

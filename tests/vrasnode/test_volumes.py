@@ -10,7 +10,7 @@ import pytest
 
 from tests.vrasnode.volumecast import MIB, Made, holds, qemu_io, write
 from vrasnode.errors import HostBroken, Refused
-from vrasnode.volumes import Slot
+from vrasnode.mydoc.volumes import Slot
 
 pytestmark = pytest.mark.slow
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.vrasnode.volumecast import MIB, Made, holds, write
-from vrasnode import luks
 from vrasnode.errors import HostBroken, Refused
-from vrasnode.volumes import Slot
+from vrasnode.mydoc import luks
+from vrasnode.mydoc.volumes import Slot
 
 pytestmark = pytest.mark.slow
 

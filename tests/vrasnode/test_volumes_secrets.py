@@ -12,11 +12,11 @@ import pytest
 
 from tests.vrasnode.volumecast import MIB, Made, qemu_io, write, write_bytes
 from vrasnode.errors import Refused
-from vrasnode.pchalf import Halves
+from vrasnode.host.tpm import Tpm
+from vrasnode.mydoc.pchalf import Halves
+from vrasnode.mydoc.secretpipes import handed
+from vrasnode.mydoc.volumes import Slot, Volumes
 from vrasnode.sealing import lan_key
-from vrasnode.secretpipes import handed
-from vrasnode.tpm import Tpm
-from vrasnode.volumes import Slot, Volumes
 
 pytestmark = pytest.mark.slow
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from vrasnode.errors import HostBroken
-from vrasnode.wifi import Standing, Wifi
+from vrasnode.network.wifi import Standing, Wifi
 
 CARD = "wlan0"
 

@@ -10,10 +10,10 @@ import pytest
 from msgspec.structs import replace
 
 from vrasnode.errors import HostBroken, Refused, Unreachable
-from vrasnode.wifi import Standing
+from vrasnode.network.wifi import Standing
+from vrasnode.network.wireless import HOLD_S, LOOK_S, Wireless
 from vrasnode.wire import codec
 from vrasnode.wire.network import NetworkReport, NetworkSlice, WifiProfile, WifiSecurity, WifiState
-from vrasnode.wireless import HOLD_S, LOOK_S, Wireless
 
 MAC = "52:54:00:aa:bb:cc"
 OFFICE = WifiProfile(ssid="office", security=WifiSecurity.PSK, sealed_secret=b"sealed")

@@ -6,8 +6,8 @@ import pytest
 from msgspec.structs import replace
 
 from vrasnode.errors import Refused
+from vrasnode.network.wpaconfig import Files, config_text
 from vrasnode.wire.network import WifiProfile, WifiSecurity
-from vrasnode.wpaconfig import Files, config_text
 
 FILES = Files(
     control=Path("/run/w/control"),

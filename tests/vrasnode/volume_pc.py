@@ -7,7 +7,7 @@ import sys
 import threading
 from pathlib import Path
 
-from vrasnode.volumes import Volumes
+from vrasnode.mydoc.volumes import Volumes
 
 
 def main() -> None:

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from uuid import uuid4
 
-from vrasnode import storagedaemon
-from vrasnode.volumes import Volumes
+from vrasnode.mydoc import storagedaemon
+from vrasnode.mydoc.volumes import Volumes
 
 MIB = 1 << 20
 ENDS_S = 30.0

@@ -5,7 +5,7 @@ from uuid import uuid4
 
 from tests.lab.libvirtd import talking_disk
 from vrasnode.domainxml import Accelerator, ClientVm, Firmware, Mark
-from vrasnode.overlay import make_overlay
+from vrasnode.machines.overlay import make_overlay
 
 
 def waiting_vm(directory: Path) -> ClientVm:

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from tests.vrasnode.mydoccast import Guest
-from vrasnode import building, volumes
-from vrasnode.logon import Nonces
-from vrasnode.machineoptions import Options
+from vrasnode import building
+from vrasnode.machines.options import Options
+from vrasnode.mydoc import volumes
+from vrasnode.mydoc.logon import Nonces
 from vrasnode.places import State
 from vrasnode.simulation import pc, settings
 

@@ -15,8 +15,8 @@ from config.demo.documents import DocumentsStory
 from tests.lab.documents import LINK_S, USER, Portal, Workday
 from tests.vrasnode.test_volumes_secrets import in_memory
 from vrasnode.errors import HostBroken
+from vrasnode.mydoc.volumes import Volumes
 from vrasnode.sealing import HALF_BYTES, lan_key
-from vrasnode.volumes import Volumes
 
 pytestmark = pytest.mark.slow
 

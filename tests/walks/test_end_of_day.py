@@ -25,7 +25,7 @@ AGENT = """
 import sys
 from pathlib import Path
 from vrasnode import screen, world
-from vrasnode.cli import main
+from vrasnode.cli.main import main
 state = Path(sys.argv[sys.argv.index("--state") + 1])
 world.POWER_OFF = ("touch", str(state.parent / "powered-off"))
 screen.Screen.__init__.__defaults__ = (state.parent / "console",)

@@ -18,10 +18,10 @@ from tests.lab.server import ROOT, Server
 from tests.walks.losing_pc import HYPERVISOR
 from tests.walks.test_simulated_pcs import vrasnode
 from vrasnode import sealing
-from vrasnode.pchalf import Halves
-from vrasnode.tpm import Tpm
-from vrasnode.volumenames import is_volume
-from vrasnode.volumes import Volumes
+from vrasnode.host.tpm import Tpm
+from vrasnode.mydoc.naming import is_volume
+from vrasnode.mydoc.pchalf import Halves
+from vrasnode.mydoc.volumes import Volumes
 
 pytestmark = pytest.mark.slow
 

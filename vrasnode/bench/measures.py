@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from vrasnode import host
 from vrasnode.errors import HostBroken, Refused
+from vrasnode.host import thispc
 
 OWN, SHARED = 0.05, 0.10  # the loss promised at most: what the client VM owns, what it shares
 SLACK_S = 60.0
@@ -70,7 +70,7 @@ def scratch(place: Place) -> Iterator[None]:
 
     Raises Refused(no_direct_io) where the page cache cannot be passed by: memory would be measured.
     """
-    if not host.takes_direct_io(place.disk.parent):
+    if not thispc.takes_direct_io(place.disk.parent):
         words = f"{place.disk.parent} takes no direct I/O. Give --disk, a directory on the disk in question."
         raise Refused("no_direct_io", words)
     try:

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-from vrasnode import disk
 from vrasnode.errors import HostBroken, Refused
+from vrasnode.host import disk
 from vrasnode.wire import codec
 from vrasnode.wire.codec import Message
 

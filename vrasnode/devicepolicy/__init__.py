@@ -1,7 +1,7 @@
 """A device policy: what its rules say of a device, whether a rule makes sense, and what is odd about a list.
 
 Pure: rules, devices and moments in, decisions and remarks out. What becomes of a device on a PC, which may
-be unable to do what the rules grant, is `deviceplan`'s.
+be unable to do what the rules grant, is `planning`'s.
 """
 
 from vrasnode.devicepolicy.checking import check_rule, check_rules

@@ -4,7 +4,7 @@ The narrowest scope (user, then client, then group) that has a rule for the devi
 wins: the first `hide` that matches, else the first `pass` or `read_only`. No rule at all: hidden. A USB
 device is judged interface by interface and passes only if each of them does.
 
-Not here: whether the PC *can* do what the rules grant (`deviceplan`).
+Not here: whether the PC *can* do what the rules grant (`devicepolicy.planning`).
 """
 
 from collections.abc import Callable, Iterable, Sequence

@@ -6,8 +6,8 @@ tree is built, never pasted together, so no name or path can break out of its el
 *is* (manifest and serial) is written into its metadata, so an agent that comes back can ask libvirt for it.
 
 `client` and `service` are the two machines, `devices` and `volumes` what can be plugged into them, `networks`
-what they are plugged into, `reading` the way back. Not here: which device may be had (`deviceplan`), and all
-that is done (`hypervisor`).
+what they are plugged into, `reading` the way back. Not here: which device may be had (`devicepolicy`), and
+all that is done (`machines`).
 """
 
 from vrasnode.domainxml.client import ClientVm, Profile, client_vm_xml

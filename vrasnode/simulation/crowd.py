@@ -12,14 +12,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from vrasnode import disk
 from vrasnode.agent import Agent
 from vrasnode.building import build
+from vrasnode.contact.identity import Identity, Token
+from vrasnode.contact.server import Server
 from vrasnode.errors import Refused
-from vrasnode.identity import Identity, Token
-from vrasnode.machineoptions import Options
+from vrasnode.host import disk
+from vrasnode.machines.options import Options
 from vrasnode.places import STATE_MODE, State
-from vrasnode.server import Server
 from vrasnode.simulation import hardware, pc
 from vrasnode.simulation.crank import Crank, Wake
 from vrasnode.simulation.metrics import Metrics

@@ -15,15 +15,15 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from vrasnode import disk
-from vrasnode.controlchannel import Answer
 from vrasnode.errors import HostBroken, Refused, VrasError
-from vrasnode.guestnames import bytes_of
-from vrasnode.luks import Slot
+from vrasnode.host import disk
+from vrasnode.machines.controlchannel import Answer
+from vrasnode.mydoc.guestnames import bytes_of
+from vrasnode.mydoc.luks import Slot
+from vrasnode.mydoc.naming import is_volume, serial_of
 from vrasnode.servicevm.guest import foldertree, paths
 from vrasnode.servicevm.guest.answering import Refusal
 from vrasnode.servicevm.guest.errnos import refusal_of
-from vrasnode.volumenames import is_volume, serial_of
 from vrasnode.wire import codec
 from vrasnode.wire.codec import Message
 

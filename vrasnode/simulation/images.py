@@ -10,15 +10,15 @@ from collections.abc import Callable, Generator
 from dataclasses import replace
 from pathlib import Path
 
-from vrasnode import disk
-from vrasnode.assembling import Progress
 from vrasnode.chunks.frames import open_frame
 from vrasnode.chunks.hashing import digest_of
 from vrasnode.chunks.manifest import Manifest
 from vrasnode.errors import Refused, VrasError
-from vrasnode.imaging import Imaging
-from vrasnode.slots import Slot, Slots, Version
-from vrasnode.staging import Work
+from vrasnode.host import disk
+from vrasnode.imaging.assembling import Progress
+from vrasnode.imaging.part import Imaging
+from vrasnode.imaging.slots import Slot, Slots, Version
+from vrasnode.imaging.staging import Work
 from vrasnode.wire.imaging import Assignment, DeliveryStage
 
 Watch = Callable[[int, DeliveryStage], None]  # serial of the assignment, how far it came

@@ -14,10 +14,10 @@ from xml.etree import ElementTree
 
 from msgspec.structs import replace
 
-from vrasnode import disk
 from vrasnode.domainxml import Attached, Mark, attached_of, mark_of
 from vrasnode.errors import HostBroken, Refused, Unreachable
-from vrasnode.hypervisor import Answer, MachineState
+from vrasnode.host import disk
+from vrasnode.machines.hypervisor import Answer, MachineState
 from vrasnode.simulation.settings import Settings
 from vrasnode.wire import codec
 from vrasnode.wire.codec import Message

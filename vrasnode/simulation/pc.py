@@ -14,17 +14,17 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
-from vrasnode import disk
+from vrasnode.contact.identity import read_enrolment
 from vrasnode.domainxml import Accelerator
-from vrasnode.identity import read_enrolment
-from vrasnode.imaging import Imaging
+from vrasnode.host import disk
+from vrasnode.host.tpm import Tpm
+from vrasnode.imaging.part import Imaging
 from vrasnode.places import State
 from vrasnode.simulation import hardware
 from vrasnode.simulation.documents import SimulatedHousing, SimulatedVolumes
 from vrasnode.simulation.images import EmptySlots, FetchingAlone, Watch, WatchedSlots
 from vrasnode.simulation.machines import SimulatedMachines
 from vrasnode.simulation.settings import Images, Settings
-from vrasnode.tpm import Tpm
 from vrasnode.wire import codec
 from vrasnode.wire.clients import HostFacts
 from vrasnode.wire.devices import DeviceFacts, UsbDevice

@@ -16,7 +16,7 @@ from tests.lab.outer import probe
 from tests.lab.outer.machine import HOST, Outer
 from tests.lab.server import Server
 from tests.vrasctl.conftest import administrator_of
-from vrasnode import localpage
+from vrasnode.localpage import part
 
 STATE = "/var/lib/openvras"
 AGENT_LOG = "/var/log/openvras.log"
@@ -196,7 +196,8 @@ class Member:
     def ping_virtual_server(self) -> str:
         """Asks the program in the virtual server, while no agent does; names its run."""
         script = (
-            "import sys; from pathlib import Path; from vrasnode.controlchannel import ControlChannel\n"
+            "import sys; from pathlib import Path\n"
+            "from vrasnode.machines.controlchannel import ControlChannel\n"
             "print(ControlChannel(Path(sys.argv[1])).call('ping', timeout_s=30)['session'])"
         )
         asking = ["env", "PYTHONPATH=/payload/packages", "python3", "-c", script, f"{STATE}/service/control"]
@@ -205,7 +206,7 @@ class Member:
     def serves_files(self) -> bool:
         """Whether the virtual server takes connections for files, on the network inside the PC."""
         script = "import socket, sys; socket.create_connection((sys.argv[1], 445), 10)"
-        return self.outer.ask(["python3", "-c", script, str(localpage.VIRTUAL_SERVER)]).code == 0
+        return self.outer.ask(["python3", "-c", script, str(part.VIRTUAL_SERVER)]).code == 0
 
     def agent_log(self) -> str:
         """The end of what the agents said."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from tests.vrasnode.sysfs import synthetic
-from vrasnode import host, hostdevices
+from vrasnode.host import hardware, thispc
 from vrasnode.wire.clients import Platform
 from vrasnode.wire.devices import DeviceFacts
 
@@ -57,11 +57,11 @@ def facts(name: str) -> DeviceFacts:
     """What the agent finds on the PC of this name."""
     with tempfile.TemporaryDirectory() as directory:
         root = tree(name, Path(directory))
-        return hostdevices.devices(sysfs=root / "sys", proc=root / "proc", state_dir=STATE_DIR)
+        return hardware.devices(sysfs=root / "sys", proc=root / "proc", state_dir=STATE_DIR)
 
 
 def platform(name: str) -> Platform:
     """What the agent finds of the board and firmware of the PC of this name."""
     with tempfile.TemporaryDirectory() as directory:
         root = tree(name, Path(directory))
-        return host.platform(STATE_DIR, sysfs=root / "sys", proc=root / "proc")
+        return thispc.platform(STATE_DIR, sysfs=root / "sys", proc=root / "proc")

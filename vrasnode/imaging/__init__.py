@@ -1,0 +1,1 @@
+"""Workgroup Desktop on the PC: versions fetched, checked, assembled and kept in two slots."""

@@ -1,0 +1,1 @@
+"""The page `http://vras.internal/`, by which the control base talks to the PC's user."""

@@ -1,0 +1,194 @@
+"""Wi-Fi for the client VM: the control base joins the company's network and routes to it.
+
+A Wi-Fi station cannot be bridged: it speaks for its own address alone. So the client VM has a card on a
+network of its own inside the PC, behind the control base's address, and its cable is in for as long as Wi-Fi
+is connected. How a network is joined is `wifi`'s, what may pass `firewall`'s, the card's looks `domainxml`'s.
+
+A network's secret comes sealed to this PC and is opened for each look; it is in no log and in no report.
+"""
+
+import logging
+from collections.abc import Callable
+from ipaddress import IPv4Interface
+from pathlib import Path
+from typing import Protocol
+
+from vrasnode.domainxml import ROUTED, ROUTED_BRIDGE, Neighbour, routed_network_xml
+from vrasnode.errors import HostBroken, Unreachable, VrasError
+from vrasnode.network import wpaconfig
+from vrasnode.network.wifi import Standing
+from vrasnode.wire import codec
+from vrasnode.wire.network import NetworkReport, NetworkSlice, WifiProfile, WifiState
+from vrasnode.words import say
+
+log = logging.getLogger("vrasnode.wireless")
+
+CLIENT_VM = "client-vm"
+GATEWAY = IPv4Interface("100.127.255.225/28")  # RFC 6598, as the network inside the PC
+LOOK_S = 2.0
+HOLD_S = 30.0  # between looks at the network and its wall
+
+
+class Radio(Protocol):
+    """The Wi-Fi card and the wall: `world.HostRadio`, or what behaves like it."""
+
+    @property
+    def run(self) -> Path: ...
+    def card(self) -> str | None: ...
+    def join(self, card: str, config: str, *, ca_certificate: str) -> None: ...
+    def leave(self, card: str | None) -> None: ...
+    def look(self, card: str) -> Standing: ...
+    def lead(self, bridge: str, card: str) -> None: ...
+    def wall(self, *, bridge: str, outward: str) -> None: ...
+    def close(self) -> None: ...
+
+
+class Machines(Protocol):
+    """The hypervisor, as far as Wi-Fi needs it."""
+
+    def ensure_network(self, network_xml: str) -> bool: ...
+    def set_link(self, name: str, mac: str, *, up: bool) -> None: ...
+
+
+class Wireless:
+    """The part. `mac` is the address of the client VM's card; `identity` where certificate and key of this PC
+    lie; `unseal` opens what was sealed to it; `report` takes what the server should hear."""
+
+    name = "wireless"
+
+    def __init__(
+        self,
+        *,
+        radio: Radio,
+        machines: Machines,
+        mac: str,
+        pc: str,
+        identity: tuple[Path, Path],
+        unseal: Callable[[bytes], bytes],
+        get_slice: Callable[[str], bytes | None],
+        report: Callable[[NetworkReport], None],
+        clock: Callable[[], float],
+    ) -> None:
+        self._radio = radio
+        self._machines = machines
+        self._mac = mac
+        self._pc = pc
+        self._identity = identity
+        self._unseal = unseal
+        self._get_slice = get_slice
+        self._report = report
+        self._clock = clock
+        self._held: str | None = None  # the card that network and wall were made for
+        self._plugged: bool | None = None  # the client VM's cable; None: nobody knows
+        self._look_at = self._hold_at = clock()
+        self._told: NetworkReport | None = None
+        self._standing = NetworkReport(wifi=WifiState.NONE)
+
+    @property
+    def standing(self) -> NetworkReport:
+        """How the Wi-Fi stood at the last look."""
+        return self._standing
+
+    @property
+    def routed(self) -> bool:
+        """Whether a client VM that starts now gets a card for it: the network is up, behind its wall."""
+        return self._held is not None
+
+    def nudge(self) -> None:
+        """A machine changed: its cable is looked at anew. May be called from any thread."""
+        self._plugged = None
+
+    def step(self) -> bool:
+        """One look; never more to do at once."""
+        if self._clock() < self._look_at:
+            return False
+        self._look_at = self._clock() + LOOK_S
+        card = self._radio.card()
+        try:
+            profile = self._profile()
+            self._standing = self._follow(card, profile)
+        except VrasError as error:
+            ssid = self._standing.ssid
+            self._standing = NetworkReport(
+                wifi=WifiState.SEARCHING, ssid=ssid, code=error.code, words=error.words
+            )
+            self._pull()
+            raise
+        finally:
+            self._tell()
+        return False
+
+    def close(self) -> None:
+        """Connection, network and wall stay: the client VM works on."""
+        self._radio.close()
+
+    def _profile(self) -> WifiProfile | None:
+        found = self._get_slice("network")
+        return codec.decode(found, NetworkSlice).wifi if found is not None else None
+
+    def _follow(self, card: str | None, profile: WifiProfile | None) -> NetworkReport:
+        if card is None or profile is None:
+            self._radio.leave(card)
+            self._pull()
+            return NetworkReport(wifi=WifiState.NONE if card is None else WifiState.OFF)
+        self._radio.join(card, self._config(profile), ca_certificate=profile.ca_certificate)
+        self._hold(card)
+        found = self._radio.look(card)
+        if found.connected:
+            self._radio.lead(ROUTED_BRIDGE, card)
+        self._plug(found.connected)
+        state = WifiState.CONNECTED if found.connected else WifiState.SEARCHING
+        words = say(found.code, "en") if found.code else ""
+        return NetworkReport(
+            wifi=state, ssid=profile.ssid, address=found.address, code=found.code, words=words
+        )
+
+    def _config(self, profile: WifiProfile) -> str:
+        certificate, key = self._identity
+        run = self._radio.run
+        files = wpaconfig.Files(
+            control=run / "control", ca_certificate=run / "ca.pem", certificate=certificate, key=key
+        )
+        secret = self._unseal(profile.sealed_secret) if profile.sealed_secret is not None else b""
+        return wpaconfig.config_text(profile, secret=secret, files=files, pc=self._pc)
+
+    def _hold(self, card: str) -> None:
+        """Network and wall are up, the wall first."""
+        if self._held == card and self._clock() < self._hold_at:
+            return
+        self._held = None
+        self._radio.wall(bridge=ROUTED_BRIDGE, outward=card)
+        client = Neighbour("client-vm", self._mac, GATEWAY.ip + 1)
+        xml = routed_network_xml(
+            ROUTED, bridge=ROUTED_BRIDGE, outward=card, gateway=GATEWAY, neighbours=[client]
+        )
+        self._machines.ensure_network(xml)
+        self._held = card
+        self._hold_at = self._clock() + HOLD_S
+
+    def _pull(self) -> None:
+        """The client VM's cable, where it has one."""
+        if self._held is not None:
+            self._held = None
+            self._plug(False)
+
+    def _plug(self, wanted: bool) -> None:
+        """The client VM's cable. One that is off, or was started before it could have the card, has none."""
+        if self._plugged is wanted:
+            return
+        try:
+            self._machines.set_link(CLIENT_VM, self._mac, up=wanted)
+        except (Unreachable, HostBroken) as error:
+            if error.code not in ("machine_off", "no_such_card"):
+                raise
+        else:
+            self._plugged = wanted
+
+    def _tell(self) -> None:
+        if self._standing != self._told:
+            self._told = self._standing
+            if self._standing.code:
+                log.warning("Wi-Fi: %s", self._standing.words)
+            elif self._standing.wifi is WifiState.CONNECTED:
+                log.info("Wi-Fi is connected")
+            self._report(self._standing)
