@@ -66,6 +66,7 @@ class Position:
     controller: str  # and which life of it: one that is restored from a backup counts anew
     usn: int
     base: str  # of the domain
+    time: datetime | None = None  # by its clock
 
 
 @dataclass(frozen=True)
@@ -184,7 +185,7 @@ def group_sid(link: LDAPObject, dn: str) -> bytes | None:
 
 def position(link: LDAPObject) -> Position:
     """Where the controller that answers stands now."""
-    wanted = ["dsServiceName", "highestCommittedUSN", "defaultNamingContext"]
+    wanted = ["dsServiceName", "highestCommittedUSN", "defaultNamingContext", "currentTime"]
     root = link.search_s("", ldap.SCOPE_BASE, "(objectClass=*)", wanted)[0][1]
     service = root["dsServiceName"][0].decode()
     found = link.search_s(service, ldap.SCOPE_BASE, "(objectClass=*)", ["invocationId"])
@@ -194,7 +195,16 @@ def position(link: LDAPObject) -> Position:
         controller=f"{life} {service}"[:400],
         usn=int(root["highestCommittedUSN"][0]),
         base=root["defaultNamingContext"][0].decode(),
+        time=_generalized(root.get("currentTime", [b""])[0].decode()),
     )
+
+
+def _generalized(text: str) -> datetime | None:
+    """A GeneralizedTime of UTC (RFC 4517 §3.3.13)."""
+    try:
+        return datetime.strptime(text[:14], "%Y%m%d%H%M%S").replace(tzinfo=UTC)
+    except ValueError:
+        return None
 
 
 def changes(link: LDAPObject, since: Position, *, group: str) -> Changes:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import ldap
 from django.db import DatabaseError
+from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from ldap.ldapobject import LDAPObject
@@ -51,6 +52,7 @@ def findings(settings: DirectorySettings | None, *, user: str = "") -> Iterator[
         with directory.asked(settings) as link:
             yield Finding("bind", True, _("%(dn)s is let in.") % {"dn": settings.bind_dn})
             yield _base(link, settings)
+            yield _clock(link)
             yield from _groups(link, settings)
             if user:
                 yield _user(link, settings, user)
@@ -124,6 +126,19 @@ def _base(link: LDAPObject, settings: DirectorySettings) -> Finding:
         words = _("%(dn)s is not in the directory: set OPENVRAS_DIRECTORY_BASE.") % {"dn": settings.base}
         raise _Stopped("base", words) from None
     return Finding("base", True, _("People are looked for below %(dn)s.") % {"dn": settings.base})
+
+
+def _clock(link: LDAPObject) -> Finding:
+    """Kerberos proves nothing where clocks differ by more than five minutes."""
+    there = directory.position(link).time
+    off_s = round((timezone.now() - there).total_seconds()) if there else 0
+    if abs(off_s) <= 300:
+        return Finding("clock", True, _("This server's clock is the directory's."))
+    words = _(
+        "This server's clock is %(seconds)s seconds away from the directory's, "
+        "so no logon can be proven: set it."
+    )
+    return Finding("clock", False, words % {"seconds": off_s})
 
 
 def _groups(link: LDAPObject, settings: DirectorySettings) -> Iterator[Finding]:

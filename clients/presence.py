@@ -25,6 +25,7 @@ class Heard(msgspec.Struct, frozen=True):
     agent_version: str
     virtual_server: str = ""
     outside: bool = False  # it came from outside the company's networks
+    clock_off_s: int = 0
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class Presence:
     version: str | None = None
     virtual_server: str = ""
     outside: bool = False
+    clock_off_s: int = 0  # our clock less the PC's, where that keeps logons from being proven
 
 
 def hear(
@@ -52,6 +54,7 @@ def hear(
         agent_version=beat.agent_version,
         virtual_server=beat.virtual_server,
         outside=outside,
+        clock_off_s=beat.clock_off_s,
     )
     store = quickstore.client()
     with store.pipeline(transaction=False) as pipe:
@@ -105,4 +108,12 @@ def _presence(client: Client, raw: bytes | None, *, now: datetime) -> Presence:
     heard = msgspec.msgpack.decode(raw, type=Heard)
     at = datetime.fromtimestamp(heard.at, UTC)
     present = now - at <= timedelta(seconds=3 * settings.HEARTBEAT_S)
-    return Presence(at, present, heard.desktop, heard.version, heard.virtual_server, heard.outside)
+    return Presence(
+        at,
+        present,
+        heard.desktop,
+        heard.version,
+        heard.virtual_server,
+        heard.outside,
+        heard.clock_off_s,
+    )

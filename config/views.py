@@ -58,6 +58,7 @@ def home(request: HttpRequest) -> HttpResponse:
         "nas_trouble": naslooking.trouble(),
         "late_drills": len(drilling.late(now=timezone.now())) if replicating.enabled() else 0,
         "directory_trouble": watching.trouble(),
+        "clock_off_s": watching.clock_off_s(),
         "kept": DirectoryUser.objects.filter(kept_administrator=True).select_related("user"),
         "server": f"{request.scheme}://{request.get_host()}",
     }

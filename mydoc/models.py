@@ -177,6 +177,9 @@ class DirectoryWatch(models.Model):
     begun_at = models.DateTimeField(null=True)  # since when there was no long pause
     trouble = models.CharField(max_length=40, blank=True)  # a code: why it does not answer
     trouble_since = models.DateTimeField(null=True)
+    clock_off_s = models.IntegerField(
+        default=0
+    )  # our clock less the directory's, where Kerberos bears no more
 
     def __str__(self) -> str:
         return self.controller

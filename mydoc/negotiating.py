@@ -43,8 +43,8 @@ class Proof:
 
 
 def proven(authorization: str) -> Proof:
-    """Whose ticket is in this header. Raises NotProven: ntlm_refused, replayed, clock_skew, not_bound,
-    not_proven …; Refusal(no_keytab)."""
+    """Whose ticket is in this header. Raises NotProven: ntlm_refused, replayed, clock_skew,
+    server_clock, not_bound, not_proven …; Refusal(no_keytab)."""
     token = _token(authorization)
     if NTLM in token:
         raise NotProven(
@@ -155,6 +155,8 @@ def _not_proven(error: GSSError) -> NotProven:
         return _replayed()
     if isinstance(error, ExpiredCredentialsError) or "expired" in str(error):
         return NotProven("ticket_expired", _("This ticket has expired. Log on again."))
+    if "not yet valid" in str(error):
+        return server_clock()
     if "Clock skew" in str(error):
         return NotProven(
             "clock_skew",
@@ -168,6 +170,17 @@ def _not_proven(error: GSSError) -> NotProven:
     return NotProven(
         "not_proven",
         _("This ticket is not for this server. Its keytab may be older than the password of its account."),
+    )
+
+
+def server_clock() -> NotProven:
+    return NotProven(
+        "server_clock",
+        _(
+            "The management server's clock is not the directory's, so no logon can be proven, and no "
+            "documents open; nothing is lost. Tell your administrator: "
+            "the server's clock has to be set (NTP)."
+        ),
     )
 
 

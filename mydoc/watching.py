@@ -26,6 +26,7 @@ log = logging.getLogger("openvras.mydoc")
 ROTATION = 100  # openings looked at again in each sweep though nothing speaks for it
 PAUSE = timedelta(minutes=1)  # between sweeps: after a longer one PCs get time before they count as silent
 PATIENCE = timedelta(minutes=2)
+CLOCK_BEARS = timedelta(minutes=5)  # Kerberos proves nothing beyond (RFC 4120 §3.2.3)
 
 
 def watch(*, now: datetime) -> int:
@@ -47,6 +48,12 @@ def watch(*, now: datetime) -> int:
 def trouble() -> DirectoryWatch | None:
     """Since when the directory has not answered, and why (a code); None while it does."""
     return DirectoryWatch.objects.exclude(trouble="").first() if settings.DIRECTORY else None
+
+
+def clock_off_s() -> int:
+    """Our clock less the directory's, as long as that keeps logons from being proven; else 0."""
+    row = DirectoryWatch.objects.first() if settings.DIRECTORY else None
+    return row.clock_off_s if row else 0
 
 
 def _open_ones() -> OpeningQuerySet:
@@ -109,6 +116,7 @@ def _watch_directory(row: DirectoryWatch, place: DirectorySettings, now: datetim
     with directory.asked(place) as link:
         at = directory.position(link)
         _mark(row, place, at, link)
+        _compare(row, at, now)
         employees = accounts.employees(link, place)
         for opening in _due(now):
             guid = accounts.guid_of(opening.volume.owner)
@@ -123,6 +131,16 @@ def _watch_directory(row: DirectoryWatch, place: DirectorySettings, now: datetim
         log.info("the directory answers again; it did not since %s", row.trouble_since)
     DirectoryWatch.objects.filter(pk=row.pk).update(checked_at=now, trouble="", trouble_since=None)
     return closed
+
+
+def _compare(row: DirectoryWatch, at: Position, now: datetime) -> None:
+    """Whether our clock is the directory's. Nothing closes for it: tickets alone are judged by clocks."""
+    off = now - at.time if at.time else timedelta(0)
+    off_s = round(off.total_seconds()) if abs(off) > CLOCK_BEARS else 0
+    if off_s and not row.clock_off_s:
+        log.error("this server's clock is %d s away from the directory's: no logon can be proven", off_s)
+    if off_s != row.clock_off_s:
+        DirectoryWatch.objects.filter(pk=row.pk).update(clock_off_s=off_s)
 
 
 def _mark(row: DirectoryWatch, place: DirectorySettings, at: Position, link: LDAPObject) -> None:

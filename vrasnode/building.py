@@ -385,6 +385,7 @@ class _Pc:
             give=self._nonces.give,
             get_logon_url=lambda: self._mydoc.logon_url,
             get_reports=self._mydoc.reports,
+            get_clock_off_s=lambda: self._contact.clock_off_s,
         )
         own, leave = self._checkout.seen, self._leaving.leave_now
         copies = door.doors(self._copying, open_volumes=self._mydoc.open_volumes, leave_now=leave)

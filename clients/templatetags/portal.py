@@ -101,6 +101,13 @@ def moment(at: Any) -> str:
 
 
 @register.filter
+def clock_time(seconds: int) -> str:
+    """By how much a clock is off, in hours and minutes: ahead with +, behind with −."""
+    minutes = abs(seconds) // 60
+    return f"{'+' if seconds > 0 else '−'}{minutes // 60}:{minutes % 60:02}"
+
+
+@register.filter
 def desktop_words(code: str) -> Any:
     """What the client VM does, in words."""
     return DESKTOPS.get(code, code or "–")

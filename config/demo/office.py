@@ -254,14 +254,18 @@ class Office:
         if self._simulated:
             self.crowd = self._undo.enter_context(self._simulate(self._simulated))
 
-    def rest(self, method: str, path: str, body: object = None) -> Any:
-        """One REST call as the administrator. Raises HostBroken(rest_refused)."""
+    def rest(self, method: str, path: str, body: object = None, *, revision: str = "") -> Any:
+        """One REST call as the administrator; `revision` is what If-Match says. Raises
+        HostBroken(rest_refused)."""
         kept = json.loads((self.data / "administrator" / "openvras" / "vrasctl.json").read_text())
         answer = urllib3.request(
             method,
             self.server.url + path,
             json=body,
-            headers={"Authorization": f"Bearer {kept['token']}"},
+            headers={
+                "Authorization": f"Bearer {kept['token']}",
+                **({"If-Match": revision} if revision else {}),
+            },
             timeout=30,
             retries=False,
         )

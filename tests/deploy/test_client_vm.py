@@ -28,13 +28,14 @@ class Neighbours:
     one after the other; the last stays."""
 
     states: list[dict[str, str]] = field(default_factory=lambda: [{"state": "open"}])
+    offer: dict[str, str] = field(default_factory=dict)  # besides
     answer: tuple[int, dict[str, str]] = (200, {"volume": "v1"})
     got: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
     url: str = ""
 
     def reply(self, method: str, path: str, body: bytes) -> tuple[int, dict[str, str]]:
         if (method, path) == ("POST", "/logon"):
-            return 200, {"nonce": NONCE, "client": CLIENT, "server": f"{self.url}/mydoc/logon"}
+            return 200, {"nonce": NONCE, "client": CLIENT, "server": f"{self.url}/mydoc/logon", **self.offer}
         if (method, path) == ("POST", "/mydoc/logon"):
             assert json.loads(body) == {"nonce": NONCE, "client": CLIENT}
             return self.answer
@@ -155,6 +156,15 @@ def test_a_session_without_a_ticket_is_told_to_get_one(neighbours: Neighbours) -
 
     assert code == 1
     assert said.endswith("[no_ticket]")
+
+
+def test_a_session_without_a_ticket_hears_of_the_clock_that_lets_none_be_made(neighbours: Neighbours) -> None:
+    neighbours.answer = 401, {"code": "not_authenticated", "detail": "Prove who has logged on."}
+    neighbours.offer = {"code": "clock_off", "words": "The clocks differ by 24:00."}
+
+    code, said = log_on(neighbours.url)
+
+    assert (code, said) == (1, "openvras: The clocks differ by 24:00. [clock_off]")
 
 
 def test_a_server_that_is_away_is_said(neighbours: Neighbours) -> None:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import urllib3
 
 from config.demo import bootimage, documents
 from config.demo.directory import Directory
@@ -108,6 +109,18 @@ class Workday:
         self.wait("the copy", ended, known=self.runs)
         return self.runs()[0]
 
+    def share(self, folder: str, person: str, access: str) -> int:
+        """Lets somebody read or change a folder, once the virtual server has it so; the grant's number."""
+        path = f"/api/v1/volumes/{self.volume}/grants/"
+        wish = {"path": _word(folder), "person": person, "access": access, "reason": "a test of sharing"}
+        (row,) = (
+            one
+            for one in self.office.rest("POST", path, wish, revision="*")["grants"]
+            if one["person"] == person
+        )
+        self.wait("the rights", lambda: self.office.rest("GET", path)["progress"] == "applied")
+        return int(row["id"])
+
     def restic(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
         """A plain restic before the NAS, with the password that the custodians could unwrap, too."""
         code = (
@@ -195,6 +208,18 @@ class Portal:
         request = urllib.request.Request(self._url + path, data=data)  # noqa: S310 - http, of the lab
         with self._opener.open(request, timeout=60) as answer:
             return bytes(answer.read())
+
+    def put(self, grant: int, folder: str, name: str, data: bytes) -> str:
+        """A file into a folder that one may change: the page afterwards."""
+        self.get(f"/my/shared/{grant}/{_word(folder)}/")
+        (token,) = (cookie.value for cookie in self._jar if cookie.name == "csrftoken")
+        fields = {"csrfmiddlewaretoken": token or "", "file": (name, data)}
+        body, kind = urllib3.encode_multipart_formdata(fields)
+        request = urllib.request.Request(  # noqa: S310 - http, of the lab
+            f"{self._url}/my/shared/{grant}/put/{_word(folder)}/", data=body, headers={"Content-Type": kind}
+        )
+        with self._opener.open(request, timeout=120) as answer:
+            return bytes(answer.read()).decode()
 
     def look(self, volume: str, why: str) -> None:
         """Says why they look into this data."""

@@ -3,8 +3,11 @@
 import base64
 import io
 import json
+import os
 import secrets
 import socket
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import timedelta
@@ -14,6 +17,7 @@ from typing import Any
 import gssapi
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.test import Client as Browser
@@ -29,6 +33,7 @@ from config.demo.directory import Directory
 from mydoc import negotiating, watching
 from mydoc.models import DirectoryWatch, Opening, Volume
 from tests.lab.kerberos import Session
+from tests.lab.server import ROOT
 from tests.mydoc.unlockingpc import UnlockingPc
 from tests.pcs import FakePc
 
@@ -477,6 +482,64 @@ def test_on_a_pc_whose_clock_is_a_day_off_kerberos_makes_no_proof(
 
     with pytest.raises(gssapi.exceptions.GSSError, match=said):
         alice.header()
+
+
+PROVE = """
+import sys, django
+django.setup()
+from mydoc import negotiating
+try:
+    print(negotiating.proven(sys.stdin.read()).name)
+except negotiating.NotProven as no:
+    print(no.code, no.words)
+"""
+
+
+@pytest.mark.parametrize(("days", "code"), [(1, "ticket_expired"), (-1, "server_clock")])
+def test_a_server_whose_clock_is_a_day_off_proves_nobody(
+    log_on: LogOn, redis_url: str, tmp_path: Path, days: int, code: str
+) -> None:
+    """The server's own program, under another time; PC and domain controller have the right one."""
+    known = {"DJANGO_SETTINGS_MODULE": "config.settings", "OPENVRAS_DATA": str(tmp_path)}
+    known |= {"OPENVRAS_REDIS": redis_url, "OPENVRAS_KEYTAB_FILE": str(settings.KEYTAB)}
+    program = ["faketime", "-f", f"{days:+}d", sys.executable, "-c", PROVE]
+
+    done = subprocess.run(
+        program,
+        input=log_on("alice").header(),
+        env={**os.environ, **known},
+        cwd=ROOT,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+
+    assert done.stdout.split()[:1] == [code], done
+
+
+@pytest.mark.parametrize("days", [1, -1])
+def test_while_the_servers_clock_is_a_day_off_nothing_opens_nothing_closes_and_it_is_said(
+    desk: UnlockingPc, log_on: LogOn, client: Browser, admin: User, days: int
+) -> None:
+    alice, heidi = log_on("alice"), log_on("heidi")
+    opened(desk, alice)
+    now = timezone.now()
+    client.force_login(admin)
+
+    for minutes in (0, 1, 60):
+        watching.watch(now=now + timedelta(days=days, minutes=minutes))
+    heidi.token()
+    heidi.set_clock(2 * 3600)  # the program's own time is right: Kerberos sees what differs by hours
+    answer = knock(desk, heidi.header())
+
+    assert (answer.status_code, answer.json()["code"]) == (401, "server_clock")
+    assert "server's clock" in answer.json()["detail"]
+    assert [one.volume.owner.username for one in Opening.objects.current()] == ["alice"]
+    assert f"{'+' if days > 0 else '−'}" in client.get("/").content.decode().partition("This server")[2][:60]
+
+    watching.watch(now=timezone.now())  # somebody has set it
+    assert "This server&#x27;s clock" not in client.get("/").content.decode()
+    assert knock(desk, log_on("heidi").header()).status_code == 200
 
 
 def test_a_proof_is_bound_to_the_servers_certificate(

@@ -1,6 +1,7 @@
 """The conversation with the server: what is said when, and what happens when nobody answers."""
 
 import threading
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -32,13 +33,14 @@ class Pc:
         self.now = datetime.now(UTC)
         self.summary: tuple[str, str | None] = ("running", "a" * 64)
         self.urgent = False
+        self.ahead_s = 0.0  # of the PC's clock
         self.restart()
 
     def restart(self) -> None:
         self.slices = Slices(self.directory / "slices")
         self.outbox = Outbox(self.directory / "outbox.json")
         self.contact = Contact(
-            server=Server(self.office.url, identity=self.identity),
+            server=Server(self.office.url, identity=self.identity, clock=lambda: time.time() + self.ahead_s),
             identity=self.identity,
             slices=self.slices,
             outbox=self.outbox,
@@ -96,6 +98,21 @@ def test_then_it_speaks_at_the_servers_intervals_only(pc: Pc) -> None:
 
     assert pc.count(BEAT) == 10  # every 30 s
     assert pc.count(LOOK) == 10  # polling, for there is no socket
+
+
+@pytest.mark.parametrize("days", [1, -1])
+def test_a_clock_that_is_a_day_off_is_said_as_long_as_it_is_so(pc: Pc, office: Office, days: int) -> None:
+    pc.ahead_s = days * 86400.0
+    pc.wait(3 * 86400 // 60)  # far longer than any signature is good
+    assert {round(beat.clock_off_s, -2) for beat in office.beats[1:]} == {-days * 86400}
+    assert pc.contact.clock_off_s
+
+    pc.ahead_s = 1.0  # somebody has set it
+    pc.wait(31)
+
+    assert pc.contact.clock_off_s == 0
+    pc.wait(31)
+    assert office.beats[-1].clock_off_s == 0
 
 
 def test_what_the_server_says_holds_although_the_disk_is_full(

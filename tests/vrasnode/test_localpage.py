@@ -230,6 +230,17 @@ def test_the_user_reads_how_the_documents_stand_and_what_was_allowed(
     assert all(words in body for words in said)
 
 
+@pytest.mark.parametrize(
+    ("language", "said"), [("en", "differ by 24:05 (hours"), ("ja", "24:05（時間:分）ずれて")]
+)
+def test_a_clock_that_keeps_logons_from_being_proven_is_said(place: Place, language: str, said: str) -> None:
+    place.state = replace(STATE, clock_off_s=-86700)
+
+    _, body = place.get(language=language)
+
+    assert said in body
+
+
 def test_what_is_not_there_is_said(place: Place) -> None:
     answer, body = place.get("/../identity/key")
 

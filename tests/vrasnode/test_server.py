@@ -2,6 +2,7 @@
 
 import ssl
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
@@ -69,6 +70,21 @@ def test_a_wrong_clock_is_set_right_by_the_servers_and_only_for_signatures(
     assert server.clock_offset_s == pytest.approx(3600, abs=30)
     assert len(office.beats) == 2
     assert len([path for path in office.asked if path.endswith("heartbeat")]) == 3
+
+
+@pytest.mark.parametrize("days", [1, -1])
+def test_a_clock_that_is_a_day_off_is_known_as_long_as_it_is_so(
+    office: Office, identity: Identity, days: int
+) -> None:
+    ahead = [days * 86400.0]
+    server = Server(office.url, identity=identity, clock=lambda: time.time() + ahead[0])
+
+    server.heartbeat(BEAT)
+    assert server.clock_offset_s == pytest.approx(-days * 86400, abs=30)
+
+    ahead[0] = 2.0  # somebody has set it
+    server.heartbeat(BEAT)
+    assert server.clock_offset_s == pytest.approx(0, abs=30)
 
 
 @pytest.mark.parametrize(

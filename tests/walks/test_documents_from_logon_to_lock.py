@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from config.demo.documents import DocumentsStory
+from config.demo.server import ADMIN
 from tests.lab.documents import LINK_S, USER, Portal, Workday
 from tests.vrasnode.test_volumes_secrets import in_memory
 from vrasnode.errors import HostBroken
@@ -208,6 +209,28 @@ def test_documents_are_copied_out_of_the_virtual_server_through_the_gateway_and_
     assert (back / "写し.bin").read_bytes() == data
     assert hashlib.sha256((back / "large").read_bytes()).hexdigest() == made.output.decode().split()[0]
     assert workday.restic("check", "--read-data").returncode == 0
+
+
+def test_who_may_change_a_folder_writes_into_it_through_the_virtual_server_and_who_may_read_does_not(
+    workday: Workday,
+) -> None:
+    data = random.Random(9).randbytes(3 << 20)
+    workday.be_open()
+    workday.run("mkdir -p Documents/提出")
+    workday.write("提出/theirs.txt", b"alice's own")
+    portal = Portal(workday.office.server)
+
+    grant = workday.share("Documents/提出", ADMIN, "write")
+    page = portal.put(grant, "Documents/提出", "新規.bin", data)
+
+    assert "It is saved" in page
+    assert workday.read("提出/新規.bin") == data
+    assert "name_taken" in portal.put(grant, "Documents/提出", "theirs.txt", b"not theirs")
+    assert workday.read("提出/theirs.txt") == b"alice's own"
+
+    grant = workday.share("Documents/提出", ADMIN, "read")
+    assert "only_reading" in portal.put(grant, "Documents/提出", "again.bin", b"x")
+    assert workday.run("ls Documents/提出").output.decode().split() == ["theirs.txt", "新規.bin"]
 
 
 def test_a_hundred_canaries_are_nowhere_in_clear_open_crashed_and_locked(workday: Workday) -> None:

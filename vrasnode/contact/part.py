@@ -18,6 +18,7 @@ from vrasnode.contact.slices import Slices
 from vrasnode.errors import Refused, Unreachable, VrasError
 from vrasnode.wire import codec
 from vrasnode.wire.clients import ClientSlice, ClientState, FactsReport, Heartbeat, HostFacts, RenewRequest
+from vrasnode.wire.signatures import MAX_SKEW_S
 
 log = logging.getLogger("vrasnode.contact")
 
@@ -89,6 +90,13 @@ class Contact:
     def reachable(self) -> bool:
         """Whether the server answered when it was last asked."""
         return self._reachable and self.last_answer is not None
+
+    @property
+    def clock_off_s(self) -> int:
+        """The server's clock less this PC's, as long as that is more than signatures and logons bear; else 0.
+        From any thread."""
+        off_s = round(self._server.clock_offset_s)
+        return off_s if abs(off_s) > MAX_SKEW_S else 0
 
     def tell_facts(self) -> None:
         """What the PC says of itself has changed: the next step tells it. From any thread."""
@@ -168,6 +176,7 @@ class Contact:
             desktop=desktop,
             version=version,
             virtual_server=virtual_server,
+            clock_off_s=self.clock_off_s,
         )
         asked_at = self._since_start()
         answer = self._server.heartbeat(beat)

@@ -46,5 +46,6 @@ def state_of(name: str, parts: Parts, *, unencrypted: bool) -> LocalState:
         copies=door.lines_of(parts.copying, mydoc.owner_name),
         hold_s=hold.left_s if hold else None,
         unencrypted=unencrypted,
+        clock_off_s=parts.contact.clock_off_s,
         wifi=parts.wireless.standing if parts.wireless else None,
     )

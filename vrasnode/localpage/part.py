@@ -25,6 +25,7 @@ from vrasnode.errors import HostBroken
 from vrasnode.localdoors import Doors, Reply
 from vrasnode.wire.network import NetworkReport, WifiState
 from vrasnode.words import known_codes, say
+from vrasnode.words.documents import clock_details
 
 log = logging.getLogger("vrasnode.network")
 
@@ -97,6 +98,7 @@ class LocalState:
     wifi: str = ""  # a WifiState; "" where there is no card
     wifi_ssid: str = ""
     wifi_code: str = ""  # why it is not connected
+    clock_off_s: int = 0  # the server's clock less this PC's, where that keeps logons from being proven
 
 
 def state_of(
@@ -112,6 +114,7 @@ def state_of(
     hold_s: int | None = None,
     unencrypted: bool = False,
     wifi: NetworkReport | None = None,
+    clock_off_s: int = 0,
 ) -> LocalState:
     """The state from what the parts say of themselves."""
     return LocalState(
@@ -133,6 +136,7 @@ def state_of(
         wifi=wifi.wifi.value if wifi and wifi.wifi is not WifiState.NONE else "",
         wifi_ssid=wifi.ssid if wifi else "",
         wifi_code=wifi.code if wifi else "",
+        clock_off_s=clock_off_s,
     )
 
 
@@ -320,6 +324,9 @@ def page(state: LocalState, language: str, section: str = "") -> str:
     )
     if state.unencrypted:
         warning = words("severity.warning"), words("unencrypted_allowed")
+        documents += "<tr><th scope=row>{}</th><td>{}</td></tr>".format(*warning)
+    if state.clock_off_s:
+        warning = words("severity.warning"), words("clock_off", **clock_details(state.clock_off_s))
         documents += "<tr><th scope=row>{}</th><td>{}</td></tr>".format(*warning)
     if documents:
         documents = f"<h2>{words('page_documents')}</h2><table>{documents}</table>"

@@ -13,6 +13,7 @@ from vrasnode.localdoors import Doors, Reply
 from vrasnode.mydoc.logon import GOOD_S
 from vrasnode.wire.mydoc import VolumeReport, VolumeState
 from vrasnode.words import known_codes, say
+from vrasnode.words.documents import clock_details
 
 # What concerns the user most comes first, where a PC has several volumes and the script does not say which.
 _FIRST = (VolumeState.OPEN, VolumeState.OPENING, VolumeState.LOCKING, VolumeState.BROKEN, VolumeState.LOCKED)
@@ -29,17 +30,20 @@ def doors(
     give: Callable[[], str],
     get_logon_url: Callable[[], str],
     get_reports: Callable[[], Sequence[VolumeReport]],
+    get_clock_off_s: Callable[[], int] = lambda: 0,
 ) -> Doors:
-    """The doors by method and path. `give` gives out a nonce."""
+    """The doors by method and path. `give` gives out a nonce; what keeps tickets from being made stands
+    beside it, for a script that finds none."""
 
     def logon(query: str, language: str) -> Reply:
         del query
         url = get_logon_url()
         if not url:
             return _reply(HTTPStatus.SERVICE_UNAVAILABLE, _problem("no_logon_url", "", language))
-        return _reply(
-            HTTPStatus.OK, {"nonce": give(), "client": client_id, "server": url, "expires_s": int(GOOD_S)}
-        )
+        offer = {"nonce": give(), "client": client_id, "server": url, "expires_s": int(GOOD_S)}
+        if off_s := get_clock_off_s():
+            offer |= {"code": "clock_off", "words": say("clock_off", language, clock_details(off_s))}
+        return _reply(HTTPStatus.OK, offer)
 
     def documents(query: str, language: str) -> Reply:
         wanted = parse_qs(query).get("volume", [""])[0]

@@ -92,6 +92,7 @@ class Heartbeat(Message, frozen=True):
     desktop: str  # the client VM: "running", "stopped", "starting", "absent"
     version: str | None = None  # digest of the manifest that the client VM runs
     virtual_server: str = ""  # in the same words as `desktop`
+    clock_off_s: int = 0  # the server's clock less this PC's, where that is more than signatures bear
 
 
 class HeartbeatAnswer(Message, frozen=True):

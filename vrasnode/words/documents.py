@@ -61,6 +61,14 @@ TABLE: dict[str, dict[str, str]] = {
         "en": "An interrupted copy to the NAS is being finished. Nobody can use the documents meanwhile.",
         "ja": "中断したNASへの複製を続けています。その間、ドキュメントは誰も使用できません。",
     },
+    "clock_off": {
+        "en": "The clocks of this PC and of the management server differ by {time} (hours:minutes). Until "
+        "they agree no logon can be proven and no documents open; nothing is lost. Set this PC's clock; "
+        "if it is right, tell your administrator.",
+        "ja": "このPCと管理サーバの時計が{time}（時間:分）ずれています。"
+        "合うまでログオンを証明できず、ドキュメントは開きません（データは失われません）。"
+        "PCの時計を合わせてください。正しい場合は管理者に連絡してください。",
+    },
     "unencrypted_allowed": {
         "en": "User data is allowed here though the state directory is not encrypted: for trials only.",
         "ja": "状態ディレクトリーが暗号化されていませんが、利用者データの保存が許可されています（試験用）。",
@@ -70,3 +78,9 @@ TABLE: dict[str, dict[str, str]] = {
         "ja": "実運用では--allow-unencrypted-stateを付けずに起動してください。",
     },
 }
+
+
+def clock_details(off_s: int) -> dict[str, str]:
+    """What `clock_off` says of so many seconds."""
+    minutes = abs(off_s) // 60
+    return {"time": f"{minutes // 60}:{minutes % 60:02}"}
