@@ -3,10 +3,11 @@
     python -m benchmarks.swarm [--quick] [--json] [--rounds N] [--only METHOD,…] [--fault FAULT]
 
 Namespaces on one machine, each link shaped both ways (tc tbf); the real server (uvicorn, Redis) gives out
-pieces and sends packs. All get the same bytes: packs of 256 KiB chunks whose frames measure about 85 KB, as
-those of a desktop's update do. Time runs from the word "go" until the last PC has held everything against its
-digest; the peers check in their own ways. A peer is measured where its program is found on the PATH. Needs
-root, and a machine that does nothing else: what the load was is said.
+pieces, nginx sends packs from the disk, as in production but without TLS. All get the same bytes: packs of
+256 KiB chunks whose frames measure about 85 KB, as those of a desktop's update do. Time runs from the word
+"go" until the last PC has held everything against its digest; the peers check in their own ways. A peer is
+measured where its program is found on the PATH. Needs root, and a machine that does nothing else: what the
+load was is said.
 """
 
 import argparse
@@ -19,7 +20,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,7 @@ POINTS = ((2, 200), (4, 200), (8, 100), (16, 50))
 QUICK = ((2, 200),)
 FAULTS = ("slow", "dies", "lies", "leaves", "late")
 LIMIT_S = 120
+PROGRAM = os.environ.get("SWARM_NODE", "-m benchmarks.swarmnode").split()  # another, to look into it
 
 _PREPARE = """
 import json, random
@@ -81,6 +84,29 @@ print(json.dumps(found))
 """
 
 
+_NGINX = r"""
+daemon off;
+master_process off;
+user root;
+pid PID;
+error_log stderr crit;
+events { worker_connections 1024; }
+http {
+    sendfile on;
+    tcp_nopush on;
+    access_log off;
+    server {
+        listen PORT;
+        location ~ "^/packs/[^/]+/(?<pack>(?<shelf>[0-9a-f]{2})[0-9a-f]{62})$" {
+            alias STORE/packs/$shelf/$pack.pack;
+            etag off;
+            if_modified_since off;
+        }
+    }
+}
+"""
+
+
 _CALLS = """
 import time
 from django.utils import timezone
@@ -117,11 +143,44 @@ class Bench:
         for number, pc in enumerate([self.place, *self.pcs], 1):
             self.shape(pc, number, mbit)
         self.server = stack.enter_context(Server(self.root / "server", lan=self._listen))
+        stack.enter_context(self._nginx())
         given: dict[str, Any] = {"root": str(self.root), "addresses": [pc.address for pc in self.pcs]}
         given |= {"chunk": CHUNK, "frame": FRAME, "chunks": chunks}
         made = self.server.shell(_PREPARE.replace("GIVEN", repr(json.dumps(given))))
         self.told: dict[str, Any] = json.loads(made.splitlines()[-1])
         self.bytes = sum(Path(path).stat().st_size for path in self.told["source"])
+
+    @contextmanager
+    def _nginx(self) -> Iterator[None]:
+        """What sends the packs. The permission is in the path, and not asked about here."""
+        with self._listen(0) as free:
+            port = free.getsockname()[1]
+        self.packs_url = f"http://{self.place.address}:{port}"
+        directory = self.root / "nginx"
+        directory.mkdir()
+        where = {"PID": directory / "pid", "PORT": f"{self.place.address}:{port}"}
+        where |= {"STORE": self.server.directory / "data" / "store"}
+        text = _NGINX
+        for name, value in where.items():
+            text = text.replace(name, str(value))
+        (directory / "nginx.conf").write_text(text)
+        argv = ["nginx", "-c", str(directory / "nginx.conf"), "-p", str(directory)]
+        process = subprocess.Popen(self.place.command(argv))
+        self._servers = [self.server.web.pid, process.pid]
+        while not self._answers(port):
+            time.sleep(0.05)
+        try:
+            yield
+        finally:
+            process.terminate()
+            process.wait()
+
+    def _answers(self, port: int) -> bool:
+        try:
+            self.place.run_inside(lambda: socket.create_connection((self.place.address, port)).close())
+        except OSError:
+            return False
+        return True
 
     def shape(self, pc: LanPc, number: int, mbit: float) -> None:
         for namespace, link in ((pc.namespace, "eth0"), (self.lan.namespace, f"port{number}")):
@@ -176,10 +235,15 @@ class Bench:
         mine = self.told["pcs"][number]
         terms = dict(mine["swarm"])
         errand = {key: self.told[key] for key in ("manifest", "digest", "frames", "authority")}
-        errand |= {"server": self.server.lan_url, "me": mine["me"], "directory": mine["directory"]}
-        errand |= {"packs": mine["packs"], "swarm": terms if swarm else None, "lies": lies}
+        errand |= {
+            "server": self.server.lan_url,
+            "bytes_at": self.packs_url,
+            "me": mine["me"],
+            "directory": mine["directory"],
+        }
+        errand |= {"swarm": terms if swarm else None, "lies": lies}
         process = subprocess.Popen(
-            self.pcs[number].command([sys.executable, "-m", "benchmarks.swarmnode"]),
+            self.pcs[number].command([sys.executable, *PROGRAM]),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -189,8 +253,11 @@ class Bench:
         return process
 
     def _server_cpu(self) -> float:
-        fields = Path(f"/proc/{self.server.web.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        ticks = 0
+        for pid in self._servers:
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            ticks += int(fields[11]) + int(fields[12])
+        return ticks / os.sysconf("SC_CLK_TCK")
 
     def call_cpu_ms(self, calls: int = 1000) -> float:
         """Processor time of one call of a PC that shares, in the server's Python (Redis apart)."""

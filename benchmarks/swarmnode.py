@@ -44,7 +44,7 @@ def main() -> None:
         connections=CONNECTIONS,
     )
     stop = threading.Event()
-    fetcher = Fetcher(server, fetch, clock=time.monotonic, stop=stop)
+    fetcher = Fetcher(Server(errand["bytes_at"]), fetch, clock=time.monotonic, stop=stop)
     check = _checker(target)
     print("ready", flush=True)
     sys.stdin.readline()

@@ -21,7 +21,6 @@ from vrasnode.swarm.places import depth_of, neighbours, side_of
 from vrasnode.swarm.relay import Relay
 from vrasnode.wire.swarm import CELL_PCS, SwarmMember
 
-TELL_S = 0.05
 TICK_S = 0.1
 MEMBERS_S = 1.0
 GIVEN_AGAIN_S = 1.0
@@ -84,7 +83,7 @@ class Simulation:
             self._lacking.add(pc.name)
         pc.relay.depth = depth_of(pc.slot)
         self._meet(pc)
-        self._beat(pc, TELL_S, self._tell)
+        self._beat(pc, None, self._tell)
         self._beat(pc, TICK_S, self._tick)
         self._beat(pc, MEMBERS_S, self._meet)
 
@@ -93,15 +92,15 @@ class Simulation:
         pc.alive = False
         self._lacking.discard(pc.name)
         for name in list(pc.met):
-            other = self.by_name[name]
-            other.met.discard(pc.name)
-            pc.met.discard(name)
-            if pc.name in other.relay.peers:
-                other.relay.left(pc.name)
-            if name in pc.relay.peers:
-                pc.relay.left(name)
+            self._part(pc, self.by_name[name])
         pc.relay.given_up(pc.wanted)
         pc.wanted.clear()
+
+    def _part(self, pc: SimPc, other: SimPc) -> None:
+        """The line between the two ends."""
+        for one, two in ((pc, other), (other, pc)):
+            one.met.discard(two.name)
+            one.relay.left(two.name)
 
     def run(self, *, limit_s: float) -> bool:
         """Whether all that are alive got everything in time."""
@@ -116,13 +115,15 @@ class Simulation:
                 return True
         return not self._lacking
 
-    def _beat(self, pc: SimPc, every: float, act: Callable[[SimPc], None]) -> None:
+    def _beat(self, pc: SimPc, every: float | None, act: Callable[[SimPc], None]) -> None:
+        """Without `every`: as often as the PC tells its news."""
+
         def again() -> None:
             if pc.alive:
                 act(pc)
-                self.at(self.now + every, again)
+                self.at(self.now + (every or pc.relay.tell_s), again)
 
-        self.at(self.now + every * self.random.random(), again)
+        self.at(self.now + (every or pc.relay.tell_s) * self.random.random(), again)
 
     def _meet(self, pc: SimPc) -> None:
         """Looks who takes part, and says hello to whom it does not know yet."""
@@ -133,7 +134,10 @@ class Simulation:
             for other in (self.pcs[number] for number in near)
             if other.alive and other.joined
         ]
-        for member in neighbours(members, slot=pc.slot, me=pc.name):
+        near_now = neighbours(members, slot=pc.slot, me=pc.name)
+        for name in sorted(pc.met - {member.client_id for member in near_now}):
+            self._part(pc, self.by_name[name])
+        for member in near_now:
             other = self.by_name[member.client_id]
             if other.name in pc.met or other.name in pc.left or pc.name in other.left:
                 continue
@@ -151,7 +155,7 @@ class Simulation:
         for name in list(pc.met):
             other = self.by_name[name]
             if pc.name in other.relay.peers:
-                other.relay.heard(pc.name, news, now=self.now)
+                other.relay.heard(pc.name, news, backlog=pc.relay.backlog, now=self.now)
 
     def _tick(self, pc: SimPc) -> None:
         self._ask(pc)

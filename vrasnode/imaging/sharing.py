@@ -14,7 +14,7 @@ from pathlib import Path
 from vrasnode.contact.identity import Identity
 from vrasnode.errors import HostBroken, Refused, VrasError
 from vrasnode.imaging.fetching import Fetcher, Wish
-from vrasnode.swarm.relay import mask_of
+from vrasnode.swarm.masks import mask_of
 from vrasnode.swarm.session import Session, Shared, Tracker
 from vrasnode.swarm.trust import Papers
 from vrasnode.wire.swarm import MAX_PIECES, SwarmTerms

@@ -9,15 +9,16 @@ import selectors
 import socket
 import ssl
 import threading
+import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
 from vrasnode import lowpriority
 from vrasnode.errors import Refused, VrasError
-from vrasnode.swarm.line import Line, Said, listen
+from vrasnode.swarm.line import READ_BYTES, Line, Said, listen
 from vrasnode.swarm.lists import mask_in, numbers_in
 from vrasnode.swarm.places import depth_of, neighbours, side_of
 from vrasnode.swarm.relay import Relay
@@ -26,13 +27,14 @@ from vrasnode.swarm.trust import Papers
 from vrasnode.wire import codec
 from vrasnode.wire.swarm import Flag, Kind, PeerHello, SwarmMember
 
-TELL_S = 0.03  # between batches of news
 BEAT_S = 0.5  # between signs of life
 SUSPECT_S, DEAD_S = 1.5, 10.0  # of silence
 SHAKE_S = 5.0
 DIAL_AGAIN_S = 1.0
 OTHER_DIALS_S = 0.3  # the one with the lower id dials first; the other one later, should that not work
 BURST_S = 0.1
+STEP_S = 0.03
+NAP_S = 0.001  # after each turn: what comes meanwhile is done at once
 PIECES_A_TURN = 4
 MAX_BAD_DELTAS = 3
 
@@ -45,7 +47,6 @@ class _Peering:
     since: float
     member: SwarmMember | None = None
     greeted: bool = False
-    more: bool = False
     quiet: bool = False
     shown: tuple[str, str] | None = None  # client id and key of who is not known to take part
     waits: bool = True  # to be told when more can be sent
@@ -90,6 +91,7 @@ class Engine:
         self._now = now
         self._answer, self._dial = papers.contexts()
         self._listener = listen(address)
+        self._buffer = memoryview(bytearray(READ_BYTES))
         self._slot = 0
         self._members: Mapping[str, SwarmMember] = {}
         self._dialled: dict[str, float] = {}
@@ -120,11 +122,10 @@ class Engine:
             self._slot = slot
             self.relay.depth = depth_of(slot)
             self._members = {member.client_id: member for member in members}
+            near = set(neighbours(self._members.values(), slot=slot, me=self._me))
             for peering in list(self._peerings):
-                if peering.member and not self._same(peering.member):
+                if peering.member and peering.member not in near:
                     self._close(peering)
-                elif peering.greeted and peering.member:
-                    self.relay.sided(peering.member.client_id, side_of(slot, peering.member.slot))
             self.curious = False
             for peering in [one for one in self._peerings if one.shown]:
                 self._admit(peering)
@@ -141,10 +142,9 @@ class Engine:
         with suppress(BlockingIOError, OSError):
             os.write(self._wake_out, b".")
 
-    def step(self, timeout_s: float = TELL_S) -> None:
+    def step(self, timeout_s: float = STEP_S) -> None:
         """One turn: what came, what can go, what is due."""
-        hurry = any(peering.more for peering in self._peerings)
-        events = self._selector.select(0 if hurry else timeout_s)
+        events = self._selector.select(timeout_s)
         with self.lock:
             ready = {key.data: mask for key, mask in events if key.data}
             for key, _ in events:
@@ -153,11 +153,13 @@ class Engine:
                 elif key.fileobj == self._wake_in:
                     with suppress(BlockingIOError):
                         os.read(self._wake_in, 4096)
-            for peering in list(self._peerings):
-                if peering in ready or peering.more:
-                    self._serve(peering, ready.get(peering, selectors.EVENT_READ))
+            for peering, mask in ready.items():
+                if peering in self._peerings:
+                    self._serve(peering, mask)
             self._take_arrived()
-            self._turn(self._clock())
+            self._turn(self._clock(), ready)
+        if events:
+            time.sleep(NAP_S)
 
     def close(self) -> None:
         """Ends all lines. Not while `step` runs."""
@@ -175,8 +177,8 @@ class Engine:
             self._source.keep(piece, frame)
             self.relay.fetched(piece, now=self._clock())
 
-    def _turn(self, now: float) -> None:
-        if now - self._told_at >= TELL_S:
+    def _turn(self, now: float, ready: Collection[_Peering]) -> None:
+        if now - self._told_at >= self.relay.tell_s:
             self._told_at = now
             self._tell(now)
         if now - self._ticked_at >= 0.1:
@@ -187,7 +189,8 @@ class Engine:
             for ask in self.relay.tick(now=now):
                 self._by_name[ask.peer].line.say(Kind.ASK, number=ask.piece)
         for peering in list(self._by_name.values()):
-            self._pump(peering, now)
+            if peering in ready or not peering.waits:
+                self._pump(peering, now)
 
     def _tell(self, now: float) -> None:
         news = self.relay.news()
@@ -197,9 +200,9 @@ class Engine:
                 self._say_bitmap(peering.line)
         elif (news and self.relay.sends) or now - self._beat_at >= BEAT_S:
             self._beat_at = now
-            body = numbers_in(news)
+            body, backlog = numbers_in(news), min(self.relay.backlog, self.relay.pieces - 1)
             for peering in self._by_name.values():
-                peering.line.say(Kind.HAVE, body=body)
+                peering.line.say(Kind.HAVE, number=backlog, body=body)
 
     def _sweep(self, now: float) -> None:
         for peering in list(self._peerings):
@@ -234,22 +237,24 @@ class Engine:
         except OSError:
             sock.close()
             return
-        line = Line(sock, self._dial, dialled=True, max_body=self._max_body)
-        self._watch(_Peering(line, now, member))
+        self._watch(sock, now, member)
 
     def _accept(self) -> None:
         with suppress(OSError):
             while True:
                 sock, _ = self._listener.accept()
-                self._mark(sock)
-                line = Line(sock, self._answer, dialled=False, max_body=self._max_body)
-                self._watch(_Peering(line, self._clock()))
+                self._watch(sock, self._clock(), None)
 
     def _mark(self, sock: socket.socket) -> None:
         """What it carries gives way to whatever else the PC sends; no line is quicker than all together."""
         lowpriority.give_way(sock, dscp=self._dscp, rate_bytes_s=self.upload_bytes_s)
 
-    def _watch(self, peering: _Peering) -> None:
+    def _watch(self, sock: socket.socket, now: float, dialled: SwarmMember | None) -> None:
+        if not dialled:
+            self._mark(sock)
+        context = self._dial if dialled else self._answer
+        line = Line(sock, context, dialled=bool(dialled), max_body=self._max_body, buffer=self._buffer)
+        peering = _Peering(line, now, dialled)
         self._peerings.add(peering)
         self._selector.register(peering.line.fileno(), selectors.EVENT_READ | selectors.EVENT_WRITE, peering)
 
@@ -259,8 +264,8 @@ class Engine:
                 if not peering.line.shake():
                     return
                 self._check(peering)
-            if mask & selectors.EVENT_READ or peering.more:
-                said, peering.more = peering.line.hear()
+            if mask & selectors.EVENT_READ:
+                said = peering.line.hear()
                 if said:
                     peering.line.heard_at = self._clock()
                 for one in said:
@@ -319,12 +324,13 @@ class Engine:
             peering.quiet = True
         elif name in self.relay.peers:
             if not peering.quiet and not self.relay.peers[name].sends:
-                self.relay.loud(name)  # it was silent for a while
+                self.relay.loud(name, now=now)  # it was silent for a while
             self._told(peering, said, name, now)
 
     def _told(self, peering: _Peering, said: Said, name: str, now: float) -> None:
         if said.kind is Kind.HAVE:
-            self.relay.heard(name, mask_in(said.body, self.relay.pieces), now=now)
+            mask = mask_in(said.body, self.relay.pieces)
+            self.relay.heard(name, mask, backlog=said.number, now=now)
         elif said.kind is Kind.ASK:
             self.relay.asked(name, said.number)
         elif said.kind is Kind.PIECE:
@@ -362,11 +368,13 @@ class Engine:
 
     def _pump(self, peering: _Peering, now: float) -> None:
         name = peering.member.client_id if peering.member else ""
-        line = peering.line
+        line, peer = peering.line, self.relay.peers.get(name)
+        if line.idle and not (peer and (peer.queue or peer.asks)) and not peering.waits:
+            return
         try:
             line.flush()
             for _ in range(PIECES_A_TURN):
-                if not line.idle or name not in self.relay.peers or not self._may_send(now):
+                if not line.idle or peer is None or not self._may_send(now):
                     break
                 found = self.relay.next_for(name, now=now)
                 if found is None:
@@ -376,9 +384,7 @@ class Engine:
         except (OSError, ssl.SSLError):
             self._close(peering)
             return
-        waits = not line.idle or (
-            self._may_send(now) and name in self.relay.peers and self.relay.has_for(name)
-        )
+        waits = not line.idle or (peer is not None and self._may_send(now) and self.relay.has_for(name))
         if waits != peering.waits:
             peering.waits = waits
             events = selectors.EVENT_READ | (selectors.EVENT_WRITE if waits else 0)
@@ -396,10 +402,6 @@ class Engine:
 
     def _may_send(self, now: float) -> bool:
         return not self.upload_bytes_s or self._free_at <= now
-
-    def _same(self, member: SwarmMember) -> bool:
-        found = self._members.get(member.client_id)
-        return found is not None and found.key == member.key
 
     def _close(self, peering: _Peering) -> None:
         if peering not in self._peerings:

@@ -1,4 +1,8 @@
-"""One connection to a peer: messages in and out over a non-blocking TLS socket."""
+"""One connection to a peer: messages in and out over a non-blocking TLS socket.
+
+TLS runs over memory, not over the socket: so many records go to the kernel, and come from it, at once, and a
+long message is decrypted into its own place.
+"""
 
 import socket
 import ssl
@@ -9,11 +13,11 @@ from vrasnode.errors import Unreachable
 from vrasnode.wire.swarm import HEAD, MAX_PIECES, Flag, Kind
 
 SEND_BUFFER_BYTES = 128 << 10  # what is in the kernel cannot be taken back
-READ_BYTES = 64 << 10
-READS_A_TURN = 16
-_CORK_BYTES = 16 << 10
+READ_BYTES = 256 << 10
+RECORD_BYTES = 16 << 10
 
-_WANTS = (ssl.SSLWantReadError, ssl.SSLWantWriteError, BlockingIOError, InterruptedError)
+_WANTS = (ssl.SSLWantReadError, ssl.SSLWantWriteError)
+_LATER = (BlockingIOError, InterruptedError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,114 +31,139 @@ class Said:
 
 
 class Line:
-    """Says and hears. `dialled`: we called. `max_body`: longer messages end the line."""
+    """Says and hears. `dialled`: we called. `max_body`: longer messages end the line. `buffer`: lines of one
+    thread may read through the same."""
 
-    def __init__(self, sock: socket.socket, context: ssl.SSLContext, *, dialled: bool, max_body: int) -> None:
+    def __init__(
+        self,
+        sock: socket.socket,
+        context: ssl.SSLContext,
+        *,
+        dialled: bool,
+        max_body: int,
+        buffer: memoryview | None = None,
+    ) -> None:
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         self.dialled = dialled
         self.shaken = False
         self.connected = not dialled
-        self.sent_bytes = 0
         self.heard_at = 0.0
-        self.raw = sock
-        self._context = context
-        self._sock: ssl.SSLSocket | None = None
+        self._sock = sock
+        self._came, self._goes = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._came, self._goes, server_side=not dialled)
         self._max_body = max(max_body, MAX_PIECES // 8)
-        self._out: deque[memoryview] = deque()
-        self._in = bytearray()
-        self._buffer = memoryview(bytearray(READ_BYTES))
+        self._buffer = buffer or memoryview(bytearray(READ_BYTES))
+        self._said: deque[memoryview] = deque()  # in the clear
+        self._sealed = memoryview(b"")  # what is encrypted, and not sent yet
+        self._head = memoryview(bytearray(HEAD.size))
+        self._body: bytearray | None = None
+        self._place = self._head  # where what comes next is to be put
+        self._got = 0
 
     def fileno(self) -> int:
-        return (self._sock or self.raw).fileno()
+        return self._sock.fileno()
 
     @property
     def certificate(self) -> bytes | None:
         """What the peer showed (DER)."""
-        return self._sock.getpeercert(binary_form=True) if self._sock else None
+        return self._tls.getpeercert(binary_form=True)
 
     @property
     def idle(self) -> bool:
         """Whether all that was said has left."""
-        return not self._out
+        return not self._said and not self._sealed
 
     def shake(self) -> bool:
         """One step of connecting and the handshake; whether it is done. Raises OSError."""
         if not self.connected:
-            if error := self.raw.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            if error := self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
                 raise OSError(error, "cannot connect")
             self.connected = True
-        if self._sock is None:
-            self._sock = self._context.wrap_socket(
-                self.raw, server_side=not self.dialled, do_handshake_on_connect=False
-            )
+        self._receive()
         try:
-            self._sock.do_handshake()
+            self._tls.do_handshake()
+            self.shaken = True
         except _WANTS:
-            return False
-        self.shaken = True
-        return True
+            pass
+        finally:
+            self._push()
+        return self.shaken
 
     def say(self, kind: Kind, *, number: int = 0, flags: int = Flag.NONE, body: bytes = b"") -> None:
         """Puts a message behind what was said before."""
         head = HEAD.pack(kind, flags, 0, number, len(body))
-        if len(body) < _CORK_BYTES:
-            self._out.append(memoryview(head + body))
-        else:
-            # TLS makes a record of each write: the head travels with the first bytes.
-            self._out.append(memoryview(head + body[:_CORK_BYTES]))
-            self._out.append(memoryview(body)[_CORK_BYTES:])
+        first = RECORD_BYTES - len(head)  # TLS makes a record of each write: the head travels in the first
+        self._said.append(memoryview(head + body[:first]))
+        if len(body) > first:
+            self._said.append(memoryview(body)[first:])
 
     def flush(self) -> None:
         """Sends what goes now. Raises OSError when the line is gone."""
-        if self._sock is None or not self.shaken:
+        if not self.shaken:
             return
-        try:
-            while self._out:
-                count = self._sock.send(self._out[0])
-                self.sent_bytes += count
-                if count == len(self._out[0]):
-                    self._out.popleft()
-                else:
-                    self._out[0] = self._out[0][count:]
-        except _WANTS:
-            pass
+        while self._push() and self._said:
+            sealed = 0
+            while self._said and sealed < SEND_BUFFER_BYTES:
+                part = self._said.popleft()
+                while part:
+                    part = part[self._tls.write(part) :]
+                sealed = self._goes.pending
 
-    def hear(self) -> tuple[list[Said], bool]:
-        """What has come, and whether more may be there already. Raises OSError, Unreachable(bad_line)."""
-        if self._sock is None:
-            return [], False
-        more = True
+    def hear(self) -> list[Said]:
+        """What has come. Raises OSError, Unreachable(bad_line)."""
+        self._receive()
+        said: list[Said] = []
         try:
-            for _ in range(READS_A_TURN):
-                count = self._sock.recv_into(self._buffer)
-                if count == 0:
+            while True:
+                # Reading into a place, it says how many came.
+                count = int(self._tls.read(len(self._place) - self._got, self._place[self._got :]))
+                if not count:
                     raise ConnectionResetError("the peer ended the line")
-                self._in += self._buffer[:count]
+                self._got += count
+                if self._got == len(self._place):
+                    self._filled(said)
         except _WANTS:
-            more = False
-        return list(self._parse()), more
+            return said
 
     def close(self) -> None:
-        (self._sock or self.raw).close()
+        self._sock.close()
 
-    def _parse(self) -> list[Said]:
-        said, at = [], 0
-        while len(self._in) - at >= HEAD.size:
-            kind, flags, _, number, length = HEAD.unpack_from(self._in, at)
+    def _filled(self, said: list[Said]) -> None:
+        """A head, or a body."""
+        kind, flags, _, number, length = HEAD.unpack(self._head)
+        if self._body is None and length:
             if length > self._max_body:
                 raise Unreachable("bad_line", "A peer announced a message that is too long.")
-            if len(self._in) - at - HEAD.size < length:
-                break
-            try:
-                body = bytes(memoryview(self._in)[at + HEAD.size : at + HEAD.size + length])
-                said.append(Said(Kind(kind), flags, number, body))
-            except ValueError as error:
-                raise Unreachable("bad_line", f"A peer said something unknown ({kind}).") from error
-            at += HEAD.size + length
-        del self._in[:at]
-        return said
+            self._body = bytearray(length)
+            self._place, self._got = memoryview(self._body), 0
+            return
+        try:
+            said.append(Said(Kind(kind), flags, number, bytes(self._body or b"")))
+        except ValueError as error:
+            raise Unreachable("bad_line", f"A peer said something unknown ({kind}).") from error
+        self._body, self._place, self._got = None, self._head, 0
+
+    def _receive(self) -> None:
+        try:
+            count = self._sock.recv_into(self._buffer)
+        except _LATER:
+            return
+        if count == 0:
+            raise ConnectionResetError("the peer ended the line")
+        self._came.write(self._buffer[:count])
+
+    def _push(self) -> bool:
+        """Hands to the kernel what is encrypted; whether all of it went."""
+        if not self._sealed and self._goes.pending:
+            self._sealed = memoryview(self._goes.read())
+        try:
+            while self._sealed:
+                self._sealed = self._sealed[self._sock.send(self._sealed) :]
+        except _LATER:
+            return False
+        return True
 
 
 def listen(address: str) -> socket.socket:

@@ -4,7 +4,7 @@ from array import array
 
 from vrasnode.chunks.manifest import from_little_endian, little_endian
 from vrasnode.errors import Refused
-from vrasnode.swarm.relay import bits, mask_of
+from vrasnode.swarm.masks import bits, mask_of
 
 
 def numbers_in(mask: int) -> bytes:

@@ -1,6 +1,7 @@
 """Which members a PC has lines to: all of its cell, one in each cell below, and whoever has it below."""
 
 from collections.abc import Iterable
+from zlib import crc32
 
 from vrasnode.swarm.relay import Side
 from vrasnode.wire.swarm import BELOW, CELL_PCS, SwarmMember
@@ -33,12 +34,22 @@ def neighbours(members: Iterable[SwarmMember], *, slot: int, me: str) -> list[Sw
             cells.setdefault(member.slot // CELL_PCS, []).append(member)
     found = [member for member in cells.get(mine, ()) if member.client_id != me]
     for step in range(BELOW):
-        below = sorted(cells.get(BELOW * mine + 1 + step, ()), key=lambda member: member.slot)
+        below = cells.get(BELOW * mine + 1 + step)
         if below:
-            found.append(below[slot % CELL_PCS % len(below)])
-    if above is not None:
-        own = sorted(cells.get(mine, ()), key=lambda member: member.slot)
-        for member in cells.get(above, ()):
-            if own and own[member.slot % CELL_PCS % len(own)].client_id == me:
-                found.append(member)
+            found.append(_partner(below, slot))
+    own = cells.get(mine)
+    if above is not None and own:
+        found += [one for one in cells.get(above, ()) if _partner(own, one.slot).client_id == me]
     return found
+
+
+def _partner(cell: list[SwarmMember], slot: int) -> SwarmMember:
+    """Whom of a cell the PC of this slot has to do with: the one of the same place, or where that is free any
+    one, but always the same: so that who comes and goes changes the partners of few."""
+    place = slot % CELL_PCS
+
+    def rank(one: SwarmMember) -> int:
+        its = one.slot % CELL_PCS
+        return -1 if its == place else crc32(bytes((place, its)))
+
+    return min(cell, key=rank)

@@ -17,18 +17,23 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from random import Random
 
+from vrasnode.swarm.masks import bits
+
 CREDIT_PIECES = 16  # of all PCs of a cell together, at least LEAST each
 LEAST_CREDIT = 2
 ASK_AT_ONCE = 4  # pieces asked of one peer and not there yet
 ASK_IN_ALL = 24
-LAGGARD_QUEUE = 8  # what waits for a peer that is not waited for; the rest it asks for itself
 FIRST_PATIENCE_S, LEAST_PATIENCE_S = 1.0, 0.3
+STARVED_S = 0.05
+LEAST_TELL_S, TELL_S_A_PEER = 0.03, 0.006
 ANSWER_S = 2.0  # for a piece that was asked for
 LOST_AT_ONCE = 32
 STALLED_S = 5.0  # without a new piece: a cell that has another above gets pieces from the server itself
 LOOKED_AT = 64
-FEW = 8  # pieces that are lacking when all were given out: then one waits no longer than one must
-_SAMPLES = 31
+STARVED_GAPS = 5  # gaps between pieces without one, when all were given out: then one asks at once
+CHOICES = 3  # holders of a piece that are looked at, to ask the least busy
+BUSY = 3  # pieces to each of one's peers: then others are to relay what comes
+_SAMPLES, LEAST_SAMPLES = 31, 5
 
 
 class Side(StrEnum):
@@ -47,6 +52,7 @@ class Peer:
     side: Side
     has: int = 0
     sends: bool = True
+    backlog: int = 0  # what it said that it has still to send to others
     queue: dict[int, bool] = field(default_factory=dict)
     asks: dict[int, None] = field(default_factory=dict)  # what it asked me for
     asked: dict[int, float] = field(default_factory=dict)  # what I asked it for, and when
@@ -76,9 +82,13 @@ class Relay:
         self.fetching = 0  # pieces taken from the server and not there yet
         self._random = random
         self._news = 0
-        self._due: dict[int, float] = {}  # heard of and not had: when it was heard of
+        self._due: dict[int, float] = {}  # heard of in the cell and not had: when it was heard of
+        self._far: dict[int, float] = {}  # the same of other cells, from where it comes in its own time
+        self._heard = {False: 0, True: 0}  # what is in `_due`, in `_far`
         self._inflight: dict[int, str] = {}
         self._delays: deque[float] = deque(maxlen=_SAMPLES)
+        self._far_delays: deque[float] = deque(maxlen=_SAMPLES)
+        self._arrivals: deque[float] = deque(maxlen=_SAMPLES)
         self._frontiers: deque[tuple[float, int]] = deque(maxlen=64)
         self._claimed: dict[int, float] = {}
         self._fetches: deque[float] = deque(maxlen=_SAMPLES)
@@ -90,16 +100,19 @@ class Relay:
         self.hungry = False  # something that was asked for has come: more can be
 
     @property
+    def tell_s(self) -> float:
+        """How often news is told: with many peers it is many messages."""
+        return max(LEAST_TELL_S, TELL_S_A_PEER * len(self.peers))
+
+    @property
     def lacks(self) -> int:
         """What is wanted and not here."""
         return self.want & ~self.have
 
     @property
     def patience_s(self) -> float:
-        """How long a piece may take from when it is first heard of until it comes by itself."""
-        if len(self._delays) < 5:
-            return FIRST_PATIENCE_S
-        return max(LEAST_PATIENCE_S, 4 * sorted(self._delays)[len(self._delays) // 2])
+        """How long a piece may take from when the cell is first heard to have it until it comes by itself."""
+        return max(LEAST_PATIENCE_S, 4 * _median(self._delays, FIRST_PATIENCE_S / 4))
 
     def joined(self, name: str, has: int, *, side: Side = Side.CELL, now: float) -> None:
         """A peer is there, or there again; it has these pieces."""
@@ -115,12 +128,9 @@ class Relay:
         for piece in peer.asked if peer else ():
             self._inflight.pop(piece, None)
 
-    def sided(self, name: str, side: Side) -> None:
-        """A peer has another place than before."""
-        self.peers[name].side = side
-
-    def heard(self, name: str, pieces: int, *, now: float) -> None:
-        """A peer has these pieces besides."""
+    def heard(self, name: str, pieces: int, *, backlog: int = 0, now: float) -> None:
+        """A peer has these pieces besides, and so many to send to others."""
+        self.peers[name].backlog = backlog
         self._hear(self.peers[name], pieces, since=now)
 
     def quiet(self, name: str) -> None:
@@ -131,9 +141,11 @@ class Relay:
             self._inflight.pop(piece, None)
         peer.asked.clear()
 
-    def loud(self, name: str) -> None:
+    def loud(self, name: str, *, now: float) -> None:
         """A peer sends again."""
-        self.peers[name].sends = True
+        peer = self.peers[name]
+        peer.sends = True
+        self._hear(peer, peer.has, since=now)  # what nobody else had was not waited for any more
 
     def asked(self, name: str, piece: int) -> None:
         """A peer asks for a piece."""
@@ -158,14 +170,16 @@ class Relay:
             peer.has |= 1 << piece
         if self.have >> piece & 1:
             self.duplicates += 1
+            if relay:
+                self._spread(piece, name, now)
             return
-        heard = self._due.get(piece)
         asked = self._inflight.pop(piece, None)
         self.hungry |= asked is not None
-        if heard is not None and heard > float("-inf") and asked is None:
-            self._delays.append(now - heard)
+        for delays, heard in ((self._delays, self._due.get(piece)), (self._far_delays, self._far.get(piece))):
+            if heard is not None and heard > float("-inf") and asked is None:
+                delays.append(now - heard)
         self._own(piece, now)
-        if relay:
+        if relay and not self._delegated(piece, now):
             self._spread(piece, name, now)
 
     def forget(self, piece: int) -> None:
@@ -189,6 +203,11 @@ class Relay:
         peer.laggard = False
         return None
 
+    @property
+    def backlog(self) -> int:
+        """What waits to be sent to peers: to be told with the news."""
+        return sum(len(peer.queue) + len(peer.asks) for peer in self.peers.values())
+
     def has_for(self, name: str) -> bool:
         """Whether anything waits for this peer."""
         peer = self.peers[name]
@@ -211,14 +230,16 @@ class Relay:
         """How many pieces to take from the server now."""
         if not self.sends and any(peer.sends for peer in self.peers.values()):
             return 0
+        if self.fetching >= self._full_credit or (self.depth and self.peers and not self._stalled(now)):
+            return 0
         self._flag_laggards(now)
         waited_for = sorted(len(p.queue) for p in self.peers.values() if not p.laggard)
         backlog = waited_for[len(waited_for) // 4] if waited_for else 0
         if self._lags and waited_for:
             return 0
-        if self.depth and waited_for and not self._stalled(now):
-            return 0
-        return max(0, self._full_credit - self.fetching - backlog)
+        credit = max(0, self._full_credit - self.fetching - backlog)
+        # Several at once, for each time costs the server and the PC a request or two.
+        return 0 if self.fetching and 2 * credit < self._full_credit else credit
 
     def taken(self, pieces: list[int], *, now: float) -> None:
         """The server gave these to this PC to get."""
@@ -234,7 +255,7 @@ class Relay:
     def unwant(self, piece: int) -> None:
         """This one is got in another way, or not at all."""
         self.want &= ~(1 << piece)
-        self._due.pop(piece, None)
+        self._unheard(piece)
         self._inflight.pop(piece, None)
         self.given_up([piece])
 
@@ -253,11 +274,10 @@ class Relay:
             holders = [p for p in self.peers.values() if p.sends and p.has >> piece & 1]
             free = [p for p in holders if len(p.asked) < ASK_AT_ONCE]
             if not holders:
-                del self._due[piece]
+                self._unheard(piece)
             if not free:
                 continue
-            least = min(len(p.asked) for p in free)
-            peer = self._random.choice([p for p in free if len(p.asked) == least])
+            peer = min(self._random.sample(free, min(CHOICES, len(free))), key=_busy)
             peer.asked[piece] = now
             self._inflight[piece] = peer.name
             asks.append(Ask(peer.name, piece))
@@ -265,7 +285,7 @@ class Relay:
 
     def lost(self, *, now: float) -> list[int]:
         """Pieces that were given out a while ago, and that nobody here has; each named once in a while."""
-        fetch_s = sorted(self._fetches)[len(self._fetches) // 2] if self._fetches else 0.0
+        fetch_s = _median(self._fetches, 0.0)
         patience = max(self.patience_s, FIRST_PATIENCE_S) + LEAST_PATIENCE_S + 3 * fetch_s
         patience *= 1 + 2 * self.depth
         edge = bisect_right(self._frontiers, now - patience, key=lambda at: at[0])
@@ -296,9 +316,10 @@ class Relay:
 
     def _own(self, piece: int, now: float) -> None:
         self._moved_at = now
+        self._arrivals.append(now)
         self.have |= 1 << piece
         self._news |= 1 << piece
-        self._due.pop(piece, None)
+        self._unheard(piece)
         self._inflight.pop(piece, None)
 
     def _spread(self, piece: int, source: str | None, now: float) -> None:
@@ -307,11 +328,30 @@ class Relay:
         for peer in self.peers.values():
             if peer.name == source or peer.side is Side.ABOVE or peer.has >> piece & 1:
                 continue
-            if peer.laggard and len(peer.queue) >= LAGGARD_QUEUE:
-                continue
             if not peer.queue:
                 peer.waits_since = now
             peer.queue[piece] = peer.side is Side.BELOW
+
+    def _delegated(self, piece: int, now: float) -> bool:
+        """Whether somebody of this cell who has less to do is told to relay it instead; so nobody waits for
+        the one that gets much from the cell above."""
+        backlog = self.backlog
+        if backlog <= BUSY * len(self.peers):
+            return False
+        mates = [
+            peer
+            for peer in self.peers.values()
+            if peer.side is Side.CELL and peer.sends and not peer.has >> piece & 1
+        ]
+        if not mates:
+            return False
+        least = min(mates, key=_busy)
+        if 2 * (least.backlog + len(self.peers)) > backlog:
+            return False
+        least.backlog += len(self.peers)
+        least.waits_since = now if not least.queue else least.waits_since
+        least.queue = {piece: True, **least.queue}
+        return True
 
     def _queue_own(self, peer: Peer, now: float) -> None:
         """What still waits for others is pushed to a newcomer too; the rest it asks for."""
@@ -325,22 +365,38 @@ class Relay:
         peer.has |= pieces
         for piece in [piece for piece in peer.queue if pieces >> piece & 1]:
             del peer.queue[piece]
-        if peer.side is not Side.CELL:
-            since += 2 * self.patience_s  # somebody of this cell is given it first, and passes it on
-        for piece in bits(pieces & self.lacks):
-            self._due.setdefault(piece, since)
+        far = peer.side is not Side.CELL
+        new = pieces & self.lacks & ~self._heard[far]
+        self._heard[far] |= new
+        for piece in bits(new):
+            (self._far if far else self._due)[piece] = since
+
+    def _unheard(self, piece: int) -> None:
+        for far, heard in ((False, self._due), (True, self._far)):
+            if heard.pop(piece, None) is not None:
+                self._heard[far] &= ~(1 << piece)
 
     def _overdue(self, now: float) -> Iterator[int]:
-        few = self._given_out and self.lacks.bit_count() <= FEW
-        edge = now - (min(self.patience_s, LEAST_PATIENCE_S) if few else self.patience_s)
-        late = []
-        for piece, since in self._due.items():
-            if since <= edge and piece not in self._inflight:
-                late.append(piece)
-                if len(late) == LOOKED_AT:
-                    break
+        patience = self.patience_s
+        far = 2 * patience + max(FIRST_PATIENCE_S, 4 * _median(self._far_delays, FIRST_PATIENCE_S))
+        if self._starved(now):
+            patience = STARVED_S
+        late: list[int] = []
+        for heard, edge in ((self._due, now - patience), (self._far, now - far)):
+            for piece, since in heard.items():
+                if since <= edge and piece not in self._inflight:
+                    late.append(piece)
+                    if len(late) >= LOOKED_AT:
+                        break
         self._random.shuffle(late)
         return iter(late)
+
+    def _starved(self, now: float) -> bool:
+        """Nothing has come for longer than usual, and nothing is left at the server: others are idle too."""
+        if not self._given_out or len(self._arrivals) < 2:
+            return False
+        gap = (self._arrivals[-1] - self._arrivals[0]) / (len(self._arrivals) - 1)
+        return now - self._arrivals[-1] > max(STARVED_S, STARVED_GAPS * gap)
 
     def _flag_laggards(self, now: float) -> None:
         limit = max(0.5, 2 * self.patience_s)
@@ -349,22 +405,11 @@ class Relay:
                 peer.laggard = True
 
 
-def bits(mask: int) -> Iterator[int]:
-    """The numbers of the bits that are set, from the lowest."""
-    base = 0
-    while mask:
-        low = mask & 0xFFFFFFFFFFFFFFFF
-        while low:
-            bit = low & -low
-            yield base + bit.bit_length() - 1
-            low ^= bit
-        mask >>= 64
-        base += 64
+def _median(samples: Iterable[float], otherwise: float) -> float:
+    """The middle one; while there are few, what is given."""
+    found = sorted(samples)
+    return found[len(found) // 2] if len(found) >= LEAST_SAMPLES else otherwise
 
 
-def mask_of(numbers: Iterable[int], pieces: int) -> int:
-    """The other way round."""
-    found = bytearray(-(-pieces // 8))
-    for number in numbers:
-        found[number >> 3] |= 1 << (number & 7)
-    return int.from_bytes(found, "little")
+def _busy(peer: Peer) -> int:
+    return peer.backlog + ASK_AT_ONCE * len(peer.asked)

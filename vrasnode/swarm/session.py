@@ -27,7 +27,7 @@ log = logging.getLogger("vrasnode.swarm")
 TAKERS = 2
 CALL_S = 1.0  # between calls while there is nothing to take
 LINGER_CALL_S = 5.0
-CREDIT_S = 0.005  # between looks whether something may be taken
+CREDIT_S = 0.25  # between looks whether something may be taken, if the engine does not say so before
 CURIOUS_S = 0.2  # at least, between calls to ask who somebody is
 AFTER_ALL_S = 30.0  # to go on giving after the last one had everything: late joiners
 LINGER_S = 3600.0
@@ -96,6 +96,7 @@ class Session:
         self._ended = threading.Event()
         self._moved = threading.Condition()
         self._taking = threading.Condition()
+        self._credited = threading.Condition()
         self._takes = 0
         self._attached = True
         self._error: VrasError | None = None
@@ -192,6 +193,7 @@ class Session:
         try:
             while not self._closed.is_set():
                 self._engine.step()
+                self._credit()
                 if not self._relay.lacks and not self._told_whole:
                     self._told_whole = True
                     with self._moved:
@@ -202,6 +204,14 @@ class Session:
             self._closed.set()
             self._release()
             self._ended.set()
+
+    def _credit(self) -> None:
+        """Tells those who take when something may be taken."""
+        with self._engine.lock:
+            some = self._left and self._relay.lacks and self._relay.credit(now=self._clock())
+        if some or self._engine.curious or self._engine.wrong != self._told_wrong:
+            with self._credited:
+                self._credited.notify()
 
     def _release(self) -> None:
         self._engine.close()
@@ -230,8 +240,8 @@ class Session:
         except Unreachable as error:
             log.info("shares without the server: %s", error)
             self._closed.wait(FETCH_AGAIN_S)
-        with self._moved:
-            self._moved.wait(CREDIT_S if self._relay.lacks else 0.2)
+        with self._credited:
+            self._credited.wait(CREDIT_S)
 
     def _again_or_new(self) -> list[int]:
         with self._call_lock:
@@ -249,7 +259,7 @@ class Session:
             pause = CALL_S if self._relay.lacks else LINGER_CALL_S
             asked = self._engine.curious and since >= CURIOUS_S
             if credit or lost or since >= pause or asked or self._news_for_server():
-                return self._call(want=min(-(-credit // TAKERS), MAX_CLAIM), lost=lost)
+                return self._call(want=min(credit, MAX_CLAIM), lost=lost)
             return []
 
     def _news_for_server(self) -> bool:

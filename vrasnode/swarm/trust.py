@@ -9,6 +9,7 @@ import hashlib
 import ssl
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 
 from cryptography import x509
@@ -51,7 +52,7 @@ class Papers:
             raise Refused("bad_peer", "The peer showed no certificate.")
         try:
             found = x509.load_der_x509_certificate(certificate)
-            found.verify_directly_issued_by(x509.load_pem_x509_certificate(self.authority.encode()))
+            found.verify_directly_issued_by(_authority(self.authority))
             name = str(found.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)[0].value)
         except (ValueError, TypeError, IndexError, InvalidSignature) as error:
             raise Refused("bad_peer", "The peer's certificate is not of this installation.") from error
@@ -60,6 +61,11 @@ class Papers:
         return name, key_name(
             found.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
         )
+
+
+@cache
+def _authority(pem: str) -> x509.Certificate:
+    return x509.load_pem_x509_certificate(pem.encode())
 
 
 def key_name(public_key: bytes) -> str:

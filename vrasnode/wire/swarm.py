@@ -5,7 +5,7 @@ Between PCs (TLS 1.3, both show their certificates) everything is a head, `HEAD`
 
     hello   a PeerHello           the first on every line, from both sides
     bitmap  bit i: piece i        what I have; instead of what I said before
-    have    u32 ...               what I have besides
+    have    u32 ...               what I have besides; `number` says how many pieces I have still to send
     piece   a frame               `number` says which; flagged RELAY: give it to all of your cell
     ask     nothing               send me piece `number`
     quiet   nothing               I send nothing any more (battery, a rule); bitmap takes it back

@@ -23,7 +23,7 @@ from msgspec.structs import replace
 from tests.vrasnode.office import Keys, issue
 from vrasnode.chunks import hashing
 from vrasnode.errors import Refused, Unreachable
-from vrasnode.swarm.relay import bits
+from vrasnode.swarm.masks import bits
 from vrasnode.swarm.session import Session, Shared
 from vrasnode.swarm.trust import Papers, key_name
 from vrasnode.wire.swarm import CELL_PCS, SwarmAnswer, SwarmCall, SwarmMember, SwarmTerms

@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.swarmsim import Simulation
+from vrasnode.swarm.masks import bits, mask_of
 from vrasnode.swarm.places import depth_of, neighbours, side_of
-from vrasnode.swarm.relay import Relay, Side, bits, mask_of
+from vrasnode.swarm.relay import Ask, Relay, Side
 from vrasnode.wire.swarm import CELL_PCS, SwarmMember
 
 PIECES = 150
@@ -183,3 +184,91 @@ def test_both_ends_of_a_line_want_it(pcs: int) -> None:
         )
         for member in members
     )
+
+
+def test_what_is_pushed_to_a_peer_that_is_not_waited_for_is_not_lost() -> None:
+    one = relay()
+    one.joined("stuck", 0, now=0.0)
+    for piece in range(20):
+        one.fetched(piece, now=0.1)
+    assert one.credit(now=30.0)
+
+    for piece in range(20, 40):
+        one.fetched(piece, now=30.0)
+
+    assert [one.next_for("stuck", now=31.0) for _ in range(41)] == [(n, False) for n in range(40)] + [None]
+
+
+def test_a_peer_that_was_silent_and_speaks_again_is_asked_for_what_only_it_has() -> None:
+    one = relay()
+    one.joined("only", 0b1, now=0.0)
+    one.quiet("only")
+    assert one.tick(now=10.0) == []
+
+    one.loud("only", now=11.0)
+
+    assert one.tick(now=20.0) == [Ask("only", 0)]
+
+
+def test_whoever_has_much_to_pass_on_lets_another_of_its_cell_do_it() -> None:
+    one = relay()
+    one.joined("above", 0, side=Side.ABOVE, now=0.0)
+    for name in ("busy", "idle"):
+        one.joined(name, 0, now=0.0)
+    one.heard("busy", 0, backlog=100, now=0.0)
+    for piece in range(20):
+        one.received("above", piece, relay=True, now=0.1)
+
+    first = one.next_for("idle", now=0.2)
+    assert first and first[1]
+    assert one.next_for("busy", now=0.2) == (0, False)
+
+
+def test_what_a_cell_above_has_is_not_asked_for_while_it_may_come_by_itself() -> None:
+    one = relay()
+    one.joined("above", 0, side=Side.ABOVE, now=0.0)
+    one.joined("beside", 0, now=0.0)
+
+    one.heard("above", 0b01, now=0.0)
+    one.heard("beside", 0b10, now=0.0)
+
+    assert one.tick(now=1.1) == [Ask("beside", 1)]
+    assert Ask("above", 0) in one.tick(now=9.0)
+
+
+def test_when_all_was_given_out_and_nothing_comes_any_more_one_asks_at_once() -> None:
+    one = relay()
+    one.joined("peer", 0, now=0.0)
+    for piece in range(10):
+        one.received("peer", piece, relay=False, now=piece * 0.01)
+    one.frontier(PIECES, now=0.1)
+    one.heard("peer", 1 << 50, now=0.1)
+
+    assert one.tick(now=0.13) == []
+    assert one.tick(now=0.2) == [Ask("peer", 50)]
+
+
+def test_a_tree_of_cells_finishes_at_about_the_time_of_one_pc() -> None:
+    one = simulation(100, pieces=300)
+
+    assert one.run(limit_s=1.45 * ideal(one))
+
+    assert one.sent <= 1.02 * 300
+
+
+def test_who_goes_changes_the_partners_of_few() -> None:
+    members = [
+        SwarmMember(client_id=f"{n:03}", address="", port=1, key="", slot=n) for n in range(2 * CELL_PCS)
+    ]
+
+    def partners(some: list[SwarmMember]) -> dict[str, set[str]]:
+        return {
+            one.client_id: {two.client_id for two in neighbours(some, slot=one.slot, me=one.client_id)}
+            - {two.client_id for two in some if two.slot // CELL_PCS == one.slot // CELL_PCS}
+            for one in some
+            if one.slot < CELL_PCS
+        }
+
+    before, after = partners(members), partners([one for one in members if one.slot != CELL_PCS + 3])
+
+    assert [name for name in before if before[name] != after[name]] == ["003"]

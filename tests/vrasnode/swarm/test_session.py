@@ -62,7 +62,7 @@ def test_three_pcs_get_everything_and_the_server_sends_each_piece_about_once(cro
 
     got = [piece for pc in pcs for piece in pc.from_server]
     assert set(got) == set(range(PIECES))
-    assert len(got) < 1.5 * PIECES  # once each, but where the machine was so slow that one was missed
+    assert len(got) <= 1.02 * PIECES
 
 
 def test_whoever_comes_late_needs_no_server(crowd: Crowd) -> None:
