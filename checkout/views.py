@@ -8,6 +8,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET
 
 from checkout import dossiers, reporting
+from clients import roles
 from clients.pages import staff
 
 SHOWN_FILES = 100
@@ -20,7 +21,9 @@ def dossier(request: HttpRequest, pk: int) -> HttpResponse:
     loss = dossiers.asked(request, pk, form="page")
     found = reporting.dossier(loss, now=timezone.now())
     files = {one.volume.pk: list(islice(one.files(), SHOWN_FILES)) for one in found.volumes}
-    return render(request, "checkout/dossier.html", {"dossier": found, "files": files, "loss": loss})
+    may_restore = roles.may_change(request.user)
+    context = {"dossier": found, "files": files, "loss": loss, "may_restore": may_restore}
+    return render(request, "checkout/dossier.html", context)
 
 
 @require_GET

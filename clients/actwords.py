@@ -87,6 +87,7 @@ ACTS: dict[str, str | Promise] = {
     "shared": _("folder shared"),
     "staged": _("staged"),
     "started": _("started"),
+    "stopped": _("stopped"),
     "step_approved": _("approved at one step"),
     "step_rejected": _("rejected at one step"),
     "step_sent_back": _("sent back at one step"),

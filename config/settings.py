@@ -198,6 +198,7 @@ SPECTACULAR_SETTINGS = {
         "OpeningStateEnum": "mydoc.models.Opening.State",
         "UpkeepStateEnum": "mydoc.keepmodels.Upkeep.State",
         "ReplicaAlarmStateEnum": "mydoc.keepmodels.ReplicaAlarm.State",
+        "RestorationStateEnum": "mydoc.restoremodels.Restoration.State",
         "ReplicationStateEnum": "mydoc.replicamodels.ReplicationRun.State",
     },
 }
@@ -224,6 +225,7 @@ CELERY_TASK_ROUTES = [
         "mydoc.tasks.keep": {"queue": "celery"},
         "mydoc.tasks.look_at_nas": {"queue": "celery"},
         "mydoc.tasks.explain": {"queue": "celery"},
+        "mydoc.tasks.restore": {"queue": "celery"},
     },  # takes long
     {"mydoc.tasks.*": {"queue": "watch"}, "imaging.tasks.make_deltas": {"queue": "deltas"}},
 ]
@@ -239,6 +241,7 @@ CELERY_BEAT_SCHEDULE = {
     "checkout": {"task": "checkout.tasks.sweep", "schedule": 30.0, "options": {"expires": 30}},
     "replicate": {"task": "mydoc.tasks.replicate", "schedule": 60.0, "options": {"expires": 60}},
     "keep": {"task": "mydoc.tasks.keep", "schedule": 300.0, "options": {"expires": 300}},
+    "restore": {"task": "mydoc.tasks.restore", "schedule": 30.0, "options": {"expires": 30}},
     "explain": {"task": "mydoc.tasks.explain", "schedule": 60.0, "options": {"expires": 60}},
     "nas": {"task": "mydoc.tasks.look_at_nas", "schedule": 600.0, "options": {"expires": 600}},
     "lose": {"task": "mydoc.tasks.lose", "schedule": 60.0, "options": {"expires": 60}},

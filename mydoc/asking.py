@@ -93,7 +93,7 @@ def begin(volume: Volume, act: wire.Act, *, now: datetime, **about: Any) -> Aske
     Raises Refusal: pc_off, volume_locked, too_many_questions, quick_store_away.
     """
     client = volume.client
-    _check(volume, now=now)
+    check(volume, now=now)
     key = X25519PrivateKey.generate()
     question = wire.Question(
         id=secrets.token_hex(16),
@@ -176,7 +176,8 @@ _NOES = {
 }
 
 
-def _check(volume: Volume, *, now: datetime) -> None:
+def check(volume: Volume, *, now: datetime) -> None:
+    """Whether its PC can be asked now. Raises Refusal: pc_off, volume_locked, quick_store_away."""
     client = volume.client
     with _quick():
         heard = presence.of([client], now=now)[client.pk]

@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from clients.models import Client
 from clients.stateful import Stateful
-from mydoc import keepmodels, replicamodels  # noqa: F401  (Django finds their rows by this module)
+from mydoc import keepmodels, replicamodels, restoremodels  # noqa: F401  (Django finds their rows by this module)
 from vrasnode.wire import mydoc as wire
 
 LOCAL_PEOPLE = uuid.UUID("6f1d3ac2-7f0b-4f0e-8d44-0f6f3b6f1a10")

@@ -1,7 +1,8 @@
 """Which replicas are kept, by the server's own time: seen, chosen, deleted on the NAS.
 
 A PC writes what date it likes into its snapshots; here counts when the server saw a snapshot first and the
-run that ended with it. What no retention takes: the newest good one, and what an open alarm keeps.
+run that ended with it. What no retention takes: the newest good one, what an open alarm keeps, and what
+somebody restores right now.
 """
 
 import uuid
@@ -9,11 +10,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from django.db.models import Q
 from django.utils import timezone
 
 from mydoc import alarming, mending, repositories, tending
 from mydoc.keepmodels import Keeping, KeptSnapshot, ReplicaAlarm, Upkeep
 from mydoc.replicamodels import Replica, ReplicationRun
+from mydoc.restoremodels import Restoration
 
 EVERY = timedelta(hours=20)
 UNCLAIMED = timedelta(days=2)  # a whole one of which no run told: it may still come
@@ -153,7 +156,9 @@ def _generations(rows: Sequence[KeptSnapshot], keeping: Keeping) -> set[int]:
 
 def _pinned(replica: Replica) -> set[int]:
     keeps = ReplicaAlarm.objects.open().filter(replica=replica).exclude(keeps=None).values("keeps")
-    return set(KeptSnapshot.objects.filter(replica=replica, run__in=keeps).values_list("pk", flat=True))
+    comes_back = Restoration.objects.running().filter(source=replica.volume_id).values("run")
+    rows = KeptSnapshot.objects.filter(Q(run__in=keeps) | Q(run__in=comes_back), replica=replica)
+    return set(rows.values_list("pk", flat=True))
 
 
 def _left_something(replica: Replica) -> bool:

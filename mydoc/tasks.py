@@ -8,7 +8,7 @@ from redis.exceptions import LockError
 
 from clients import quickstore
 from clients.auditing import Actor, acting
-from mydoc import explaining, keeping, lockingout, losing, naslooking, replicating, watching
+from mydoc import bringing, explaining, keeping, lockingout, losing, naslooking, replicating, watching
 
 WORKER = Actor(name="system", kind="system", origin="worker")
 LIMIT_S = 60
@@ -71,3 +71,10 @@ def replicate() -> int:
     """Asks PCs for the replicas that are due."""
     with acting(WORKER):
         return replicating.plan(now=timezone.now())
+
+
+@shared_task(soft_time_limit=HOUR_S, time_limit=HOUR_S + 60)
+def restore() -> int:
+    """Goes on with what is being restored to another PC: a row keeps two from doing the same."""
+    with acting(WORKER):
+        return bringing.sweep()

@@ -21,6 +21,7 @@ from clients.pages import administrators, page_of, presence_of, silent, staff
 from mydoc import browsing, bytepaths, keepstanding, listing, reasons, replicating, sharing, standing
 from mydoc.models import FolderGrant, Opening, Volume
 from mydoc.reasons import Reason
+from mydoc.restoremodels import Restoration
 from mydoc.serving import attachment
 from mydoc.standing import Standing
 from mydoc.treeforms import FindForm, LookForm, ShareForm, WithdrawForm
@@ -174,6 +175,9 @@ def volume(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
         "grants": desk.volume.grants.select_related("person"),
         "page": page_of(request, desk.volume.looks.all()),
         "kept": keepstanding.of(desk.volume),
+        "restorations": Restoration.objects.about(desk.volume).select_related(
+            "source__client", "target__client", "run"
+        )[:5],
     }
     return render(request, "mydoc/volume.html", context)
 

@@ -19,6 +19,8 @@ from mydoc import (
     replicaapi,
     replicanode,
     replicaviews,
+    restoreapi,
+    restoreviews,
     sharedapi,
     treeapi,
     treeviews,
@@ -36,6 +38,7 @@ router.register("losses", lossapi.LossViewSet)
 router.register("clients", lossapi.ClientLossViewSet, basename="client-loss")
 router.register("shared", sharedapi.SharedViewSet, basename="shared")
 router.register("replications", replicaapi.ReplicationRunViewSet)
+router.register("restorations", restoreapi.RestorationViewSet)
 router.register("replicas", keepapi.ReplicaViewSet)
 router.register("replica-alarms", keepapi.ReplicaAlarmViewSet)
 router.register("upkeep", keepapi.UpkeepViewSet)
@@ -66,6 +69,8 @@ pages = (
         path("volumes/find/", treeviews.find_in_each, name="find-in-each"),
         path("volumes/<uuid:pk>/", treeviews.volume, name="volume"),
         path("volumes/<uuid:pk>/replicate/", replicaviews.replicate, name="replicate"),
+        path("volumes/<uuid:pk>/restore/", restoreviews.restore, name="restore"),
+        path("restorations/<uuid:pk>/stop/", restoreviews.stop, name="stop-restoring"),
         path("volumes/<uuid:pk>/reason/", treeviews.reason, name="reason"),
         path("volumes/<uuid:pk>/folder/<bytes:path>/", treeviews.folder, name="folder"),
         path("volumes/<uuid:pk>/file/<bytes:path>/", treeviews.file, name="file"),

@@ -43,6 +43,7 @@ SIGNS = {
     "booted": ("check-circle", "success"),
     "done": ("check-circle", "success"),
     "cut_off": ("exclamation-triangle", "warning"),
+    "stopped": ("slash-circle", "quiet"),
 }
 
 DESKTOPS = {

@@ -10,7 +10,7 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
 from clients.templatetags.portal import icon
-from mydoc import bytepaths, replicating
+from mydoc import bytepaths, replicating, restorewords
 from mydoc.models import Volume
 from mydoc.replicawords import words_of
 from mydoc.sharing import Applied, Progress
@@ -119,6 +119,18 @@ def progress(applied: Applied) -> SafeString:
 def look_act(act: str) -> Any:
     """What was done in a look."""
     return ACTS.get(act, act)
+
+
+@register.filter
+def restore_words(code: str) -> str:
+    """Why a restoration waits, or ended so."""
+    return restorewords.words_of(code)
+
+
+@register.filter
+def left_out_words(code: str) -> str:
+    """Why a file was not restored."""
+    return restorewords.why_left_out(code)
 
 
 @register.filter

@@ -137,7 +137,7 @@ def rows(*, now: datetime) -> None:
     sato = volume(PC, everybody["sato"])
     kato = volume("pc-sales-02", everybody["kato"], opened=False, proof=proof)
     volume("pc-sales-06", everybody["mori"], used_bytes=41 << 30)
-    volume(
+    broken = volume(
         "pc-sales-03",
         everybody["ito"],
         opened=False,
@@ -145,6 +145,7 @@ def rows(*, now: datetime) -> None:
         code="volume_damaged",
         words="The header of the volume cannot be read. Its copy may help: see the manual.",
     )
+    _restored(broken, volume("pc-sales-02", everybody["ito"]), now=now)
     own = volume("pc-design-01", admin, opened=False, proof=proof)
     with acting(Actor(name="admin", kind="user", origin="portal 192.0.2.10")):
         sharing.share(
@@ -179,3 +180,31 @@ def rows(*, now: datetime) -> None:
                 browsing.record(
                     one, act, path.encode(), reason="見積書の紛失に関する調査", now=now - timedelta(minutes=9)
                 )
+
+
+def _restored(broken: Any, target: Any, *, now: datetime) -> None:
+    """What was on a damaged volume is on its way to another PC."""
+    from mydoc import replicakeys
+    from mydoc.replicamodels import Replica, ReplicationRun
+    from mydoc.restoremodels import Restoration
+
+    at, replica = now - timedelta(hours=15), replicakeys.replica_of(broken)
+    times = {"asked_at": at, "begun_at": at, "ended_at": at + timedelta(minutes=4)}
+    run = ReplicationRun.objects.create(replica=replica, occasion="shutdown", state="done", **times)
+    Replica.objects.filter(pk=replica.pk).update(last_good_at=at, files=6420, total_bytes=11 << 30)
+    Restoration.objects.create(
+        source=broken,
+        target=target,
+        run=run,
+        reason="データボリュームの破損",
+        asked_at=now - timedelta(minutes=30),
+        asked_by="admin",
+        files=6420,
+        total_bytes=11 << 30,
+        written=2300,
+        same=12,
+        beside=1,
+        left_out=1,
+        names=[{"path": "営業/見積 2024.xlsx", "code": "damaged"}],
+        code="volume_locked",
+    )

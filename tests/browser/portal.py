@@ -35,6 +35,8 @@ PAGES = {
     "folder": "/volumes/{volume}/folder/-/",
     "folder-find": "/volumes/{volume}/find/?name=%E8%A6%8B%E7%A9%8D",
     "find-in-each": "/volumes/find/?name=%E8%A6%8B%E7%A9%8D",
+    "restore": "/volumes/{broken}/restore/",
+    "restored": "/volumes/{broken}/",
     "share": "/volumes/{volume}/sharing/5Za25qWt/",
     "my": "/my/",
     "my-shared": "/my/shared/{grant}/57WM55CG/",
@@ -68,13 +70,14 @@ print(Client.objects.get(name="pc-sales-04").pk, Group.objects.get(name="sales")
       Volume.objects.get(owner__username="sato").pk,
       FolderGrant.objects.get(person__username="admin", volume__owner__username="sato").pk,
       Client.objects.get(name="pc-sales-01").pk,
+      Volume.objects.get(owner__username="ito", client__name="pc-sales-03").pk,
       CheckoutRequest.objects.latest("pk").pk, Site.objects.get().pk,
       *(person_id(User.objects.get(username=name)) for name in ("kato", "admin")))
 """
 
 
-_NAMES = ("pc", "group", "image", "distribution", "volume", "grant", "answering", "checkout", "site")
-_NAMES += ("kato", "admin")
+_NAMES = ("pc", "group", "image", "distribution", "volume", "grant", "answering", "broken")
+_NAMES += ("checkout", "site", "kato", "admin")
 
 
 class Portal(Server):

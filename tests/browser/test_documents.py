@@ -12,6 +12,7 @@ from tests.browser.portal import Portal, give_reason, log_in
 pytestmark = pytest.mark.slow
 PHONE = {"width": 390, "height": 800}
 MINE = ("volumes", "volume", "reason", "folder", "folder-find", "find-in-each", "share", "my", "my-shared")
+MINE += ("restore", "restored")
 # What a screen reader needs, asked of the browser's own tree.
 UNNAMED = """() => [...document.querySelectorAll("a, button, input:not([type=hidden]), select, progress")]
   .filter((one) => one.checkVisibility())
