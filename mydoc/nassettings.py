@@ -15,6 +15,8 @@ class NasSettings:
     url: str
     user: str = ""  # as the file server knows it; `DOMAIN\\name` where it belongs to one
     password: str = field(default="", repr=False)
+    keytab: Path | None = None  # of `user`, who is then `name@REALM`: Kerberos, and no password
+    tickets: Path | None = None  # where its tickets are kept
     timeout_s: float = 5.0  # to connect
 
     @property

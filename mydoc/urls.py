@@ -14,6 +14,7 @@ from mydoc import (
     lossviews,
     myviews,
     node,
+    ownapi,
     putting,
     recallviews,
     replicaapi,
@@ -37,6 +38,7 @@ router.register("openings", api.OpeningViewSet)
 router.register("losses", lossapi.LossViewSet)
 router.register("clients", lossapi.ClientLossViewSet, basename="client-loss")
 router.register("shared", sharedapi.SharedViewSet, basename="shared")
+router.register("my-volumes", ownapi.OwnVolumeViewSet, basename="my-volume")
 router.register("replications", replicaapi.ReplicationRunViewSet)
 router.register("restorations", restoreapi.RestorationViewSet)
 router.register("replicas", keepapi.ReplicaViewSet)

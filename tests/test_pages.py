@@ -29,7 +29,8 @@ from mydoc import losing
 from mydoc import urls as documents
 from mydoc.keepmodels import ReplicaAlarm
 from mydoc.models import FolderGrant, Volume
-from mydoc.replicamodels import Replica
+from mydoc.replicamodels import Replica, ReplicationRun
+from mydoc.restoremodels import Restoration
 from tests import images
 from tests.checkout.asking import wish
 from tests.mydoc.answering import make_volume
@@ -107,6 +108,12 @@ def addresses(  # noqa: PLR0917  (pytest gives them by name)
     deputy = deputizing.appoint(admin, deputy=being_of("kato"), starts=now.date(), ends=now.date(), by=admin)
     replica, _made = Replica.objects.get_or_create(volume=volume)
     alarm = ReplicaAlarm.objects.create(replica=replica, kind=ReplicaAlarm.Kind.DIFFERS, raised_at=now)
+    restoration = Restoration.objects.create(
+        source=volume,
+        target=make_volume(lost, volume.owner, now=now),
+        run=ReplicationRun.objects.create(replica=replica, state="done", asked_at=now, begun_at=now),
+        asked_at=now,
+    )
     keys = {
         "checkout": asked.pk,
         "release": alarm.pk,
@@ -128,6 +135,7 @@ def addresses(  # noqa: PLR0917  (pytest gives them by name)
         "distribution": distribution.pk,
         "delivery": distribution.deliveries.get().pk,
         "act": "pause",
+        "restoration": restoration.pk,
         "site": Site.objects.create(name="Osaka", ranges="10.2.0.0/16", rates="mon-fri 9-18 10Mbit/s").pk,
         "policy": sales.pk,
         "device": pc.client.pk,
@@ -143,7 +151,7 @@ def addresses(  # noqa: PLR0917  (pytest gives them by name)
     of |= dict.fromkeys(
         ("my-request", "my-withdraw", "my-return", "decide", "waive", "call-back"), "checkout"
     )
-    of |= {"deputy-delete": "deputy", "terms": "group"}
+    of |= {"restore": "volume", "stop-restoring": "restoration", "deputy-delete": "deputy", "terms": "group"}
     of |= dict.fromkeys(("earlier", "versions", "recalled-file", "recalled-folder", "put-back"), "mine")
     of |= {"upload": "image", "retire": "retire", "retry": "distribution", "cancel": "distribution"}
     of |= {"steer": "distribution", "steer-pc": "delivery"}

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.django_db
 # What sends everybody on.
 ELSEWHERE = {"/login/", "/i18n/setlang/"}
 # What everybody with a role has: home leads them to their own page.
-OWN = {"/", "/my/", "/api/v1/shared/"}
+OWN = {"/", "/my/", "/api/v1/shared/", "/api/v1/my-volumes/"}
 OWN |= {"/my/checkouts/", "/my/checkouts/new/", "/my/checkouts/days/"}
 OWN |= {"/approvals/", "/approvals/again/", "/approvals/deputies/"}
 OWN |= {"/api/v1/checkouts/", "/api/v1/checkouts/inbox/", "/api/v1/checkouts/lendable/"}

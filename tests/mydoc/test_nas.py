@@ -122,12 +122,12 @@ def test_without_a_nas_the_setting_is_named(check: Check) -> None:
 
 @pytest.mark.parametrize("url", ["nas/share", "smb://nas", "smb://me:secret@nas/share", "file://host/folder"])
 def test_what_names_no_nas_is_refused_at_the_start_of_the_server(
-    monkeypatch: pytest.MonkeyPatch, url: str
+    monkeypatch: pytest.MonkeyPatch, url: str, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("OPENVRAS_NAS_URL", url)
 
     with pytest.raises(ImproperlyConfigured, match="OPENVRAS_NAS_URL"):
-        Environment.read().nas()
+        Environment.read().nas(tmp_path)
 
 
 def test_a_password_is_in_no_repr() -> None:

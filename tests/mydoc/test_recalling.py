@@ -23,7 +23,7 @@ from mydoc.replicamodels import Replica, ReplicationRun
 from tests.mydoc.answering import AnsweringPc, whole
 from tests.mydoc.keeping import Copies, folder_as_nas
 from tests.mydoc.test_browsing import at, give_reason, looked
-from vrasnode.servicevm.guest import copying
+from vrasnode.servicevm.guest import copied, copying
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db]
 HOUR = timedelta(hours=1)
@@ -33,6 +33,7 @@ LISTED = {  # tests that read no bytes
     "test_what_is_live_is_never_taken_from_a_replica_and_a_guest_sees_no_replica",
     "test_while_it_is_locked_nothing_is_put_back_and_that_is_said",
     "test_it_is_nobody_elses",
+    "test_by_rest_nobody_elses_is_there",
     "test_a_replica_that_was_deleted_is_offered_no_more",
 }
 
@@ -53,10 +54,10 @@ def replicate(copies: Copies, *, when: datetime, stored: bool) -> ReplicationRun
     lines = []
     for file in sorted(copying.walk(copies.data), key=lambda one: one.path):
         content = Path(os.fsdecode(os.fsencode(copies.data) + b"/" + file.path)).read_bytes()
-        line = {"mtime_ns": file.mtime_ns, "path": copying._text(file.path), "size_bytes": file.size}
+        line = {"mtime_ns": file.mtime_ns, "path": copied.text(file.path), "size_bytes": file.size}
         lines.append(json.dumps({**line, "sha256": hashlib.sha256(content).hexdigest()}))
     manifests.path_of(run).parent.mkdir(parents=True, exist_ok=True)
-    copying._write_packed(manifests.path_of(run), lines)
+    copied.write_packed(manifests.path_of(run), lines)
     Replica.objects.filter(volume=copies.volume).update(last_good_at=when)
     return run
 
@@ -225,7 +226,7 @@ def test_a_copy_that_is_not_what_the_manifest_says_is_never_given_out_whole(
     path = manifests.path_of(times[1])
     lines = [json.loads(line) for line in manifests.gzip.open(path)]
     forged = [json.dumps({**line, "sha256": "0" * 64, "path": line["path"]}) for line in lines]
-    copying._write_packed(path, forged)
+    copied.write_packed(path, forged)
     give_reason(office, locked)
 
     rest = {"reason": "x", "path": bytepaths.word(QUOTE)}
@@ -247,3 +248,35 @@ def test_a_replica_that_was_deleted_is_offered_no_more(
 
     assert str(times[1].pk) in listed and str(times[0].pk) not in listed
     assert mine.get(own("recalled-file", locked, QUOTE, times[0])).status_code != 200
+
+
+def test_by_rest_the_owner_finds_a_version_saves_it_and_puts_it_back(
+    mine: Browser, volume: Volume, times: Times, answering: AnsweringPc
+) -> None:
+    rest, path = f"/api/v1/my-volumes/{volume.pk}", bytepaths.word(QUOTE)
+
+    listed = mine.get("/api/v1/my-volumes/").json()["results"]
+    kept = mine.get(f"{rest}/times/").json()
+    newer, older = mine.get(f"{rest}/versions/", {"path": path}).json()
+    below = mine.get(f"{rest}/folders/", {"run": older["run"], "path": bytepaths.word(SALES)}).json()
+    saved = whole(mine.get(f"{rest}/files/", {"run": older["run"], "path": path}))
+    back = mine.post(f"{rest}/put-back/", {"run": older["run"], "path": path})
+
+    assert [one["id"] for one in listed] == [str(volume.pk)]
+    assert (
+        [one["run"] for one in kept] == [newer["run"], older["run"]] == [str(run.pk) for run in times[::-1]]
+    )
+    assert [one["name"] for one in below["entries"]] == ["見積 2026.txt"]
+    assert saved == b"first quotation"
+    assert answering.files[bytepaths.path_of(back.json()["path"])] == saved
+    assert Look.objects.filter(act="put_back").count() == 1
+
+
+def test_by_rest_nobody_elses_is_there(client: Browser, kato: User, volume: Volume, times: Times) -> None:
+    client.force_login(kato)
+    rest, wish = f"/api/v1/my-volumes/{volume.pk}", {"run": str(times[0].pk), "path": bytepaths.word(QUOTE)}
+
+    answers = [client.get(f"{rest}/{name}/", wish) for name in ("times", "versions", "folders", "files")]
+
+    assert {one.status_code for one in [*answers, client.post(f"{rest}/put-back/", wish)]} == {404}
+    assert client.get("/api/v1/my-volumes/").json()["results"] == []

@@ -6,10 +6,11 @@ import hashlib
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ from tests.mydoc.replicas import Restic, answers, free_port
 pytestmark = pytest.mark.slow
 MIB = 1 << 20
 SET_CHILD_SUBREAPER = 36  # prctl(2)
+ACTS = {"backup", "cat", "unlock", "init"}
 FILES, FILE_BYTES, SLICE_BYTES = 24, MIB, 4 * MIB
 PASSWORD, OPENS = "of-the-gateway", "of-the-repository"
 VOLUME = "6f9619ff-8b86-4d01-b42d-00cf4fc964ff"
@@ -195,3 +197,66 @@ def test_why_nothing_is_copied_is_said_without_a_secret(
     assert (failed["state"], failed["code"]) == ("failed", code), failed
     assert "wrong" not in failed["words"]
     assert OPENS not in failed["words"]
+
+
+@pytest.fixture
+def started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[str]]:
+    """What restic was started for, one word each, since it was asked last."""
+    real, log = shutil.which("restic"), tmp_path / "started"
+    program = tmp_path / "programs" / "restic"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\necho "$@" >> {log}\nexec {real} "$@"\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+
+    def since() -> list[str]:
+        lines = log.read_text().splitlines() if log.exists() else []
+        log.unlink(missing_ok=True)
+        return [next(word for word in line.split() if word in ACTS) for line in lines]
+
+    return since
+
+
+def test_a_run_after_one_that_ended_well_starts_restic_once(
+    desk: Desk, started: Callable[[], list[str]]
+) -> None:
+    desk.copy()
+    started()
+    (desk.data / "new.txt").write_text("新しい")
+
+    done = desk.copy()
+
+    assert started() == ["backup"]
+    assert done["state"] == "done"
+    assert restored(desk, done["snapshot"]) == files_of(desk.data)
+
+
+@pytest.mark.soak
+def test_a_run_after_one_that_was_killed_lifts_its_locks_first(
+    desk: Desk, started: Callable[[], list[str]]
+) -> None:
+    desk.copy_and_kill(after=2 * MIB)
+    started()
+
+    desk.copy()
+
+    assert started()[:2] == ["cat", "unlock"]
+
+
+def test_when_the_snapshot_before_was_deleted_or_the_repository_is_another_everything_is_looked_at_anew(
+    desk: Desk, started: Callable[[], list[str]]
+) -> None:
+    first = desk.copy()["snapshot"]
+    next((desk.directory / "nas").rglob(f"snapshots/{first}*")).unlink()  # by the server's retention
+    second = desk.copy()
+    of_deleted = started()
+    shutil.rmtree(desk.directory / "nas" / VOLUME)
+    third = desk.copy()
+    of_another = started()
+
+    assert of_deleted[-4:] == ["backup", "cat", "unlock", "backup"]
+    assert of_another[0] == "backup"
+    assert of_another.count("backup") > 2  # in slices, as the first time
+    assert "init" in of_another
+    assert (second["state"], third["state"]) == ("done", "done"), (second, third)
+    assert restored(desk, third["snapshot"]) == files_of(desk.data)

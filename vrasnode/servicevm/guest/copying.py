@@ -5,10 +5,13 @@ yet. So what has changed is copied in slices first, each a snapshot of its own: 
 one snapshot of the whole follows, which finds everything there. What was copied is written down in the volume
 itself, with hashes, so that the next manifest costs what has changed.
 
+restic takes longest to start: a run after one that ended well starts it once. It names the snapshot before as
+the parent of its own; where that is not there any more, because the server has deleted it or the repository
+is another one, restic says so, and everything is looked at anew.
+
 The order comes by stdin, for there are secrets in it; what is said on stdout is one JSON object a line.
 """
 
-import base64
 import hashlib
 import json
 import os
@@ -17,12 +20,11 @@ import stat
 import subprocess
 import sys
 import time
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vrasnode.servicevm.guest.copied import Copied, Found, text, write_packed
 from vrasnode.servicevm.guest.patience import PATIENCE_S, STILL_S, Patience, watched
 
 OWN = ".openvras"  # the volume's folder for this; the share does not show it
@@ -49,6 +51,15 @@ SAYINGS = (
     (("refused", "timeout", "no such host", "no route", "unreachable", "reset"), "gateway_away"),
 )
 
+# What restic says where what was written down does not hold any more.
+ANOTHER = (
+    "invalid id",
+    "no matching id",
+    "unable to open config file",
+    "is there a repository",
+    "no key found",
+)
+
 Say = Callable[[Mapping[str, Any]], None]
 
 
@@ -61,55 +72,8 @@ class Failed(Exception):
         self.words = words
 
 
-@dataclass(frozen=True)
-class Found:
-    """One file. `mark` changes whenever its content does."""
-
-    path: bytes  # from the volume's root
-    size: int
-    mtime_ns: int
-    inode: int
-
-    @property
-    def mark(self) -> tuple[int, int, int]:
-        return self.size, self.mtime_ns, self.inode
-
-
-class Copied:
-    """What the repository holds already: the mark and hash of each file. Lost, it costs time alone.
-
-    It is written to `path`; read from there, or from `older` where nothing was written yet."""
-
-    def __init__(self, path: Path, *, older: Path | None = None) -> None:
-        self._path = path
-        self._older = older
-        self._repository = ""
-        self.hashes: dict[bytes, tuple[tuple[int, int, int], str]] = {}
-
-    def load(self, repository: str) -> None:
-        """What was written down for this repository; of another one nothing is there."""
-        self._repository = repository
-        try:
-            written = self._path if self._path.exists() or self._older is None else self._older
-            lines = zlib.decompress(written.read_bytes(), wbits=31).splitlines()
-            if json.loads(lines[0]) != repository:
-                return
-            for line in lines[1:]:
-                path, size, mtime_ns, inode, digest = json.loads(line)
-                self.hashes[base64.b64decode(path)] = (size, mtime_ns, inode), digest
-        except (OSError, ValueError, IndexError, zlib.error):
-            self.hashes = {}
-
-    def holds(self, file: Found) -> bool:
-        return self.hashes.get(file.path, (None, ""))[0] == file.mark
-
-    def save(self) -> None:
-        """Whole or not at all."""
-        lines = [json.dumps(self._repository)]
-        lines += [
-            json.dumps([_text(path), *mark, digest]) for path, (mark, digest) in sorted(self.hashes.items())
-        ]
-        _write_packed(self._path, lines)
+class NoParent(Exception):
+    """The snapshot before, or the repository in which it was, is not there any more."""
 
 
 class Copy:
@@ -145,9 +109,22 @@ class Copy:
 
     def run(self) -> None:
         """Says at the end how it went. Raises Failed."""
-        self._make_own_folder()
-        self._copied.load(self._open_repository())
+        in_order = self._make_own_folder()
+        self._copied.load()
+        if not (in_order and self._copied.snapshot):
+            self._look_anew()
+        try:
+            self._copy()
+        except NoParent:
+            self._look_anew()
+            self._copy()
+        shutil.rmtree(self._own / "tmp", ignore_errors=True)
+
+    def _look_anew(self) -> None:
+        self._copied.hold_for(self._open_repository())
         self._restic("unlock")  # locks of processes that are dead
+
+    def _copy(self) -> None:
         files = list(walk(self._root))
         changed = [file for file in files if not self._copied.holds(file)]
         self._tell(files=len(files), total_bytes=sum(file.size for file in changed))
@@ -155,19 +132,24 @@ class Copy:
             for part in slices(changed, self._slice_bytes):
                 self._copy_slice(part)
         self._hash(file for file in files if not self._copied.holds(file))
-        snapshot = self._backup("full", str(self._root))
+        parent = ("--parent", self._copied.snapshot) if self._copied.snapshot else ()
+        snapshot = self._backup("full", *parent, str(self._root))
+        self._copied.snapshot = snapshot
         digest = self._write_manifest(files)
         total = sum(file.size for file in files)
         self._tell(state="done", snapshot=snapshot, manifest=digest, total_bytes=total, done_bytes=total)
 
-    def _make_own_folder(self) -> None:
+    def _make_own_folder(self) -> bool:
+        """Whether the run before ended in order, as far as is seen here."""
         self._own.mkdir(mode=0o700, exist_ok=True, parents=True)
         if not stat.S_ISDIR(self._own.lstat().st_mode):
             raise Failed("no_own_folder", f"{OWN} in the volume is no folder.")
+        in_order = not (self._own / "tmp").exists()
         shutil.rmtree(self._own / "tmp", ignore_errors=True)  # of a run that was killed
         (self._own / "tmp").mkdir(mode=0o700)
         if shutil.disk_usage(self._own).free >= TEMPORARY_BYTES:  # there is more room than in memory
             self._environment["TMPDIR"] = str(self._own / "tmp")
+        return in_order and self._own == self._root / OWN
 
     def _open_repository(self) -> str:
         """Its id; one is made where there is none."""
@@ -215,12 +197,12 @@ class Copy:
         for file in sorted(files, key=lambda one: one.path):
             known = now.get(file.path)
             same = known is not None and known.mark == file.mark and self._copied.holds(file)
-            line = {"mtime_ns": file.mtime_ns, "path": _text(file.path), "size_bytes": file.size}
+            line = {"mtime_ns": file.mtime_ns, "path": text(file.path), "size_bytes": file.size}
             lines.append(json.dumps({**line, "sha256": self._copied.hashes[file.path][1] if same else ""}))
         there = {file.path for file in files}
         self._copied.hashes = {path: one for path, one in self._copied.hashes.items() if path in there}
         self._copied.save()
-        return _write_packed(self._manifest, lines)
+        return write_packed(self._manifest, lines)
 
     def _backup(self, tag: str, *what: str) -> str:
         """The snapshot's id."""
@@ -248,7 +230,10 @@ class Copy:
         if code == INCOMPLETE and tag == "full":
             self._progress["unreadable"] = max(1, sum('"error"' in line for line in complaints))
         elif code not in (0, INCOMPLETE):
-            raise self._failed("\n".join(complaints))
+            said = "\n".join(complaints)
+            if self._copied.snapshot and any(words in said.lower() for words in ANOTHER):
+                raise NoParent
+            raise self._failed(said)
         self._tell(sent_bytes=int(self._progress["sent_bytes"]) + int(summary.get("data_added", 0)))
         return str(summary.get("snapshot_id", ""))
 
@@ -344,27 +329,6 @@ def _digest(path: bytes) -> tuple[str, tuple[int, int, int]]:
         return digest.hexdigest(), (found.st_size, found.st_mtime_ns, found.st_ino)
     finally:
         os.close(descriptor)
-
-
-def _write_packed(path: Path, lines: Iterable[str]) -> str:
-    """By gzip, whole or not at all; the SHA-256 of what was written."""
-    packer, digest, aside = zlib.compressobj(6, wbits=31), hashlib.sha256(), path.with_suffix(".part")
-    with aside.open("wb") as file:
-        for line in lines:
-            piece = packer.compress(f"{line}\n".encode())
-            digest.update(piece)
-            file.write(piece)
-        piece = packer.flush()
-        digest.update(piece)
-        file.write(piece)
-        file.flush()
-        os.fsync(file.fileno())
-    aside.rename(path)
-    return digest.hexdigest()
-
-
-def _text(path: bytes) -> str:
-    return base64.b64encode(path).decode()
 
 
 def main() -> None:
