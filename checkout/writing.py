@@ -6,6 +6,7 @@ are. Japanese first, then English: whose language is which is not known here.
 """
 
 import logging
+import smtplib
 from collections.abc import Iterable
 from datetime import datetime, time, timedelta
 
@@ -28,6 +29,7 @@ LANGUAGES = ("ja", "en")
 DIGEST_AT = time(8, 30)  # on working days
 NEWS = timedelta(days=1)  # what is older is no news any more
 AT_ONCE = 100
+TRIED_FOR = timedelta(days=7)  # whoever's mail server refuses it for so long gets it no more
 
 
 def write(*, now: datetime) -> int:
@@ -48,10 +50,15 @@ def send(*, now: datetime) -> int:
     if not settings.EMAIL_HOST:
         return 0
     sent = 0
-    for letter in Letter.objects.filter(sent_at=None).exclude(to="").order_by("pk")[:AT_ONCE]:
+    waiting = Letter.objects.filter(sent_at=None, made_at__gt=now - TRIED_FOR).exclude(to="")
+    for letter in waiting.order_by("pk")[:AT_ONCE]:
         mail = EmailMessage(letter.subject, letter.body, settings.DEFAULT_FROM_EMAIL, [letter.to])
         try:
             mail.send()
+        except smtplib.SMTPRecipientsRefused as error:
+            # The server answers, and does not want this one: the others are not held up by it.
+            log.warning("mail %s is refused: %s", letter.pk, [code for code, _ in error.recipients.values()])
+            continue
         except OSError as error:  # smtplib's are, too
             log.warning("mail cannot be sent, it is tried again: %s", type(error).__name__)
             break

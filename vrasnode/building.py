@@ -130,10 +130,9 @@ class _Pc:
         self._leaving = self._make_leaving(power_off=power_off)
 
     def parts(self, *, name: str) -> list[Part]:
-        """In the order of their turns: what may have to be locked comes before the server is heard, and the
-        virtual server starts before the client VM."""
+        """In the order of their turns: locks before the server is heard, the virtual server before the other."""
         imaging = self._make_imaging(self._desktop_slots, "imaging", wire.Machine.CLIENT_VM)
-        parts: list[Part] = [self._mydoc, self._contact, self._checkout, self._make_killing(), self._devices]
+        parts: list[Part] = [self._mydoc, self._checkout, self._contact, self._make_killing(), self._devices]
         if self._service:
             served = self._make_imaging(self._service_slots, "virtualserver", wire.Machine.VIRTUAL_SERVER)
             parts += [self._make_page(name), self._service, served, self._copying, self._leaving]
@@ -141,7 +140,7 @@ class _Pc:
             parts += [self._wireless]
         self._world.machines.on_change(self._machine_changed)
         self._world.watch(self._device_changed)
-        return [*parts, self._desktop, imaging]
+        return [*parts, self._desktop, imaging, *self._world.people(self._checkout)]
 
     def _make_devices(self) -> Devices:
         return Devices(
@@ -311,6 +310,7 @@ class _Pc:
             server=self._server,
             heard_at=lambda: self._contact.heard_at,
             unwelcome=self._unwelcome,
+            keeper=self._world.keeper(self._identity),
         )
         return Checkout(
             self._state.checkout,

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from vrasnode.devices.part import Bench
 from vrasnode.devices.uevents import Watch
@@ -88,7 +88,7 @@ class World:
     `may_send` says so (not on battery); `house` says where volumes are opened, None: in the PC's virtual
     server; `pressed` says whether somebody pressed Enter before that screen; `power_off` begins the PC's
     shutdown; `knows_logon` says of a nonce whether a logon here carried it, None: those that this agent
-    gave out; `tpm` keeps usage keys."""
+    gave out; `tpm` keeps usage keys, or `keeper` does; `people` act at the PC as parts beside the agent's."""
 
     machines: Machines
     make_overlay: Callable[[Path, Path], None]
@@ -117,6 +117,8 @@ class World:
     knows_logon: Callable[[str], bool] | None = None
     since_start: Callable[[], float] = _since_start
     tpm: Tpm = field(default_factory=Tpm)
+    keeper: Callable[[Any], Any] = lambda _identity: None
+    people: Callable[[Any], Sequence[Any]] = lambda _checkout: ()
     pressed: Callable[[], bool] = lambda: False
     power_off: Callable[[], None] = lambda: None
 

@@ -144,6 +144,8 @@ def test_a_long_period_shows_its_first_months_and_counts_all_of_it() -> None:
 
     assert period is not None
     assert [month.first.month for month in period.months] == [12, 1, 2]
+    days = {day.date.day: day for month in [next(period.months)] for week in month.weeks for day in week}
+    assert (days[28].works, days[28].chosen, days[27].works, days[27].chosen) == (True, True, False, False)
     assert period.workdays == workdays.count(date(2026, 12, 28), date(2027, 6, 1)) > 100
     assert calendars.of(date(2027, 1, 2), date(2027, 1, 1)) is None
     assert calendars.of("0001-01-01", "9999-12-31") is None

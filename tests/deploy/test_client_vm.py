@@ -32,6 +32,9 @@ class Neighbours:
     answer: tuple[int, dict[str, str]] = (200, {"volume": "v1"})
     got: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
     url: str = ""
+    notices: list[dict[str, str]] = field(default_factory=list)  # one after the other; the last stays
+    last_told: bool = False
+    told_all: threading.Event = field(default_factory=threading.Event)
 
     def reply(self, method: str, path: str, body: bytes) -> tuple[int, dict[str, str]]:
         if (method, path) == ("POST", "/logon"):
@@ -39,6 +42,12 @@ class Neighbours:
         if (method, path) == ("POST", "/mydoc/logon"):
             assert json.loads(body) == {"nonce": NONCE, "client": CLIENT}
             return self.answer
+        if path == "/checkout/notice":
+            if len(self.notices) == 1:
+                if self.last_told:
+                    self.told_all.set()  # it was asked once more after the last
+                self.last_told = True
+            return 200, self.notices.pop(0) if len(self.notices) > 1 else self.notices[0]
         return 200, self.states.pop(0) if len(self.states) > 1 else self.states[0]
 
 
@@ -245,3 +254,34 @@ def test_the_scripts_are_plain_posix_shell(script: str) -> None:
     )
 
     assert done.returncode == 0, done.stdout
+
+
+NOTIFIER = """#!/bin/sh
+for word in "$@"; do last=$word; done
+printf '%s %s\\n' "$2" "$last" >>"$NOTIFIED"
+"""
+
+
+def test_the_desktop_says_once_each_that_a_usage_key_comes_to_its_end(
+    neighbours: Neighbours, tmp_path: Path
+) -> None:
+    hour = {"stage": "l/3600", "words": "利用キーはあと0時間59分で終了します。"}
+    minutes = {"stage": "l/600", "words": "利用キーはあと0時間9分で終了します。"}
+    neighbours.notices = [{"stage": "", "words": ""}, hour, {**hour, "words": "あと58分"}, minutes]
+    program, told = tmp_path / "bin" / "notify-send", tmp_path / "notified"
+    program.parent.mkdir()
+    program.write_text(NOTIFIER)
+    program.chmod(0o755)
+    env = {name: os.environ[name] for name in ("OPENVRAS_MOUNTS", "OPENVRAS_RUN")}
+    env |= {"PATH": f"{program.parent}:{os.environ['PATH']}", "DISPLAY": ":0", "NOTIFIED": str(told)}
+    env |= {"LANG": "ja_JP.UTF-8", "OPENVRAS_PC": neighbours.url, "OPENVRAS_AGAIN_S": "1"}
+
+    with subprocess.Popen([SCRIPTS / "openvras-logon", "--stay"], env=env, stderr=subprocess.PIPE) as script:
+        neighbours.told_all.wait(60)
+        script.terminate()
+
+    said = told.read_text().splitlines()
+    assert [line for line in said if "critical" in line] == [
+        f"--urgency=critical {hour['words']}",
+        f"--urgency=critical {minutes['words']}",
+    ]

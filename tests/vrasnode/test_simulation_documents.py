@@ -3,9 +3,9 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from tests.vrasnode.conftest import FACTS, member_of
 from tests.vrasnode.mydoccast import ALICE, MIB, DataOffice
-from tests.vrasnode.office import Keys
+from tests.vrasnode.office import CLIENT_ID, Keys
 from vrasnode import sealing
 from vrasnode.agent import Agent
 from vrasnode.building import Protection, build
@@ -23,8 +23,10 @@ from vrasnode.preflight import examine
 from vrasnode.simulation import pc
 from vrasnode.simulation.settings import Settings
 from vrasnode.wire import codec
-from vrasnode.wire.clients import Platform
+from vrasnode.wire.checkout import CheckoutReport, CheckoutSlice, Keeper, LeaseState, LeaseWish, UsageKey
+from vrasnode.wire.clients import ClientSlice, Platform
 from vrasnode.wire.mydoc import Act, Answer, MydocReport, MydocSlice, Question, VolumeState, VolumeWish
+from vrasnode.wire.signatures import Role, seal
 
 LIMIT_S = 180.0
 
@@ -81,11 +83,11 @@ def test_documents_of_a_simulated_pc_open_are_looked_into_and_locked(
     raw = key.public_key().public_bytes_raw()
     office.questions = [Question(id="q", volume=volume, act=Act.SEARCH, words="議事録", reply_key=raw)]
     say(office, wish, asked=1)
-    agent.parts[1].look_soon()  # type: ignore[attr-defined]
+    agent.parts[2].look_soon()  # type: ignore[attr-defined]
     until(agent, lambda: "q" in office.answers)
     opened = sealing.open_sealed(office.answers["q"], key, purpose=sealing.answer_purpose("q"))
     say(office, replace(wish, session="", nonce=""))
-    agent.parts[1].look_soon()  # type: ignore[attr-defined]
+    agent.parts[2].look_soon()  # type: ignore[attr-defined]
     until(agent, lambda: told(office) is VolumeState.LOCKED)
 
     names = [entry.name.decode() for entry in codec.decode(opened, Answer).entries]
@@ -107,3 +109,52 @@ def test_user_data_on_a_bare_partition_is_for_who_said_so_and_everybody_is_told(
     assert (protection.blocked is not None) == (bare and not allowed)
     assert ("unencrypted_allowed" in [one.code for one in findings]) == (bare and allowed)
     assert protection.allowed_bare == (bare and allowed)
+
+
+def test_whoever_sits_there_picks_a_usage_key_up_and_its_end_is_told(
+    agent: Agent, office: DataOffice, keys: Keys
+) -> None:
+    volume, lease, now = str(uuid4()), str(uuid4()), datetime.now(UTC)
+    wish = VolumeWish(
+        volume=volume, owner=ALICE, owner_name="alice", limit_bytes=MIB, session="s", nonce="any"
+    )
+    say(office, wish)
+    until(agent, lambda: told(office) is VolumeState.OPEN)
+    identity = next(part for part in agent.parts if part.name == "checkout")._means.identity  # type: ignore[attr-defined]
+    key = UsageKey(
+        lease=lease,
+        serial=1,
+        client=UUID(CLIENT_ID),
+        pc_key=identity.signing_fingerprint,
+        volume=volume,
+        owner=ALICE,
+        owner_name="alice",
+        starts=now - timedelta(minutes=1),
+        ends=now + timedelta(days=3),
+        issued=now - timedelta(minutes=2),
+        budget_s=3 * 86400,
+        secret=sealing.seal(b"k" * 32, identity.hpke_key, purpose=sealing.lease_purpose(lease)),
+        software=False,
+    )
+    signed = seal(codec.encode(key), Role.LEASE, keys.lease)
+
+    def lend(wish: LeaseWish) -> None:
+        office.slices["clients"] = codec.encode(
+            ClientSlice(name="pc-1", group="Sales", poll_s=30.0, keyring=keys.keyring())
+        )
+        office.slices["checkout"] = codec.encode(CheckoutSlice(leases=[wish]))
+        office.look = str(uuid4())
+        agent.parts[2].look_soon()  # type: ignore[attr-defined]
+
+    def state() -> LeaseState | None:
+        heard = [codec.decode(body, CheckoutReport) for app, body in office.reports if app == "checkout"]
+        return heard[-1].leases[0].state if heard and heard[-1].leases else None
+
+    lend(LeaseWish(lease=lease, key=signed))
+    until(agent, lambda: state() is LeaseState.READY)
+    lend(LeaseWish(lease=lease, ended="returned"))
+    until(agent, lambda: state() is LeaseState.ENDED)
+
+    reports = [codec.decode(body, CheckoutReport) for app, body in office.reports if app == "checkout"]
+    assert reports[-1].leases[0].slot_gone
+    assert reports[-1].leases[0].keeper is Keeper.TPM

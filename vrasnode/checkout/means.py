@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Protocol
 
 from vrasnode.checkout.asking import Server
-from vrasnode.checkout.keeping import Identity
+from vrasnode.checkout.keeping import Identity, Keeper
 from vrasnode.checkout.leases import Volumes as LeasedVolumes
 from vrasnode.checkout.secret import STRETCH, Stretch
 from vrasnode.checkout.verifying import Here
@@ -39,7 +39,8 @@ class Copying(Protocol):
 @dataclass(frozen=True, kw_only=True)
 class Means:
     """What usage keys work with. `heard_at`: when the server was heard last, in seconds since the start;
-    `unwelcome`: the code of why this PC is none of the server's any more, "" while it is."""
+    `unwelcome`: the code of why this PC is none of the server's any more, "" while it is; `keeper`:
+    None: the TPM, or without one the PIN."""
 
     identity: Identity
     here: Here
@@ -53,3 +54,4 @@ class Means:
     heard_at: Callable[[], float]
     unwelcome: Callable[[], str]
     stretch: Stretch = STRETCH
+    keeper: Keeper | None = None

@@ -1,6 +1,7 @@
 """What the local page shows of usage keys, and its forms: choose a PIN, open documents, return the key."""
 
 import html
+import json
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from http import HTTPStatus
@@ -16,6 +17,7 @@ from vrasnode.wire.mydoc import VolumeState
 from vrasnode.words import known_codes, say
 
 PIN, OPEN, RETURN = "/checkout/pin", "/checkout/open", "/checkout/return"
+NOTICE = "/checkout/notice"
 _PICKED = {LeaseState.READY, LeaseState.OPEN, LeaseState.CLOSED}
 
 
@@ -47,7 +49,28 @@ def doors(checkout: Checkout) -> Doors:
             return _back("not_sure")
         return _done(lambda: checkout.give_back(_field(body, "lease")), "said_returned")
 
-    return {("POST", PIN): choose, ("POST", OPEN): open_, ("POST", RETURN): give_back}
+    def notice(query: str, language: str) -> Reply:
+        del query
+        stage, words = notice_of(checkout.seen(), language)
+        said = json.dumps({"stage": stage, "words": words}, ensure_ascii=False)
+        return HTTPStatus.OK, "application/json", said.encode()
+
+    return {
+        ("POST", PIN): choose,
+        ("POST", OPEN): open_,
+        ("POST", RETURN): give_back,
+        ("GET", NOTICE): notice,
+    }
+
+
+def notice_of(leases: Sequence[Seen], language: str) -> tuple[str, str]:
+    """What a user should hear though they do not look here, and which of such words it is: each is said once.
+    The end that is nearest; else a key that waits for its PIN."""
+    for seen in sorted(filter(_is_due, leases), key=lambda one: one.left):
+        return f"{seen.lease.lease}/{seen.warning_s}", _warning(seen, language)
+    for seen in filter(_may_choose, leases):
+        return f"{seen.lease.lease}/pin", say("lease_notice_pin", language)
+    return "", ""
 
 
 def section(leases: Sequence[Seen], query: str, language: str) -> str:
@@ -74,7 +97,7 @@ def _card(seen: Seen, language: str) -> str:
     if lease.picked_up and not lease.ending:
         rows.insert(2, ("lease_left_label", _left(seen.left, language)))
     table = "".join(f"<tr><th scope=row>{words(label)}</th><td>{value}</td></tr>" for label, value in rows)
-    warning = f"<p role=alert>{_warning(seen, language)}</p>" if _is_due(seen) else ""
+    warning = f"<p role=alert>{html.escape(_warning(seen, language))}</p>" if _is_due(seen) else ""
     cautions = [f"lease_kept_{seen.keeper}"] if seen.keeper in (Keeper.PIN, Keeper.SOFTWARE_TPM) else []
     cautions += ["lease_limited"] if folders else []
     caution = "".join(f"<p>{words(code)}</p>" for code in cautions)
@@ -107,7 +130,7 @@ def _forms(seen: Seen, language: str) -> str:
     lease, forms = seen.lease, ""
     if lease.ending:
         return ""
-    if lease.state is LeaseState.OFFERED and seen.standing.on_lan and seen.trouble in ("", "lease_not_begun"):
+    if _may_choose(seen):
         least = str(MIN_PIN_BARE if seen.keeper is Keeper.PIN else MIN_PIN)
         rule = words("lease_pin_rule", least=least, tries=str(seen.key.pin_tries))
         inputs = _secret("pin", words("lease_pin_new"), new=True) + _secret(
@@ -142,6 +165,11 @@ def _secret(name: str, label: str, *, new: bool = False) -> str:
     )
 
 
+def _may_choose(seen: Seen) -> bool:
+    offered = seen.lease.state is LeaseState.OFFERED and not seen.lease.ending
+    return offered and seen.standing.on_lan and seen.trouble in ("", "lease_not_begun")
+
+
 def _is_due(seen: Seen) -> bool:
     return seen.warning_s is not None and bool(seen.lease.picked_up) and not seen.lease.ending
 
@@ -149,8 +177,8 @@ def _is_due(seen: Seen) -> bool:
 def _warning(seen: Seen, language: str) -> str:
     days, hours, minutes = _split(seen.left)
     if days:
-        return _words("lease_warn_days", language, days=str(days))
-    return _words("lease_warn_hours", language, hours=str(hours), minutes=str(minutes))
+        return say("lease_warn_days", language, {"days": str(days)})
+    return say("lease_warn_hours", language, {"hours": str(hours), "minutes": str(minutes)})
 
 
 def _left(left: timedelta, language: str) -> str:

@@ -206,7 +206,7 @@ class Checkout:
         chip = Chip(means.tpm) if means.tpm.present() else None
         sealer = means.tpm if chip else HpkeSealer(means.identity)
         state = State(self._directory, sealer=sealer, counter=chip)
-        keeper = TpmKeeper(chip) if chip else PinKeeper(means.identity)
+        keeper = means.keeper or (TpmKeeper(chip) if chip else PinKeeper(means.identity))
         leases = Leases(
             state,
             keeper=keeper,

@@ -20,7 +20,7 @@ from vrasnode.host import disk
 from vrasnode.host.tpm import Tpm
 from vrasnode.imaging.part import Imaging
 from vrasnode.places import State
-from vrasnode.simulation import hardware
+from vrasnode.simulation import hardware, people
 from vrasnode.simulation.documents import SimulatedHousing, SimulatedVolumes
 from vrasnode.simulation.images import EmptySlots, FetchingAlone, Watch, WatchedSlots
 from vrasnode.simulation.machines import SimulatedMachines
@@ -78,6 +78,8 @@ def world(
         open_volumes=SimulatedVolumes,
         house=SimulatedHousing,
         tpm=Tpm("device:/dev/none"),
+        keeper=people.keeper,
+        people=lambda checkout: [people.User(checkout, clock=clock)],
         knows_logon=lambda _nonce: True,  # nobody sits there: whoever the server says has logged on, has
     )
 

@@ -18,5 +18,6 @@ function Add-Task([string] $Name, [string] $Arguments, $Trigger) {
 }
 
 Add-Task 'OpenVRAS logon' 'openvras-logon.ps1"' (New-ScheduledTaskTrigger -AtLogOn)
+Add-Task 'OpenVRAS notice' 'openvras-notice.ps1"' (New-ScheduledTaskTrigger -AtLogOn)
 # Started by openvras-documents.ps1 as SYSTEM; in the session of whoever is logged on.
 Add-Task 'OpenVRAS documents' 'openvras-documents.ps1" -InSession' $null

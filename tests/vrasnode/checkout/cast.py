@@ -286,6 +286,11 @@ class LeasePc(DataPc):
         self.office.refuse["/node/v1/checkout/time"] = (503, "away")
         self.until(lambda: not any(one.state is VolumeState.OPEN for one in self.mydoc.reports()))
 
+    def wait_for(self, at: datetime) -> None:
+        """Returns then, by the true time."""
+        while self.clocks.true() < at:
+            time.sleep(0.005)
+
     def come_back(self) -> None:
         """The server is heard again."""
         self.heard_at = None

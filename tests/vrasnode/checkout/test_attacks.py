@@ -28,6 +28,7 @@ from tests.vrasnode.checkout.cast import (
 from tests.vrasnode.conftest import member_of
 from tests.vrasnode.mydoccast import BOB
 from tests.vrasnode.office import Keys
+from vrasnode.checkout import page
 from vrasnode.host.tpm import Tpm
 from vrasnode.wire import codec
 from vrasnode.wire.checkout import Keeper, LeaseState
@@ -270,6 +271,20 @@ def test_the_disk_in_another_pc(
     assert not thief.readable(volume)
     assert not thief.has_slot(volume)
     thief.close()
+
+
+def test_the_tpm_state_of_another_machine(
+    tpm_pc: LeasePc, chip: Callable[[str], Chip], office: LendingOffice
+) -> None:
+    """In this PC, beside its own disk: what was sealed by the one before is not opened by it."""
+    volume, lease = tpm_pc.carried()
+
+    tpm_pc.tpm = HardwareTpm(chip("another").tpm.tcti)
+    tpm_pc.switched_off()
+
+    assert tpm_pc.refuses(lease) == "lease_gone"
+    assert not tpm_pc.readable(volume)
+    assert not tpm_pc.has_slot(volume)
 
 
 @pytest.mark.parametrize("with_tpm", [True, False])
@@ -516,6 +531,7 @@ def test_the_file_of_a_software_tpm_put_back_is_the_stated_residual(
     pc.checkout.pick_up(lease, PIN)
     pc.leave()
     assert pc.lease(lease).keeper is Keeper.SOFTWARE_TPM
+    assert "Whoever puts back a copy of its file" in page.section(pc.checkout.seen(), "", "en")
     first.end()
     shutil.copytree(tmp_path / "tpm-pc", tmp_path / "copied")
     before = copied(pc, tmp_path / "before", "checkout", "mydoc")

@@ -1,6 +1,7 @@
 """What the local page shows of usage keys, and what its forms do, over real sockets."""
 
 import http.client
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Interface
@@ -172,3 +173,33 @@ def test_no_secret_is_shown_logged_or_written(
     found = [secret for secret in secrets for text in [*files, *said] if secret in text]
 
     assert found == []
+
+
+def test_who_does_not_look_hears_each_stage_of_the_end_once_and_of_a_key_that_waits(
+    pc: LeasePc, browser: Browser
+) -> None:
+    def notice() -> tuple[str, str]:
+        told = json.loads(browser.see("/checkout/notice"))
+        return told["stage"].rpartition("/")[2], told["words"]
+
+    wish = pc.opened()
+    assert notice() == ("", "")
+    lease = pc.lend(wish.volume, ends=pc.clocks.true() + 4 * DAY, budget_s=864000)
+    assert notice() == (
+        "pin",
+        "A usage key is here. Choose its PIN at http://vras.internal/ before you leave.",
+    )
+    pc.checkout.pick_up(lease, PIN)
+    assert notice() == ("", "")
+
+    stages, left = [], 4 * DAY
+    for until in (3 * DAY, 3 * DAY - HOUR, DAY - MINUTE, HOUR - MINUTE, 10 * MINUTE - MINUTE / 2):
+        pc.clocks.pass_on(left - until)
+        left = until
+        pc.step()
+        stages.append(notice()[0])
+
+    assert stages == ["259200", "259200", "86400", "3600", "600"]
+    assert "0 h 9 min" in notice()[1]
+    browser.language = "ja"
+    assert "作業を保存してください" in notice()[1]
