@@ -130,7 +130,7 @@ class _Pc:
         self._leaving = self._make_leaving(power_off=power_off)
 
     def parts(self, *, name: str) -> list[Part]:
-        """In the order of their turns: locks before the server is heard, the virtual server before the other."""
+        """In the order of their turns: locks before what the server says, virtual server before client VM."""
         imaging = self._make_imaging(self._desktop_slots, "imaging", wire.Machine.CLIENT_VM)
         parts: list[Part] = [self._mydoc, self._checkout, self._contact, self._make_killing(), self._devices]
         if self._service:

@@ -1,5 +1,6 @@
 """The operator's door: all may be looked at but keys, nothing is decided, what is done is written down."""
 
+import html
 from datetime import datetime
 from typing import Any
 
@@ -32,12 +33,12 @@ def test_an_administrator_looks_at_requests_and_leases_and_sees_no_key(
     answers = [theirs.get(page) for page in pages]
 
     assert [answer.status_code for answer in answers] == [200] * len(pages)
-    shown = b"".join(answer.content for answer in answers)
-    assert b"mori" in shown
+    shown = html.unescape("".join(answer.content.decode() for answer in answers))
+    assert "mori" in shown
     signed = codec.decode(bytes(lease.key), Signed)
     for secret in (bytes(lease.key), bytes(signed.payload)):
-        assert secret.hex().encode() not in shown
-        assert repr(secret)[2:60].encode() not in shown
+        assert secret.hex() not in shown
+        assert repr(secret)[2:40] not in shown
 
 
 @pytest.mark.parametrize("kind", ["checkoutrequest", "lease", "checkoutterms"])
