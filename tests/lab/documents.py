@@ -78,6 +78,10 @@ class Workday:
         """Whether the user can read there, inside the client VM."""
         return self.run("ls Documents/").exit_code == 0
 
+    def is_mounted(self) -> bool:
+        """Whether the client VM still has the share, readable or not."""
+        return self.run("grep -q ' cifs ' /proc/self/mounts").exit_code == 0
+
     def told(self) -> dict[str, Any]:
         """What the PC said of the user's volume last, whole."""
         code = (

@@ -62,6 +62,7 @@ def test_documents_open_by_a_logon_and_are_cut_off_when_the_account_is_disabled(
         assert proof["reason"] == "server_said"
         assert (proof["read_failed"], proof["daemon_gone"]) == (True, True)
         assert workday.daemons() == []
+        workday.wait("the mount's end", lambda: not workday.is_mounted())
         with pytest.raises(HostBroken, match="no_documents"):
             workday.log_on()
     finally:

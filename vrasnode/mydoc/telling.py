@@ -1,5 +1,6 @@
 """Tells the client VM where its user's documents are, or that they are gone, until it knows. Never waits."""
 
+import logging
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 
@@ -8,7 +9,10 @@ from vrasnode.errors import VrasError
 from vrasnode.mydoc.housing import Housing
 from vrasnode.mydoc.unlocking import Shared
 
-AGAIN_S, LONGEST_AGAIN_S = 5.0, 300.0  # a client VM that is off for the night is not asked every few seconds
+log = logging.getLogger("vrasnode.mydoc")
+
+AGAIN_S = 5.0
+OFTEN_S, SELDOM_S = 900.0, 300.0  # a client VM that is off for the night is not asked every few seconds
 
 
 class Telling:
@@ -27,7 +31,8 @@ class Telling:
         self._late: Future[None] | None = None  # was to tell what is not so any more
         self._closed: Mapping[str, object] | None = None  # until the client VM knows
         self._closing: tuple[Mapping[str, object], Future[None]] | None = None
-        self._close_wait_s = AGAIN_S
+        self._often_until = float("-inf")
+        self._why_not = ""
 
     def begin(self, shared: Shared) -> None:
         """Who is told of an opening sees for themselves to what is left of the one before."""
@@ -61,7 +66,7 @@ class Telling:
         """The documents are gone; of all users where `owner` is not known. It is said until it was heard, or
         until they are opened again: a client VM may be too busy to listen."""
         self._closed = {"close": True, **({"owner": owner} if owner else {})}
-        self._close_at, self._close_wait_s = float("-inf"), AGAIN_S
+        self._close_at, self._often_until, self._why_not = float("-inf"), self._clock() + OFTEN_S, ""
         self.step_closed()
 
     def step_closed(self) -> None:
@@ -72,9 +77,13 @@ class Telling:
                 return
             self._closing = None
             late = self._late is not None and not self._late.done()  # that may bring them back
-            if closing.exception() is not None or late:
-                self._close_at = self._clock() + self._close_wait_s
-                self._close_wait_s = min(2 * self._close_wait_s, LONGEST_AGAIN_S)
+            error = closing.exception()
+            if error is not None or late:
+                often = self._clock() < self._often_until
+                self._close_at = self._clock() + (AGAIN_S if often else SELDOM_S)
+                if error is not None and str(error) != self._why_not:
+                    self._why_not = str(error)
+                    log.info("the client VM is not told yet that documents are gone: %s", error)
             elif said is self._closed:
                 self._closed = None
         if self._closed is not None and self._clock() >= self._close_at:
