@@ -247,6 +247,30 @@ def test_closing_what_is_not_open_is_no_mistake(tmp_path: Path) -> None:
     assert documents('{"close": true, "owner": "alice"}', tmp_path) == (0, "")
 
 
+@pytest.mark.parametrize(("owner", "left"), [("alice", ["bob"]), ("", [])])
+def test_what_is_mounted_is_taken_away_though_nobody_can_look_at_it(
+    owner: str, left: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A mount whose server is gone answers as if there were no such folder: here there is none."""
+    table, root = tmp_path / "mounts", tmp_path / "inside"
+    (root / "documents").mkdir(parents=True)
+    for name in ("alice", "bob"):
+        (root / "documents" / f"{name}.ready").touch()
+    lines = [f"//x/documents {root}/documents/{name} cifs rw 0 0\n" for name in ("alice", "bob")]
+    table.write_text("".join(["proc /proc proc rw 0 0\n", *lines]))
+    umount = tmp_path / "bin" / "umount"
+    umount.parent.mkdir()
+    umount.write_text(f'#!/bin/sh\ngrep -v " $3 " {table} >{table}.new; mv {table}.new {table}\n')
+    umount.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{umount.parent}:{os.environ['PATH']}")
+    monkeypatch.setenv("OPENVRAS_MOUNTS", str(table))
+
+    assert documents(json.dumps({"close": True, **({"owner": owner} if owner else {})}), root) == (0, "")
+
+    assert [name for name in ("alice", "bob") if f"/{name} cifs" in table.read_text()] == left
+    assert [path.stem for path in (root / "documents").iterdir()] == left
+
+
 @pytest.mark.parametrize("script", ["openvras-logon", "documents"])
 def test_the_scripts_are_plain_posix_shell(script: str) -> None:
     done = subprocess.run(
