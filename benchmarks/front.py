@@ -1,6 +1,6 @@
 """The server's data path: what nginx, as it is deployed, costs for each GB that PCs fetch over TLS.
 
-`python -m benchmarks.front [--json] [--rounds N] [--range-kib N]`. A real server behind nginx with
+`python -m benchmarks.front [--quick] [--json] [--rounds N] [--range-kib N]`. A real server behind nginx with
 deploy/nginx.conf; four connections, as one PC has, fetch ranges (4 MiB; PCs that share take smaller ones) of
 packs that lie in the page cache. Counted is the processor time of nginx's processes alone, user and system;
 on the loopback that holds part of what the receiver's kernel does, which on a cable the PC does.
@@ -37,11 +37,13 @@ print(desktops.permission(uuid.UUID("{pc}"), now=timezone.now()))
 """
 
 
-def measure(directory: Path, *, rounds: int, range_bytes: int) -> Report:
+def measure(directory: Path, *, options: argparse.Namespace) -> Report:
     """Raises HostBroken."""
+    rounds = 1 if options.quick else options.rounds
+    range_bytes = options.range_kib << 10
     ranges = f"ranges of {range_bytes >> 10} KiB, {CONNECTIONS} connections, TLS 1.3"
     words = f"{PACKS} packs of {PACK_BYTES >> 20} MiB, {ranges}"
-    report = Report("front", words, rounds, ["nginx -c deploy/nginx.conf"], judged=True)
+    report = Report("front", words, rounds, ["nginx -c deploy/nginx.conf"], judged=not options.quick)
     (directory / "secret").write_text(SECRET)
     (directory / "server").mkdir()
     settings = {
@@ -126,12 +128,13 @@ def _children(pid: int) -> list[int]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="one round; no bar")
     parser.add_argument("--json", action="store_true", help="the result as one JSON object on the last line")
     parser.add_argument("--rounds", type=int, default=5, metavar="N", help="default: %(default)s")
     parser.add_argument("--range-kib", type=int, default=RANGE_KIB, metavar="N", help="default: %(default)s")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="front-") as directory:
-        report = measure(Path(directory), rounds=options.rounds, range_bytes=options.range_kib << 10)
+        report = measure(Path(directory), options=options)
     print(report.text({}))
     if options.json:
         print(report.json({}))
