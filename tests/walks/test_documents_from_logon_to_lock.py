@@ -6,6 +6,7 @@ import hashlib
 import os
 import random
 import secrets
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -211,6 +212,35 @@ def test_documents_are_copied_out_of_the_virtual_server_through_the_gateway_and_
     assert (back / "写し.bin").read_bytes() == data
     assert hashlib.sha256((back / "large").read_bytes()).hexdigest() == made.output.decode().split()[0]
     assert workday.restic("check", "--read-data").returncode == 0
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("seed", range(5))
+def test_a_virtual_server_killed_while_it_copies_is_copied_whole_by_the_next_run_without_anybodys_hand(
+    workday: Workday, tmp_path: Path, seed: int
+) -> None:
+    workday.be_open()
+    make = "head -c 9000000 /dev/urandom >Documents/killed && sync Documents/killed"
+    made = workday.run(f"{make} && sha256sum Documents/killed").output.decode().split()[0]
+    workday.wait("the end of a copy", lambda: not copies(workday), known=workday.runs)
+
+    workday.office.rest("POST", f"/api/v1/volumes/{workday.volume}/replicate/")
+    workday.wait("a copy", lambda: workday.runs()[0]["state"] == "running", known=workday.runs)
+    instant = time.monotonic() + random.Random(seed).uniform(0, 5)
+    workday.wait("the instant", lambda: time.monotonic() >= instant)
+    kill_virtual_server(workday)
+    workday.wait("the documents", workday.is_open)
+    ended = workday.copy_now()
+
+    assert ended["state"] == "done", ended
+    back = workday.restored(tmp_path) / "Documents" / "killed"
+    assert hashlib.sha256(back.read_bytes()).hexdigest() == made
+    assert workday.restic("check", "--read-data").returncode == 0
+
+
+def copies(day: Workday) -> bool:
+    """Whether a run waits, or is under way."""
+    return bool(day.runs()) and day.runs()[0]["state"] in ("waiting", "running")
 
 
 def test_who_may_change_a_folder_writes_into_it_through_the_virtual_server_and_who_may_read_does_not(
