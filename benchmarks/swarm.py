@@ -214,6 +214,7 @@ class Bench:
         result: dict[str, Any] = {
             "x": max(one["at"] for one in told.values()) / ideal - began / ideal,
             "egress": (self.place.sent_bytes() - sent) / self.bytes,
+            "given": sum(one["server_bytes"] for one in told.values()) / self.bytes,
             "cpu_s_gb": statistics.median(one["cpu_s"] for one in told.values()) / self.bytes * 1e9,
             "server_cpu_s_gb": (self._server_cpu() - cpu) / self.bytes * 1e9,
             "peak_mb": max(one["peak_bytes"] for one in told.values()) / 1e6,
@@ -233,15 +234,10 @@ class Bench:
 
     def _node(self, number: int, swarm: bool, *, lies: bool) -> "subprocess.Popen[str]":
         mine = self.told["pcs"][number]
-        terms = dict(mine["swarm"])
         errand = {key: self.told[key] for key in ("manifest", "digest", "frames", "authority")}
-        errand |= {
-            "server": self.server.lan_url,
-            "bytes_at": self.packs_url,
-            "me": mine["me"],
-            "directory": mine["directory"],
-        }
-        errand |= {"swarm": terms if swarm else None, "lies": lies}
+        errand |= {key: mine[key] for key in ("me", "directory", "packs")}
+        errand |= {"server": self.server.lan_url, "bytes_at": self.packs_url, "lies": lies}
+        errand["swarm"] = mine["swarm"] if swarm else None
         process = subprocess.Popen(
             self.pcs[number].command([sys.executable, *PROGRAM]),
             stdin=subprocess.PIPE,

@@ -20,7 +20,7 @@ from vrasnode.chunks.hashing import digest_of
 from vrasnode.chunks.manifest import Manifest
 from vrasnode.contact.server import Server
 from vrasnode.imaging.fetching import Fetcher
-from vrasnode.swarm.session import Session, Shared
+from vrasnode.swarm.session import Counted, Session, Shared
 from vrasnode.swarm.trust import Papers
 from vrasnode.wire import codec
 from vrasnode.wire.imaging import Fetch
@@ -55,7 +55,7 @@ def main() -> None:
                 pool.submit(_alone, fetcher, part, check) for part in frames.ranges(range(len(frames)))
             ]:
                 done.result()
-        _say(before, 0, [])
+        _say(before, Counted(server_bytes=0))
         sys.stdin.readline()
         return
     shared = Shared(
@@ -87,7 +87,7 @@ def main() -> None:
         session._source.frame = lambda _piece: bytes(1000)  # type: ignore[method-assign,assignment]
     session.start()
     session.wait(stop)
-    _say(before, session.counted.peer_bytes, sorted(session.counted.wrong))
+    _say(before, session.counted)
     sys.stdin.readline()
     session.close()
 
@@ -112,10 +112,11 @@ def _cpu_s() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def _say(before: float, peer_bytes: int, wrong: list[str]) -> None:
+def _say(before: float, counted: Counted) -> None:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
-    said = {"at": time.monotonic(), "cpu_s": _cpu_s() - before, "peak_bytes": peak, "peer_bytes": peer_bytes}
-    print(json.dumps({**said, "wrong": wrong}), flush=True)
+    said: dict[str, Any] = {"at": time.monotonic(), "cpu_s": _cpu_s() - before, "peak_bytes": peak}
+    said |= {"server_bytes": counted.server_bytes, "wrong": sorted(counted.wrong)}
+    print(json.dumps(said), flush=True)
 
 
 if __name__ == "__main__":

@@ -19,15 +19,15 @@ from random import Random
 
 from vrasnode.swarm.masks import bits
 
-CREDIT_PIECES = 16  # of all PCs of a cell together, at least LEAST each
-LEAST_CREDIT = 2
+CREDIT_PIECES = 16  # under way to all PCs of a cell together, at least one each
+LEAST_CREDIT = 2  # with those that are not passed on
 ASK_AT_ONCE = 4  # pieces asked of one peer and not there yet
 ASK_IN_ALL = 24
 FIRST_PATIENCE_S, LEAST_PATIENCE_S = 1.0, 0.3
 STARVED_S = 0.05
 LEAST_TELL_S, TELL_S_A_PEER = 0.03, 0.006
 ANSWER_S = 2.0  # for a piece that was asked for
-LOST_AT_ONCE = 32
+LOST_AT_ONCE, LOST_S = 32, 3.0  # whoever was given it may have much else to do
 STALLED_S = 5.0  # without a new piece: a cell that has another above gets pieces from the server itself
 LOOKED_AT = 64
 STARVED_GAPS = 5  # gaps between pieces without one, when all were given out: then one asks at once
@@ -179,6 +179,7 @@ class Relay:
             if heard is not None and heard > float("-inf") and asked is None:
                 delays.append(now - heard)
         self._own(piece, now)
+        relay |= peer is not None and peer.side is Side.ABOVE  # what was asked for there the cell lacks, too
         if relay and not self._delegated(piece, now):
             self._spread(piece, name, now)
 
@@ -223,23 +224,26 @@ class Relay:
         self._frontiers.append((now, piece))
         self._given_out = piece >= self.pieces
         lag = (self.lacks & ((1 << piece) - 1)).bit_count() - self.fetching
-        crowd = (1 + len(self.peers)) * self._full_credit
+        crowd = (1 + len(self.peers)) * max(LEAST_CREDIT, self._fair_credit)
         self._lags = lag > (crowd if self._lags else 3 * crowd + 8)
 
     def credit(self, *, now: float) -> int:
         """How many pieces to take from the server now."""
         if not self.sends and any(peer.sends for peer in self.peers.values()):
             return 0
-        if self.fetching >= self._full_credit or (self.depth and self.peers and not self._stalled(now)):
+        if self.fetching >= self._fair_credit or (self.depth and self.peers and not self._stalled(now)):
             return 0
         self._flag_laggards(now)
         waited_for = sorted(len(p.queue) for p in self.peers.values() if not p.laggard)
         backlog = waited_for[len(waited_for) // 4] if waited_for else 0
         if self._lags and waited_for:
             return 0
-        credit = max(0, self._full_credit - self.fetching - backlog)
+        # All together take no more at a time than a switch holds; the next is here before the last is gone.
+        credit = max(
+            0, min(max(LEAST_CREDIT, self._fair_credit) - backlog, self._fair_credit) - self.fetching
+        )
         # Several at once, for each time costs the server and the PC a request or two.
-        return 0 if self.fetching and 2 * credit < self._full_credit else credit
+        return 0 if self.fetching and 2 * credit < self._fair_credit else credit
 
     def taken(self, pieces: list[int], *, now: float) -> None:
         """The server gave these to this PC to get."""
@@ -286,7 +290,7 @@ class Relay:
     def lost(self, *, now: float) -> list[int]:
         """Pieces that were given out a while ago, and that nobody here has; each named once in a while."""
         fetch_s = _median(self._fetches, 0.0)
-        patience = max(self.patience_s, FIRST_PATIENCE_S) + LEAST_PATIENCE_S + 3 * fetch_s
+        patience = LOST_S + self.patience_s + 3 * fetch_s
         patience *= 1 + 2 * self.depth
         edge = bisect_right(self._frontiers, now - patience, key=lambda at: at[0])
         if not edge:
@@ -306,8 +310,8 @@ class Relay:
         return named
 
     @property
-    def _full_credit(self) -> int:
-        return max(LEAST_CREDIT, CREDIT_PIECES // (1 + len(self.peers)))
+    def _fair_credit(self) -> int:
+        return max(1, CREDIT_PIECES // (1 + len(self.peers)))
 
     def _stalled(self, now: float) -> bool:
         if self._moved_at is None:

@@ -272,3 +272,26 @@ def test_who_goes_changes_the_partners_of_few() -> None:
     before, after = partners(members), partners([one for one in members if one.slot != CELL_PCS + 3])
 
     assert [name for name in before if before[name] != after[name]] == ["003"]
+
+
+def test_what_was_asked_for_in_the_cell_above_is_passed_on_in_ones_own() -> None:
+    one = relay()
+    one.joined("above", 0, side=Side.ABOVE, now=0.0)
+    one.joined("beside", 0, now=0.0)
+
+    one.received("above", 7, relay=False, now=0.1)
+
+    assert one.next_for("beside", now=0.2) == (7, False)
+
+
+def test_many_pcs_take_one_piece_at_a_time_and_the_next_while_the_last_is_passed_on() -> None:
+    one = relay()
+    for number in range(20):
+        one.joined(f"peer{number}", 0, now=0.0)
+    assert one.credit(now=0.0) == 1
+    one.taken([0], now=0.0)
+    assert one.credit(now=0.0) == 0
+
+    one.fetched(0, now=0.1)
+
+    assert one.credit(now=0.1) == 1
