@@ -161,7 +161,7 @@ def test_who_looked_at_what_and_why_is_shown_to_the_owner(
     html = mine.get("/my/", headers={"accept-language": "ja"}).content.decode()
 
     assert "admin" in html
-    assert "フォルダを閲覧" in html
+    assert "フォルダーを閲覧" in html
     assert "理由は監査" in html
 
 
