@@ -11,7 +11,7 @@ from tests.lab.server import Server
 from tests.pcs import facts_with_devices
 from tests.vrasctl.conftest import Administrator, Pc
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.soak]
 
 _PEOPLE = """
 from django.contrib.auth.models import Group, User
