@@ -76,6 +76,15 @@ def test_the_front_sees_the_store_and_never_the_keys(compose: dict[str, Any]) ->
     assert "environment" not in compose["services"]["front"]
 
 
+def test_what_stands_in_env_and_the_files_that_it_names_reach_every_part_of_the_server(
+    compose: dict[str, Any],
+) -> None:
+    for name in SERVER_SERVICES:
+        assert compose["services"][name]["env_file"] == [".env"]
+        assert "./deploy/files:/etc/openvras:ro" in compose["services"][name]["volumes"]
+    assert not {"env_file"} & set(compose["services"]["front"])
+
+
 def test_only_the_front_and_the_gateway_are_reached_from_outside(compose: dict[str, Any]) -> None:
     reached = [name for name, service in compose["services"].items() if "ports" in service]
 
