@@ -2,7 +2,10 @@
 
 from typing import Any, ClassVar
 
+from django.http import HttpResponse
 from django.utils import timezone
+from django.utils.http import content_disposition_header
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers, viewsets
 from rest_framework.decorators import action
@@ -13,8 +16,23 @@ from rest_framework.response import Response
 from clients import roles
 from clients.models import ApiToken, Client
 from clients.serializers import ReasonSerializer
-from mydoc import lockingout, losing
+from mydoc import certifying, lockingout, losing
 from mydoc.models import Loss
+from vrasnode.wire import codec
+
+
+def certificate_file(loss: Loss) -> HttpResponse:
+    """Raises Refusal(nothing_erased)."""
+    made = certifying.certificate(loss, now=timezone.now())
+    return HttpResponse(
+        codec.encode(made),
+        content_type="application/json",
+        headers={
+            "Content-Disposition": content_disposition_header(True, f"erasure-{loss.client}-{loss.pk}.json"),
+            "X-Content-Type-Options": "nosniff",
+            "Cache-Control": "private, no-store",
+        },
+    )
 
 
 class LossSerializer(serializers.ModelSerializer[Loss]):
@@ -61,6 +79,12 @@ class LossViewSet(viewsets.ReadOnlyModelViewSet[Loss]):
     queryset = Loss.objects.select_related("client")
     serializer_class = LossSerializer
     filterset_fields: ClassVar = {"client": ["exact"], "client__name": ["exact"], "ended_at": ["isnull"]}
+
+    @extend_schema(responses={(200, "application/json"): OpenApiTypes.BINARY})
+    @action(detail=True, methods=["get"])
+    def erasure(self, request: Request, pk: str) -> HttpResponse:
+        """The signed certificate of what was erased (wire `ErasureCertificate`), as a file."""
+        return certificate_file(self.get_object())
 
 
 class ClientLossViewSet(viewsets.GenericViewSet[Client]):

@@ -14,8 +14,9 @@ from clients.forms import ReasonForm
 from clients.models import Client
 from clients.pages import everybody, page_of, staff
 from mydoc import lockingout, losing
+from mydoc.lossapi import certificate_file
 from mydoc.lossforms import LossForm
-from mydoc.models import Lockout
+from mydoc.models import Lockout, Loss
 
 form_page = require_http_methods(["GET", "HEAD", "POST"])
 
@@ -49,6 +50,13 @@ def found(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
         return redirect("clients:pc", pk)
     loss = client.losses.filter(ended_at=None).first()
     return render(request, "mydoc/found.html", {"client": client, "form": form, "loss": loss})
+
+
+@require_GET
+@staff
+def erasure(request: HttpRequest, pk: int) -> HttpResponse:
+    """The signed certificate of what was erased, to be kept with the case."""
+    return certificate_file(get_object_or_404(Loss.objects.select_related("client"), pk=pk))
 
 
 @form_page

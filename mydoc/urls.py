@@ -84,6 +84,7 @@ pages = (
         path("pcs/<uuid:pk>/lost/", lossviews.lost, name="lost"),
         path("pcs/<uuid:pk>/found/", lossviews.found, name="found"),
         path("pcs/<uuid:pk>/let-in/", lossviews.let_in, name="let-in"),
+        path("losses/<int:pk>/erasure.json", lossviews.erasure, name="erasure"),
         path("my/", myviews.my, name="my"),
         path("my/volumes/<uuid:pk>/replicate/", replicaviews.my_replicate, name="my-replicate"),
         path("my/pcs/<uuid:pk>/lost/", lossviews.my_lost, name="my-lost"),

@@ -1,15 +1,33 @@
 """A PC that is lost, found again, or was away for too long, on the command line."""
 
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 
 from vrasctl import showing
 from vrasctl.outcome import ServerRefused
 from vrasctl.registry import find_pc, pc_group
 from vrasctl.session import Session, common
+from vrasnode.errors import Refused
+from vrasnode.wire import codec
+from vrasnode.wire.mydoc import Erasure, ErasureCertificate
+from vrasnode.wire.signatures import Keyring, Role
 
+ROOT_BYTES = 32  # Ed25519 (RFC 8032)
+_ERASURE = [
+    ("PC", "pc"),
+    ("declared lost", "declared"),
+    ("obeyed", "obeyed"),
+    ("volumes", "volumes"),
+    ("overwritten", "wiped"),
+    ("seen unreadable", "unread"),
+    ("server's keys deleted", "halves_deleted"),
+    ("issued", "issued"),
+]
+_file = click.Path(dir_okay=False, path_type=Path)
 _LOSS = [
     ("PC", "client"),
     ("declared lost", "declared_at"),
@@ -62,6 +80,47 @@ def let_in(session: Session, name: str, reason: str) -> None:
     pc = find_pc(session.rest, name)
     session.rest.post(f"/api/v1/clients/{pc['id']}/let-in/", {"reason": reason})
     showing.say(f"{name} is let in again.")
+
+
+@pc_group.command()
+@click.argument("name")
+@click.option("--output", type=_file, required=True, help="Where the certificate is kept.")
+@common
+def erasure(session: Session, name: str, output: Path) -> None:
+    """Get the signed certificate of what was erased of a lost PC."""
+    loss = session.rest.find("/api/v1/losses/", client__name=name)
+    if loss is None:
+        raise Refused("not_lost", f"{name} was never declared lost.")
+    data = session.rest.get_bytes(f"/api/v1/losses/{loss['id']}/erasure/")
+    output.write_bytes(data)
+    session.one(
+        _said_in(codec.decode(codec.decode(data, ErasureCertificate).erasure.payload, Erasure)), _ERASURE
+    )
+
+
+@pc_group.command("check-erasure")
+@click.argument("certificate", type=_file)
+@click.option(
+    "--root", type=_file, required=True, help="The installation's root.pub, kept since it was set up."
+)
+@common
+def check_erasure(session: Session, certificate: Path, root: Path) -> None:
+    """Check a certificate of erasure against the root's public key. No server is asked."""
+    try:
+        given, key = codec.decode(certificate.read_bytes(), ErasureCertificate), root.read_bytes()
+    except OSError as error:
+        raise Refused("no_file", f"{error.filename} cannot be read: {error.strerror}.") from error
+    if len(key) != ROOT_BYTES:
+        raise Refused("bad_root", f"{root} is not a root.pub: it has {len(key)} bytes and not {ROOT_BYTES}.")
+    issued = codec.decode(given.erasure.payload, Erasure).issued  # believed only if the key held then
+    erasure = Keyring(key, given.keyring).open(given.erasure, Role.ASSIGNMENT, Erasure, at=issued)
+    session.one(_said_in(erasure), _ERASURE)
+    showing.say("The installation's root vouches for it.")
+
+
+def _said_in(erasure: Erasure) -> dict[str, Any]:
+    told: dict[str, Any] = msgspec.to_builtins(erasure)
+    return {**told, "volumes": len(erasure.volumes)}
 
 
 def _asked(session: Session, path: str, wish: dict[str, Any]) -> str:

@@ -238,3 +238,30 @@ class KillReport(Message, frozen=True):
     failed: list[str] = []
     unread: int = 0  # how many of `volumes` were seen to be unreadable afterwards
     wiped: int = 0  # of how many what a logon's key opens was overwritten
+
+
+class Erasure(Message, frozen=True):
+    """What can be certified of a lost PC's user data, signed for the role `assignment` with `issued`.
+
+    `obeyed`: when the server heard, over the PC's own certificate, that it threw away its halves of the keys
+    of `volumes`, of which `wiped` had what a logon's key opens overwritten and `unread` could not be read
+    afterwards. `halves_deleted`: when the server deleted its own halves. None is what did not happen.
+    """
+
+    erases: uuid.UUID  # the client's id
+    pc: str
+    serial: int  # of the order
+    declared: datetime
+    obeyed: datetime | None
+    volumes: list[str]
+    unread: int
+    wiped: int
+    halves_deleted: datetime | None
+    issued: datetime
+
+
+class ErasureCertificate(Message, frozen=True):
+    """An `Erasure` as a file: whoever has the public key of the installation's root can check it alone."""
+
+    erasure: Signed
+    keyring: list[Signed]  # the root's statements about the keys of the server
