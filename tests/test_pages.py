@@ -37,6 +37,7 @@ from tests.mydoc.answering import make_volume
 from tests.pcs import FakePc, facts_with_devices
 from vrasnode.wire.clients import FactsReport
 from vrasnode.wire.devices import Bus, Rule, Scope, Verdict
+from vrasnode.wire.mydoc import KillReport
 
 pytestmark = pytest.mark.django_db
 CATALOGUE = Path(__file__).parents[1] / "locale/ja/LC_MESSAGES/django.po"
@@ -101,6 +102,7 @@ def addresses(  # noqa: PLR0917  (pytest gives them by name)
     lost = enrol("pc-lost")
     make_volume(lost, User.objects.create_user("ito"), now=now)
     loss = losing.declare(lost.client, by=admin, reason="x", confirm="pc-lost", now=now)
+    losing.acknowledge(lost.client, KillReport(serial=loss.pk, volumes=[]), now=now)
     chaining.save(sales, Terms(software=True, max_days=31, chain=(Link("role"),)), reason="x")
     asked = requesting.submit(
         Volume.objects.select_related("client__group").get(pk=volume.pk), wish(now), by=volume.owner, now=now
@@ -154,7 +156,7 @@ def addresses(  # noqa: PLR0917  (pytest gives them by name)
     of |= {"restore": "volume", "stop-restoring": "restoration", "deputy-delete": "deputy", "terms": "group"}
     of |= dict.fromkeys(("earlier", "versions", "recalled-file", "recalled-folder", "put-back"), "mine")
     of |= {"upload": "image", "retire": "retire", "retry": "distribution", "cancel": "distribution"}
-    of |= {"steer": "distribution", "steer-pc": "delivery"}
+    of |= {"steer": "distribution", "steer-pc": "delivery", "erasure": "dossier"}
     own = {"act": "act", "group": "group", "scope": "scope", "place": "place", "bus": "bus", "key": "port"}
     own |= {"path": "path", "grant": "grant"}
     found = [reverse("home")]
