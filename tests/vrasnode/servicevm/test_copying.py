@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,9 +82,7 @@ class Desk:
 
     def copy_and_kill(self, *, after: int) -> None:
         """kill -9 once so many bytes are stored."""
-        # As init does in the virtual server: a dead restic that nobody reaps seems alive, and keeps its lock.
-        ctypes.CDLL(None).prctl(SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-        with self.begin() as child:
+        with reaping(), self.begin() as child:
             while self.stored() < after and child.poll() is None:
                 pass
             assert child.poll() is None, "it was faster than the kill"
@@ -96,6 +94,21 @@ class Desk:
 
     def restic(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
         return Restic(self.repository, OPENS, self.directory).run(*arguments)
+
+
+@contextmanager
+def reaping() -> Iterator[None]:
+    """As init does in the virtual server: a dead restic that nobody reaps seems alive, and keeps its lock.
+
+    Not for longer: machines of other tests would become children of this process, dead ones that libvirt waits
+    for.
+    """
+    prctl = ctypes.CDLL(None).prctl
+    prctl(SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    try:
+        yield
+    finally:
+        prctl(SET_CHILD_SUBREAPER, 0, 0, 0, 0)
 
 
 def furnish(desk: Desk) -> None:
