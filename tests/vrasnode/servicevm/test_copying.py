@@ -100,8 +100,8 @@ class Desk:
 def reaping() -> Iterator[None]:
     """As init does in the virtual server: a dead restic that nobody reaps seems alive, and keeps its lock.
 
-    Not for longer: machines of other tests would become children of this process, dead ones that libvirt waits
-    for.
+    Not for longer: machines of other tests would become children of this process, and libvirt waits for dead
+    ones.
     """
     prctl = ctypes.CDLL(None).prctl
     prctl(SET_CHILD_SUBREAPER, 1, 0, 0, 0)
