@@ -62,9 +62,7 @@ def test_three_pcs_get_everything_and_the_server_sends_each_piece_about_once(cro
 
     got = [piece for pc in pcs for piece in pc.from_server]
     assert set(got) == set(range(PIECES))
-    # Without sharing it would be three times as many. That it is once is held without a clock in test_relay:
-    # here a PC that gets no processor for a while is passed over, and its pieces are given out again.
-    assert len(got) <= 1.5 * PIECES
+    assert len(got) < 1.5 * PIECES  # once each, but where the machine was so slow that one was missed
 
 
 def test_whoever_comes_late_needs_no_server(crowd: Crowd) -> None:
