@@ -68,3 +68,32 @@ def test_where_nothing_clones_that_is_an_answer_and_not_an_error(small_disk: Cal
     with (directory / "source").open("rb") as source, (directory / "target").open("wb") as target:
         assert not disk.clone(source.fileno(), target.fileno())
         assert not disk.clone_range(source.fileno(), target.fileno(), start=0, length=4096, to=0)
+
+
+def test_much_that_is_written_is_on_its_way_to_the_disk_before_the_sync(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[int] = []
+    monkeypatch.setattr(disk, "BEHIND_BYTES", 1 << 20)
+    monkeypatch.setattr(disk, "begin_writing", lambda handle: begun.append(os.fstat(handle).st_size))
+
+    with (tmp_path / "image").open("wb") as file:
+        writer = disk.Writer(file.fileno())
+        for number in range(20):
+            writer.write(bytes([number]) * (256 << 10), start=number * (256 << 10))
+
+    assert begun == [mib << 20 for mib in range(1, 6)]
+    assert (tmp_path / "image").read_bytes() == b"".join(bytes([n]) * (256 << 10) for n in range(20))
+
+
+def test_the_kernel_begins_to_write_and_says_nothing_of_what_it_cannot(tmp_path: Path) -> None:
+    with (tmp_path / "image").open("wb") as file:
+        file.write(b"x" * (1 << 20))
+        file.flush()
+        disk.begin_writing(file.fileno())
+    reading, writing = os.pipe()
+    disk.begin_writing(writing)  # a pipe has no pages to write
+    os.close(reading)
+    os.close(writing)
+
+    assert (tmp_path / "image").read_bytes() == b"x" * (1 << 20)

@@ -9,6 +9,7 @@ import errno
 import fcntl
 import os
 import struct
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,11 +20,14 @@ _FICLONE = 0x40049409  # <linux/fs.h>, ioctl_ficlone(2)
 _FICLONERANGE = 0x4020940D
 _CLONE_RANGE = struct.Struct("=qQQQ")  # source, its offset, length, offset in the target
 _KEEP_SIZE, _PUNCH_HOLE = 1, 2  # <linux/falloc.h>, fallocate(2)
+_RANGE_WRITE = 2  # <linux/fs.h>, sync_file_range(2)
 _NO_CLONES = {errno.EOPNOTSUPP, errno.ENOTTY, errno.EXDEV, errno.EINVAL, errno.ENOSYS}
 _ZEROS = bytes(1 << 20)
+BEHIND_BYTES = 32 << 20  # written before the disk is told to begin with it
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_longlong, ctypes.c_longlong]
+_libc.sync_file_range.argtypes = [ctypes.c_int, ctypes.c_longlong, ctypes.c_longlong, ctypes.c_uint]
 
 
 @contextmanager
@@ -114,11 +118,32 @@ def read_exactly(handle: int, buffer: memoryview, *, start: int) -> bool:
     return True
 
 
-def write_exactly(handle: int, data: bytes | memoryview, *, start: int) -> None:
-    """Writes all of `data` at `start`."""
-    view, done = memoryview(data), 0
-    while done < len(view):
-        done += os.pwrite(handle, view[done:], start + done)
+class Writer:
+    """Writes at places of one open file, from any thread. Every BEHIND_BYTES the disk begins with what was
+    written: a sync at the end waits for little, and the machines' own writes do not queue behind it all."""
+
+    def __init__(self, handle: int) -> None:
+        self._handle = handle
+        self._lock = threading.Lock()
+        self._waiting_bytes = 0
+
+    def write(self, data: bytes | memoryview, *, start: int) -> None:
+        """Writes all of `data` at `start`, in bytes. It lasts after a sync."""
+        view, done = memoryview(data), 0
+        while done < len(view):
+            done += os.pwrite(self._handle, view[done:], start + done)
+        with self._lock:
+            self._waiting_bytes += done
+            if self._waiting_bytes < BEHIND_BYTES:
+                return
+            self._waiting_bytes = 0
+        begin_writing(self._handle)
+
+
+def begin_writing(handle: int) -> None:
+    """Has the kernel begin to write what it keeps of a file, without waiting for it. Where it cannot, nothing
+    is lost: the sync that follows does."""
+    _libc.sync_file_range(handle, 0, 0, _RANGE_WRITE)
 
 
 def _cloned(target: int, request: int, argument: int | bytes) -> bool:

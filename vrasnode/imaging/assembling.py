@@ -97,6 +97,7 @@ class Assembly:
         self._gone: Counter[str] = Counter()  # packs of delta frames that were not there
         self._clones = clones
         self._handle = -1
+        self._writer = disk.Writer(-1)
         self._alone_until = float("-inf")
 
     def steps(self) -> Generator[bool, None, None]:
@@ -124,6 +125,7 @@ class Assembly:
     def _open(self, stack: ExitStack) -> Iterator[bool]:
         self._handle = os.open(self._part, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         stack.callback(os.close, self._handle)
+        self._writer = disk.Writer(self._handle)
         if self._seed_image:
             self._seed = yield from open_seed(
                 self._seed_image,
@@ -235,7 +237,7 @@ class Assembly:
                 self._corrupt_seed(entry)
                 continue
             if not all(right) and not shared:
-                disk.write_exactly(self._handle, chunk, start=self._ruler.place(Run(entry, 1))[0])
+                self._writer.write(chunk, start=self._ruler.place(Run(entry, 1))[0])
             self._state[entry] = _RIGHT
 
     def _bring(self, data: memoryview, *, of: Seed, source: int, start: int) -> None:
@@ -245,7 +247,7 @@ class Assembly:
             if disk.clone_range(of.handle, self._handle, start=source, length=length, to=start):
                 return
             self._clones = False
-        disk.write_exactly(self._handle, data, start=start)
+        self._writer.write(data, start=start)
 
     def _corrupt_seed(self, entry: int) -> None:
         self._state[entry] = _NOT_IN_SEED
@@ -307,7 +309,7 @@ class Assembly:
         if len(chunk) != length or not all(self._ruler.right(entry, chunk) for entry in entries):
             return False
         for entry in entries:
-            disk.write_exactly(self._handle, chunk, start=self._ruler.place(Run(entry, 1))[0])
+            self._writer.write(chunk, start=self._ruler.place(Run(entry, 1))[0])
             self._state[entry] = _RIGHT
         if delta:
             with self._lock:
