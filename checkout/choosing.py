@@ -2,16 +2,15 @@
 its last replica had it. The look is written down, as every look is."""
 
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from clients.errors import Refusal
 from mydoc import browsing, bytepaths
-from mydoc.browsing import Looker
+from mydoc.browsing import ONE_LOOK, Looker
 from mydoc.models import Volume
 from vrasnode.wire import mydoc as wire
 
 MOST_PAGES = 5  # of a folder, files among them
-ONE_LOOK = timedelta(minutes=30)  # within which the same folder is one look
 
 
 @dataclass(frozen=True)

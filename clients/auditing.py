@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from clients.errors import Refusal
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,36 @@ class Actor:
 
 SYSTEM = Actor()
 _actor: ContextVar[Actor] = ContextVar("actor", default=SYSTEM)
+
+
+class Event(models.Model):
+    """One line of the audit log. Appended, never changed."""
+
+    at = models.DateTimeField(_("time"), auto_now_add=True, db_index=True)
+    actor = models.CharField(_("who"), max_length=150)
+    actor_kind = models.CharField(max_length=10)
+    origin = models.CharField(_("from where"), max_length=200, blank=True)
+    verb = models.CharField(_("act"), max_length=60)
+    object_type = models.CharField(_("kind"), max_length=40)
+    object_id = models.CharField(max_length=64)
+    object_name = models.CharField(_("on what"), max_length=200)
+    before = models.JSONField(_("before"), default=dict)
+    after = models.JSONField(_("after"), default=dict)
+    reason = models.CharField(_("reason"), max_length=500, blank=True)
+
+    class Meta:
+        ordering = ["-id"]
+        verbose_name = _("event")
+        verbose_name_plural = _("audit log")
+        indexes = [models.Index(fields=["object_type", "object_id"], name="event_object")]
+
+    def __str__(self) -> str:
+        return f"{self.verb} {self.object_name}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        if self.pk is not None:
+            raise Refusal("event_is_final", _("The audit log is only appended to."))
+        super().save(*args, **kwargs)
 
 
 @contextmanager
@@ -54,8 +87,6 @@ def record(
     reason: str = "",
 ) -> None:
     """Appends one event; call it inside the transaction of the act."""
-    from clients.models import Event
-
     who = actor()
     Event.objects.create(
         actor=who.name,

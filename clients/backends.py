@@ -1,4 +1,7 @@
-"""Logging in with the password of the company's directory. Local accounts come before it: they need none."""
+"""Logging in with the password of the company's directory. Local accounts come before it: they need none.
+
+Its place lies in sessions: moved, everybody whom the directory let in would have to log in anew.
+"""
 
 from typing import Any
 
@@ -13,6 +16,7 @@ from django_auth_ldap.config import LDAPSearch
 from clients import admitting, directory
 from clients.directorysettings import DirectorySettings
 from clients.errors import Refusal
+from clients.refusing import tell
 
 
 class DirectoryBackend(LDAPBackend):  # type: ignore[misc]
@@ -44,7 +48,7 @@ class DirectoryBackend(LDAPBackend):  # type: ignore[misc]
         try:
             user: User | None = super().authenticate(request, username, password, **more)
         except Refusal as refusal:
-            _tell(request, refusal)
+            tell(request, refusal)
             return None
         return user
 
@@ -70,17 +74,6 @@ class DirectoryBackend(LDAPBackend):  # type: ignore[misc]
         return set()  # roles say it, not permissions
 
 
-def refusal_of(request: HttpRequest | None) -> Refusal | None:
-    """Why the directory let nobody in by this request; None when name and password just do not fit."""
-    found = getattr(request, "directory_refusal", None)
-    return found if isinstance(found, Refusal) else None
-
-
 @receiver(ldap_error, sender=DirectoryBackend)
 def _not_answered(request: HttpRequest | None, exception: ldap.LDAPError, **more: Any) -> None:
-    _tell(request, directory.failed(exception))
-
-
-def _tell(request: HttpRequest | None, refusal: Refusal) -> None:
-    if request is not None:
-        request.directory_refusal = refusal  # type: ignore[attr-defined]
+    tell(request, directory.failed(exception))

@@ -1,16 +1,12 @@
 """What people fill in about PCs, groups, tokens and keys."""
 
-from typing import Any, ClassVar
+from typing import Any
 
 from django import forms
 from django.contrib.auth import get_user_model
-from django.contrib.auth.forms import AuthenticationForm
 from django.utils.translation import gettext_lazy as _
 
-from clients.backends import refusal_of
-from clients.directory import DirectoryFailed
 from clients.models import ApiToken, Client, EnrolmentToken, Group
-from clients.sites import Site
 from vrasnode.wire import names
 
 BAD_NAME = _(
@@ -18,19 +14,6 @@ BAD_NAME = _(
     " space or a dot, and mixes no scripts whose letters look alike."
 )
 LOOKS_ALIKE = _("This name, or one that looks the same, is taken.")
-
-
-class LoginForm(AuthenticationForm):
-    """Name and password; what the directory said when it was more than "no"."""
-
-    def get_invalid_login_error(self) -> forms.ValidationError:
-        refusal = refusal_of(self.request)
-        if refusal is None:
-            return super().get_invalid_login_error()
-        words: list[Any] = [f"{refusal.words} [{refusal.code}]"]
-        if isinstance(refusal, DirectoryFailed):
-            words.append(_("Accounts of this server itself can log in meanwhile."))
-        return forms.ValidationError(words, code=refusal.code)
 
 
 class NamedForm(forms.ModelForm[Any]):
@@ -55,16 +38,6 @@ class GroupForm(NamedForm):
     class Meta:
         model = Group
         fields = ["name", "note"]
-
-
-class SiteForm(forms.ModelForm[Site]):
-    class Meta:
-        model = Site
-        fields = ["name", "ranges", "rates", "at_once", "peers"]
-        widgets: ClassVar = {
-            "ranges": forms.Textarea(attrs={"rows": 2}),
-            "rates": forms.Textarea(attrs={"rows": 3}),
-        }
 
 
 class MoveForm(forms.Form):

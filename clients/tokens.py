@@ -82,6 +82,16 @@ class HasARole(BasePermission):
         )
 
 
+class HasAPc(BasePermission):
+    """Everybody with a role: the verb looks whose PC it is. A token that may only read changes nothing."""
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        token = request.auth
+        return bool(roles.role_of(request.user)) and (
+            not isinstance(token, ApiToken) or token.scope == ApiToken.Scope.WRITE
+        )
+
+
 class IsStaffWithScope(BasePermission):
     """Administrators, and for reading those who may look; a token that may only read changes nothing."""
 

@@ -12,15 +12,13 @@ from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 
 from clients.serializers import ReasonSerializer
-from mydoc import recovering, replicakeys, replicating, unlocking
+from mydoc import recovering, unlocking
 from mydoc.models import Custodian, Opening, Volume
-from mydoc.replicaapi import ReplicationRunSerializer
 from mydoc.serializers import (
     CustodianSerializer,
     ForgetHalfSerializer,
     OpeningSerializer,
     RecoverySerializer,
-    ReplicaRecoverySerializer,
     VolumeSerializer,
 )
 
@@ -70,13 +68,6 @@ class VolumeViewSet(viewsets.ReadOnlyModelViewSet[Volume]):
         unlocking.forget_half(volume, **wish.validated_data, now=timezone.now())
         return Response(self.get_serializer(volume).data)
 
-    @extend_schema(request=None, responses=ReplicationRunSerializer)
-    @action(detail=True, methods=["post"])
-    def replicate(self, request: Request, pk: str) -> Response:
-        """Copies the volume to the NAS now, while it is open; else as soon as it is."""
-        run = replicating.ask(self.get_object(), now=timezone.now())
-        return Response(ReplicationRunSerializer(run).data)
-
     @extend_schema(request=ReasonSerializer, responses=RecoverySerializer)
     @action(detail=True, methods=["post"])
     def recover(self, request: Request, pk: str) -> Response:
@@ -93,23 +84,6 @@ class VolumeViewSet(viewsets.ReadOnlyModelViewSet[Volume]):
             "wrapped": base64.b64encode(wrapped).decode(),
         }
         return Response(RecoverySerializer(answer).data)
-
-    @extend_schema(request=ReasonSerializer, responses=ReplicaRecoverySerializer)
-    @action(detail=True, methods=["post"], url_path="recover-replica")
-    def recover_replica(self, request: Request, pk: str) -> Response:
-        """The wrapped password of its replica: with both custodians' keys any restic reads it on the NAS."""
-        volume = self.get_object()
-        wish = ReasonSerializer(data=request.data)
-        wish.is_valid(raise_exception=True)
-        replica = replicakeys.hand_out(volume, reason=wish.validated_data["reason"])
-        answer = {
-            "volume": f"replica {volume.pk}",
-            "name": str(volume),
-            "repository": str(volume.pk),
-            "custodians": replica.recovery_custodians,
-            "wrapped": base64.b64encode(bytes(replica.recovery or b"")).decode(),
-        }
-        return Response(ReplicaRecoverySerializer(answer).data)
 
 
 class OpeningViewSet(viewsets.ReadOnlyModelViewSet[Opening]):

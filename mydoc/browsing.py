@@ -8,7 +8,7 @@ audit log. Who may look at all is the doors' matter; what a guest may, the kerne
 import time
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from types import MappingProxyType
 
 from django.db import transaction
@@ -24,6 +24,8 @@ from vrasnode.wire import mydoc as wire
 PAGE_ENTRIES = 100
 FOUND_IN_EACH = 20  # of one volume, when many are searched
 CLOSED = {"pc_off", "volume_locked", "volume_closed", "volume_gone"}  # when a replica is asked instead
+
+ONE_LOOK = timedelta(minutes=30)  # within which the same folder, for the same reason, is one look
 
 
 @dataclass(frozen=True)

@@ -4,35 +4,19 @@ from typing import Any, ClassVar
 
 from django.http import HttpResponse
 from django.utils import timezone
-from django.utils.http import content_disposition_header
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers, viewsets
 from rest_framework.decorators import action
-from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from clients import roles
-from clients.models import ApiToken, Client
+from clients.models import Client
 from clients.serializers import ReasonSerializer
-from mydoc import certifying, lockingout, losing
+from clients.tokens import HasAPc
+from mydoc import lockingout, losing
+from mydoc.lossserving import certificate_file
 from mydoc.models import Loss
-from vrasnode.wire import codec
-
-
-def certificate_file(loss: Loss) -> HttpResponse:
-    """Raises Refusal(nothing_erased)."""
-    made = certifying.certificate(loss, now=timezone.now())
-    return HttpResponse(
-        codec.encode(made),
-        content_type="application/json",
-        headers={
-            "Content-Disposition": content_disposition_header(True, f"erasure-{loss.client}-{loss.pk}.json"),
-            "X-Content-Type-Options": "nosniff",
-            "Cache-Control": "private, no-store",
-        },
-    )
 
 
 class LossSerializer(serializers.ModelSerializer[Loss]):
@@ -61,16 +45,6 @@ class DeclareSerializer(ReasonSerializer):
         allow_blank=True,
         help_text="the PC's name; without it you are told what would happen",
     )
-
-
-class HasAPc(BasePermission):
-    """Everybody with a role: the verb looks whose PC it is. A token that may only read changes nothing."""
-
-    def has_permission(self, request: Request, view: Any) -> bool:
-        token = request.auth
-        return bool(roles.role_of(request.user)) and (
-            not isinstance(token, ApiToken) or token.scope == ApiToken.Scope.WRITE
-        )
 
 
 class LossViewSet(viewsets.ReadOnlyModelViewSet[Loss]):

@@ -14,8 +14,8 @@ from clients.forms import ReasonForm
 from clients.models import Client
 from clients.pages import everybody, page_of, staff
 from mydoc import lockingout, losing
-from mydoc.lossapi import certificate_file
 from mydoc.lossforms import LossForm
+from mydoc.lossserving import certificate_file
 from mydoc.models import Lockout, Loss
 
 form_page = require_http_methods(["GET", "HEAD", "POST"])

@@ -10,14 +10,19 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from clients.tokens import HasAPc
 from mydoc import browsing, bytepaths, recalling, restoring
 from mydoc.browsing import Listed, Looker
-from mydoc.lossapi import HasAPc
 from mydoc.models import Volume
 from mydoc.serving import attachment
-from mydoc.sharedapi import SharedFolderSerializer, SharedPlaceSerializer, SharedWrittenSerializer
-from mydoc.treeapi import GIVES_FILE, entries_json
-from mydoc.treeserializers import ListedSerializer
+from mydoc.treeserializers import (
+    GIVES_FILE,
+    ListedSerializer,
+    SharedFolderSerializer,
+    SharedPlaceSerializer,
+    SharedWrittenSerializer,
+    entries_json,
+)
 
 
 class OwnVolumeSerializer(serializers.ModelSerializer[Volume]):

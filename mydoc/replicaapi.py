@@ -1,11 +1,20 @@
 """Replicas over REST: each time that a volume was copied, and the wish that it be copied now."""
 
-from typing import ClassVar
+import base64
+from typing import Any, ClassVar
 
-from drf_spectacular.utils import extend_schema_field
+from django.utils import timezone
+from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import serializers, viewsets
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
 
+from clients.serializers import ReasonSerializer
+from mydoc import replicakeys, replicating
+from mydoc.models import Volume
 from mydoc.replicamodels import ReplicationRun
+from mydoc.serializers import ReplicaRecoverySerializer
 
 
 class ReplicationRunSerializer(serializers.ModelSerializer[ReplicationRun]):
@@ -49,3 +58,36 @@ class ReplicationRunViewSet(viewsets.ReadOnlyModelViewSet[ReplicationRun]):
         "replica__volume": ["exact"],
         "replica__volume__client__name": ["exact"],
     }
+
+
+class VolumeReplicaViewSet(viewsets.GenericViewSet[Volume]):
+    """What is asked of one volume's replica."""
+
+    queryset = Volume.objects.select_related("owner", "client")
+    serializer_class: Any = ReplicationRunSerializer
+    filter_backends = []
+    pagination_class = None
+
+    @extend_schema(request=None, responses=ReplicationRunSerializer)
+    @action(detail=True, methods=["post"])
+    def replicate(self, request: Request, pk: str) -> Response:
+        """Copies the volume to the NAS now, while it is open; else as soon as it is."""
+        run = replicating.ask(self.get_object(), now=timezone.now())
+        return Response(ReplicationRunSerializer(run).data)
+
+    @extend_schema(request=ReasonSerializer, responses=ReplicaRecoverySerializer)
+    @action(detail=True, methods=["post"], url_path="recover-replica")
+    def recover_replica(self, request: Request, pk: str) -> Response:
+        """The wrapped password of its replica: with both custodians' keys any restic reads it on the NAS."""
+        volume = self.get_object()
+        wish = ReasonSerializer(data=request.data)
+        wish.is_valid(raise_exception=True)
+        replica = replicakeys.hand_out(volume, reason=wish.validated_data["reason"])
+        answer = {
+            "volume": f"replica {volume.pk}",
+            "name": str(volume),
+            "repository": str(volume.pk),
+            "custodians": replica.recovery_custodians,
+            "wrapped": base64.b64encode(bytes(replica.recovery or b"")).decode(),
+        }
+        return Response(ReplicaRecoverySerializer(answer).data)

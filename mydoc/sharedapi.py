@@ -14,14 +14,20 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from clients.errors import Refusal
+from clients.tokens import HasAPc
 from mydoc import browsing, bytepaths, sharing, uploading
-from mydoc.browsing import Looker
-from mydoc.lossapi import HasAPc
+from mydoc.browsing import ONE_LOOK, Looker
 from mydoc.models import FolderGrant, person_id
-from mydoc.myviews import ONE_LOOK
 from mydoc.serving import attachment
-from mydoc.treeapi import GIVES_FILE, entries_json
-from mydoc.treeserializers import ListedSerializer, PathField
+from mydoc.treeserializers import (
+    GIVES_FILE,
+    ListedSerializer,
+    PathField,
+    SharedFolderSerializer,
+    SharedPlaceSerializer,
+    SharedWrittenSerializer,
+    entries_json,
+)
 from mydoc.uploading import MOST_BYTES
 
 PIECE_BYTES = 1 << 20
@@ -39,22 +45,8 @@ class SharedSerializer(serializers.ModelSerializer[FolderGrant]):
         fields = ["id", "owner", "client", "path", "access"]
 
 
-class SharedPlaceSerializer(serializers.Serializer[Any]):
-    path = PathField(default=b"")
-
-
-class SharedFolderSerializer(SharedPlaceSerializer):
-    after = serializers.CharField(default="", max_length=6000, allow_blank=True)
-
-
 class SharedPutSerializer(SharedPlaceSerializer):
     replace = serializers.BooleanField(default=False, help_text="what has this name already")
-
-
-class SharedWrittenSerializer(serializers.Serializer[Any]):
-    path = PathField()
-    size_bytes = serializers.IntegerField()
-    sha256 = serializers.CharField()
 
 
 class SharedViewSet(viewsets.ReadOnlyModelViewSet[FolderGrant]):

@@ -1,12 +1,10 @@
 """REST doors to what is in user data, and to who may see it: for administrators, as the pages are."""
 
-from datetime import timedelta
 from typing import Any
 
 from django.http import HttpResponseBase
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework import status, viewsets
 from rest_framework.decorators import action
@@ -16,11 +14,12 @@ from rest_framework.response import Response
 from clients import presence, roles
 from clients.etags import IF_MATCH, if_match
 from clients.tokens import IsStaffWithScope
-from mydoc import browsing, bytepaths, listing, sharing, standing
-from mydoc.browsing import Listed, Looker
+from mydoc import browsing, bytepaths, sharing, standing
+from mydoc.browsing import ONE_LOOK, Looker
 from mydoc.models import FolderGrant, Look, Volume
 from mydoc.serving import attachment
 from mydoc.treeserializers import (
+    GIVES_FILE,
     FolderGrantSerializer,
     FolderQuerySerializer,
     GrantsSerializer,
@@ -29,11 +28,9 @@ from mydoc.treeserializers import (
     PlaceSerializer,
     SearchQuerySerializer,
     WhySerializer,
+    entries_json,
 )
 from vrasnode.wire.mydoc import Access
-
-ONE_LOOK = timedelta(minutes=30)  # within which the same folder, for the same reason, is one look
-GIVES_FILE: Any = {(200, "application/octet-stream"): OpenApiTypes.BINARY}
 
 
 class IsAdministrator(IsStaffWithScope):
@@ -138,23 +135,6 @@ def _after(text: str) -> bytes:
         return bytepaths.path_of(text)
     except ValueError:
         return b""
-
-
-def entries_json(folder: bytes, listed: Listed) -> dict[str, Any]:
-    """For `ListedSerializer`."""
-    entries = [
-        {
-            "name": bytepaths.shown(row.name),
-            "path": bytepaths.word(row.path),
-            "kind": row.entry.kind.value,
-            "size_bytes": row.entry.size_bytes,
-            "changed": row.entry.changed,
-            "target": bytepaths.shown(row.entry.target),
-        }
-        for row in listing.rows(folder, listed)
-    ]
-    after = bytepaths.word(listed.after) if listed.more else ""
-    return {"entries": entries, "after": after, "as_of": listed.as_of}
 
 
 def _grants(volume: Volume, code: int) -> Response:

@@ -3,13 +3,16 @@
 from typing import Any
 
 from django.contrib.auth import get_user_model
+from drf_spectacular.types import OpenApiTypes
 from rest_framework import serializers
 
-from mydoc import bytepaths
+from mydoc import bytepaths, listing
+from mydoc.browsing import Listed
 from mydoc.models import FolderGrant, Look
 from mydoc.reasons import MAX_REASON
 from vrasnode.wire.mydoc import EntryKind
 
+GIVES_FILE: Any = {(200, "application/octet-stream"): OpenApiTypes.BINARY}
 KEY = "base64url of the path's bytes, as answers give it; the root is empty"
 
 
@@ -107,3 +110,34 @@ class LookSerializer(serializers.ModelSerializer[Look]):
     class Meta:
         model = Look
         fields = ["id", "at", "by", "act", "path", "place", "reason", "as_of"]
+
+
+class SharedPlaceSerializer(serializers.Serializer[Any]):
+    path = PathField(default=b"")
+
+
+class SharedFolderSerializer(SharedPlaceSerializer):
+    after = serializers.CharField(default="", max_length=6000, allow_blank=True)
+
+
+class SharedWrittenSerializer(serializers.Serializer[Any]):
+    path = PathField()
+    size_bytes = serializers.IntegerField()
+    sha256 = serializers.CharField()
+
+
+def entries_json(folder: bytes, listed: Listed) -> dict[str, Any]:
+    """For `ListedSerializer`."""
+    entries = [
+        {
+            "name": bytepaths.shown(row.name),
+            "path": bytepaths.word(row.path),
+            "kind": row.entry.kind.value,
+            "size_bytes": row.entry.size_bytes,
+            "changed": row.entry.changed,
+            "target": bytepaths.shown(row.entry.target),
+        }
+        for row in listing.rows(folder, listed)
+    ]
+    after = bytepaths.word(listed.after) if listed.more else ""
+    return {"entries": entries, "after": after, "as_of": listed.as_of}

@@ -11,6 +11,7 @@ from mydoc import (
     keepviews,
     logon,
     lossapi,
+    lossnode,
     lossviews,
     myviews,
     node,
@@ -23,6 +24,7 @@ from mydoc import (
     restoreapi,
     restoreviews,
     sharedapi,
+    sharedviews,
     treeapi,
     treeviews,
 )
@@ -34,6 +36,7 @@ router = SimpleRouter()
 router.register("custodians", api.CustodianViewSet)
 router.register("volumes", api.VolumeViewSet)
 router.register("volumes", treeapi.VolumeTreeViewSet, basename="volume-tree")
+router.register("volumes", replicaapi.VolumeReplicaViewSet, basename="volume-replica")
 router.register("openings", api.OpeningViewSet)
 router.register("losses", lossapi.LossViewSet)
 router.register("clients", lossapi.ClientLossViewSet, basename="client-loss")
@@ -50,7 +53,7 @@ router.register("nas", keepapi.NasViewSet)
 node_patterns = [
     path("mydoc/key", node.key),
     path("mydoc/recovery", node.recovery),
-    path("mydoc/kill", node.kill),
+    path("mydoc/kill", lossnode.kill),
     path("mydoc/questions", asknode.questions),
     path("mydoc/answers/<slug:question>", asknode.answer),
     path("replication/key", replicanode.key),
@@ -93,11 +96,13 @@ pages = (
         path("my/data/<uuid:pk>/file/<bytes:path>/", recallviews.recalled_file, name="recalled-file"),
         path("my/data/<uuid:pk>/zip/<bytes:path>/", recallviews.recalled_folder, name="recalled-folder"),
         path("my/data/<uuid:pk>/put-back/<bytes:path>/", recallviews.put_back, name="put-back"),
-        path("my/shared/<int:pk>/<bytes:path>/", myviews.shared, name="shared"),
+        path("my/shared/<int:pk>/<bytes:path>/", sharedviews.shared, name="shared"),
         path(
-            "my/shared/<int:pk>/put/<bytes:path>/", putting.in_memory(myviews.shared_put), name="shared-put"
+            "my/shared/<int:pk>/put/<bytes:path>/",
+            putting.in_memory(sharedviews.shared_put),
+            name="shared-put",
         ),
-        path("my/shared/<int:pk>/file/<bytes:path>/", myviews.shared_file, name="shared-file"),
+        path("my/shared/<int:pk>/file/<bytes:path>/", sharedviews.shared_file, name="shared-file"),
     ],
     "mydoc",
 )

@@ -1,4 +1,4 @@
-"""The registry's rows: groups, PCs and their devices' policies, tokens, publishers' keys, the audit log."""
+"""Rows of groups, of PCs and of their devices' policies."""
 
 import uuid
 from typing import Any, TypeVar
@@ -10,9 +10,7 @@ from django.db import IntegrityError, models, transaction
 from django.utils.translation import gettext_lazy as _
 
 from clients.errors import Refusal
-from clients.sites import Site  # noqa: F401  (Django looks for rows here)
 from clients.stateful import Stateful
-from clients.wifi import WifiNetwork, WifiSecret, WifiStanding  # noqa: F401  (Django looks for rows here)
 from vrasnode.errors import Refused
 from vrasnode.wire import devices as wire
 from vrasnode.wire import names
@@ -289,132 +287,3 @@ class DeviceRule(models.Model):
             valid_until=self.valid_until,
             note=self.note,
         )
-
-
-class EnrolmentToken(models.Model):
-    """Lets one PC ask to join, once, until it expires. Only a hash of its secret is kept."""
-
-    id = models.CharField(primary_key=True, max_length=16)
-    secret_hash = models.CharField(max_length=64, editable=False)
-    group = models.ForeignKey(
-        Group, null=True, blank=True, on_delete=models.SET_NULL, verbose_name=_("group")
-    )
-    approved = models.BooleanField(_("approved beforehand"), default=False)
-    created_at = models.DateTimeField(_("created"), auto_now_add=True)
-    created_by = models.CharField(_("created by"), max_length=150)
-    expires_at = models.DateTimeField(_("expires"))
-    used_by = models.ForeignKey(
-        Client,
-        null=True,
-        editable=False,
-        on_delete=models.CASCADE,
-        verbose_name=_("used by"),
-        related_name="+",
-    )
-
-    class Meta:
-        ordering = ["-created_at"]
-        verbose_name = _("enrolment token")
-        verbose_name_plural = _("enrolment tokens")
-
-    def __str__(self) -> str:
-        return self.id
-
-
-class ApiToken(models.Model):
-    """A person's key to REST: hashed, scoped, expiring, with its last use."""
-
-    class Scope(models.TextChoices):
-        READ = "read", _("read")
-        WRITE = "write", _("read and write")
-
-    id = models.CharField(primary_key=True, max_length=16)
-    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="api_tokens")
-    name = models.CharField(_("name"), max_length=100)
-    secret_hash = models.CharField(max_length=64, editable=False)
-    scope = models.CharField(_("scope"), max_length=5, choices=Scope, default=Scope.WRITE)
-    created_at = models.DateTimeField(_("created"), auto_now_add=True)
-    expires_at = models.DateTimeField(_("expires"))
-    last_used = models.DateTimeField(_("last used"), null=True, editable=False)
-
-    class Meta:
-        ordering = ["-created_at"]
-        verbose_name = _("API token")
-        verbose_name_plural = _("API tokens")
-
-    def __str__(self) -> str:
-        return f"{self.name} ({self.id})"
-
-
-class PublisherKey(Stateful):
-    """A publisher's public key. Once the root vouches for it, PCs accept images that it signed.
-
-    pending -> endorsed -> revoked
-            -> revoked
-    """
-
-    class State(models.TextChoices):
-        PENDING = "pending", _("waiting for the root's signature")
-        ENDORSED = "endorsed", _("endorsed")
-        REVOKED = "revoked", _("revoked")
-
-    ARROWS = {State.PENDING: {State.ENDORSED, State.REVOKED}, State.ENDORSED: {State.REVOKED}}
-
-    fingerprint = models.CharField(_("fingerprint"), primary_key=True, max_length=32)
-    name = models.CharField(_("name"), max_length=100)
-    public_key = models.BinaryField(editable=False)
-    state = models.CharField(_("state"), max_length=10, choices=State, default=State.PENDING, editable=False)
-    statement = models.BinaryField(null=True, editable=False)  # Signed[RoleKey]
-    created_at = models.DateTimeField(_("created"), auto_now_add=True)
-
-    class Meta:
-        ordering = ["-created_at"]
-        verbose_name = _("publisher's key")
-        verbose_name_plural = _("publishers' keys")
-
-    def __str__(self) -> str:
-        return f"{self.name} {self.fingerprint}"
-
-
-class DirectoryUser(models.Model):
-    """An account whose person is the company directory's: the same row through every change of name."""
-
-    user = models.OneToOneField(
-        settings.AUTH_USER_MODEL, primary_key=True, on_delete=models.CASCADE, related_name="directory_user"
-    )
-    guid = models.UUIDField(unique=True, editable=False)  # objectGUID
-    # No longer administrator there, still here: there is no other one.
-    kept_administrator = models.BooleanField(default=False, editable=False)
-
-    def __str__(self) -> str:
-        return str(self.user)
-
-
-class Event(models.Model):
-    """One line of the audit log. Appended, never changed."""
-
-    at = models.DateTimeField(_("time"), auto_now_add=True, db_index=True)
-    actor = models.CharField(_("who"), max_length=150)
-    actor_kind = models.CharField(max_length=10)
-    origin = models.CharField(_("from where"), max_length=200, blank=True)
-    verb = models.CharField(_("act"), max_length=60)
-    object_type = models.CharField(_("kind"), max_length=40)
-    object_id = models.CharField(max_length=64)
-    object_name = models.CharField(_("on what"), max_length=200)
-    before = models.JSONField(_("before"), default=dict)
-    after = models.JSONField(_("after"), default=dict)
-    reason = models.CharField(_("reason"), max_length=500, blank=True)
-
-    class Meta:
-        ordering = ["-id"]
-        verbose_name = _("event")
-        verbose_name_plural = _("audit log")
-        indexes = [models.Index(fields=["object_type", "object_id"], name="event_object")]
-
-    def __str__(self) -> str:
-        return f"{self.verb} {self.object_name}"
-
-    def save(self, *args: Any, **kwargs: Any) -> None:
-        if self.pk is not None:
-            raise Refusal("event_is_final", _("The audit log is only appended to."))
-        super().save(*args, **kwargs)

@@ -12,7 +12,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from clients.stateful import Stateful
-from mydoc.replicamodels import Replica, ReplicationRun
+from mydoc.models.replicas import Replica, ReplicationRun
 
 WHAT_TO_DO = {
     "mass_change": _(

@@ -8,7 +8,7 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from clients.stateful import Stateful
-from mydoc.replicamodels import ReplicationRun
+from mydoc.models.replicas import ReplicationRun
 
 
 class RestorationQuerySet(models.QuerySet["Restoration"]):
