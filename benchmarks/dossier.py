@@ -87,9 +87,8 @@ def _lost(count: int) -> Any:
     from django.utils import timezone
 
     from clients.models import Client
-    from mydoc import manifests
-    from mydoc.models import Loss, Volume
-    from mydoc.replicamodels import Replica, ReplicationRun
+    from mydoc.models import Loss, Replica, ReplicationRun, Volume
+    from mydoc.replicas import manifests
 
     now = timezone.now()
     client = Client.objects.create(name="pc-sales-01", signing_key=b"x", state=Client.State.LOST)

@@ -40,7 +40,7 @@ import json, random
 from pathlib import Path
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from django.utils import timezone
-from clients import enrolling, signing
+from clients.enrolment import enrolling; from clients.enrolment import signing
 from clients.models import Group
 from imaging import desktops, publishing, swarming
 from imaging.models import MasterImage

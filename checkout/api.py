@@ -24,9 +24,9 @@ from checkout.serializers import (
     SubmitSerializer,
     WishSerializer,
 )
-from clients import roles
+from clients.people import roles
+from clients.people.tokens import HasARole
 from clients.serializers import ReasonSerializer
-from clients.tokens import HasARole
 
 
 class CheckoutViewSet(mixins.CreateModelMixin, viewsets.ReadOnlyModelViewSet[CheckoutRequest]):

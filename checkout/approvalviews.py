@@ -20,9 +20,9 @@ from checkout.approvers import Asked
 from checkout.chainmodels import Deputy
 from checkout.forms import AgainForm, DecisionForm, DeputyForm
 from checkout.models import CheckoutRequest
-from clients import roles
 from clients.errors import Refusal
 from clients.pages import everybody, user_of
+from clients.people import roles
 
 form_page = require_http_methods(["GET", "HEAD", "POST"])
 FRESH = timedelta(minutes=10)  # since the last login, for who comes by a mail

@@ -17,11 +17,11 @@ from django.utils.translation import gettext_lazy as _
 
 from checkout.chainmodels import Decider, Deputy, Kind
 from checkout.models import CheckoutRequest, RequestStep
-from clients import admitting, directory, roles
-from clients.directorysettings import DirectorySettings
 from clients.errors import Refusal
-from clients.rolenames import Role
-from mydoc import accounts
+from clients.people import admitting, directory, roles
+from clients.people.directorysettings import DirectorySettings
+from clients.people.rolenames import Role
+from mydoc.volumes import accounts
 
 
 @dataclass

@@ -11,10 +11,11 @@ from django.utils.translation import gettext_lazy as _
 from checkout import approvers
 from checkout.chainmodels import ChainLink, CheckoutTerms, Kind
 from checkout.models import CheckoutRequest, RequestStep
-from clients import auditing, directory, nudge
-from clients.directorysettings import DirectorySettings
+from clients import auditing, nudge
 from clients.errors import Refusal
 from clients.models import Group
+from clients.people import directory
+from clients.people.directorysettings import DirectorySettings
 
 MAX_STEPS = 6
 

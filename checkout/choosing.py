@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from clients.errors import Refusal
-from mydoc import browsing, bytepaths
-from mydoc.browsing import ONE_LOOK, Looker
+from mydoc import bytepaths
 from mydoc.models import Volume
+from mydoc.tree import browsing
+from mydoc.tree.browsing import ONE_LOOK, Looker
 from vrasnode.wire import mydoc as wire
 
 MOST_PAGES = 5  # of a folder, files among them

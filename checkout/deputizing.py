@@ -7,8 +7,9 @@ from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
 from checkout.chainmodels import Deputy
-from clients import auditing, roles
+from clients import auditing
 from clients.errors import Refusal
+from clients.people import roles
 
 
 def appoint(principal: User, *, deputy: User, starts: date, ends: date, by: User) -> Deputy:

@@ -10,7 +10,7 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 
 from checkout import dossiers
-from mydoc.lossapi import LossSerializer
+from mydoc.losses.api import LossSerializer
 from mydoc.models import Loss
 
 LANGUAGE = OpenApiParameter("lang", enum=sorted(dossiers.LANGUAGES), description="the report's language")

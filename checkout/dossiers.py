@@ -10,10 +10,11 @@ from django.utils import timezone, translation
 from django.utils.http import content_disposition_header
 
 from checkout import printing, reporting, tabling
-from clients import auditing, pdf, roles
-from clients.rolenames import Role
+from clients import auditing, pdf
+from clients.people import roles
+from clients.people.rolenames import Role
 from mydoc.models import Loss
-from mydoc.serving import streamed
+from mydoc.tree.serving import streamed
 
 LANGUAGES = {"ja", "en"}
 

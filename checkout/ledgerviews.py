@@ -16,7 +16,7 @@ from clients.errors import Refusal
 from clients.forms import ReasonForm
 from clients.models import Group
 from clients.pages import page_of, staff, user_of
-from mydoc.serving import streamed
+from mydoc.tree.serving import streamed
 
 form_page = require_http_methods(["GET", "HEAD", "POST"])
 

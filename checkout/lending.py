@@ -18,11 +18,15 @@ from django.utils.translation import gettext_lazy as _
 
 from checkout import chaining
 from checkout.models import CheckoutRequest, Lease
-from clients import auditing, nudge, roles, signing
+from clients import auditing, nudge
+from clients.enrolment import signing
 from clients.errors import Refusal, WrongState
 from clients.models import Client
-from mydoc import accounts, bytepaths, lastreplica, replicating
+from clients.people import roles
+from mydoc import bytepaths
 from mydoc.models import Lockout, Volume, person_id
+from mydoc.replicas import lastreplica, replicating
+from mydoc.volumes import accounts
 from vrasnode import sealing
 from vrasnode.wire import codec, signatures
 from vrasnode.wire.checkout import UsageKey

@@ -13,9 +13,9 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from checkout import approvers, calendars, choosing, forms, requesting, standing
 from checkout.choosing import Choice
 from checkout.models import CheckoutRequest
-from clients import roles
 from clients.errors import Refusal
 from clients.pages import everybody, page_of, user_of
+from clients.people import roles
 from mydoc.models import Volume
 
 form_page = require_http_methods(["GET", "HEAD", "POST"])

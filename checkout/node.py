@@ -5,8 +5,8 @@ from django.utils import timezone
 from django.views.decorators.http import require_POST
 
 from checkout import wishes
+from clients.enrolment.node import JSON, node_door
 from clients.models import Client
-from clients.node import JSON, node_door
 from vrasnode.wire import codec
 from vrasnode.wire.checkout import TimeRequest
 

@@ -6,7 +6,7 @@ from django.conf import settings
 
 from checkout.reporting import Dossier
 from clients import pdf
-from mydoc.lastreplica import KeptFile
+from mydoc.replicas.lastreplica import KeptFile
 
 VOLUME_FILES = 200  # of one volume
 MOST_FILES = 1000  # of all: what is set in some seconds

@@ -18,11 +18,13 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 
 from clients.models import Client, Event
-from mydoc import bytepaths, lastreplica, standing
-from mydoc.lastreplica import KeptFile, LastReplica
+from mydoc import bytepaths
 from mydoc.models import Look, Loss, Opening, Volume
+from mydoc.replicas import lastreplica
+from mydoc.replicas.lastreplica import KeptFile, LastReplica
 from mydoc.templatetags.losses import ORDERS
 from mydoc.templatetags.userdata import ACTS
+from mydoc.volumes import standing
 from vrasnode.wire import mydoc as wire
 
 LATELY = timedelta(days=30)

@@ -8,8 +8,8 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET
 
 from checkout import dossiers, reporting
-from clients import roles
 from clients.pages import staff
+from clients.people import roles
 
 SHOWN_FILES = 100
 

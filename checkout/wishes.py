@@ -14,12 +14,13 @@ from django.db import transaction
 
 from checkout import lending
 from checkout.models import CheckoutRequest, Lease
-from clients import auditing, nodeslice, nudge, signing
+from clients import auditing, nudge
+from clients.enrolment import nodeslice, signing
 from clients.errors import WrongState
 from clients.models import Client
 from clients.signals import client_lost, client_revoked
-from mydoc import unlocking
 from mydoc.models import Lockout
+from mydoc.volumes import unlocking
 from vrasnode.errors import Refused
 from vrasnode.wire import codec
 from vrasnode.wire.checkout import (

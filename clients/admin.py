@@ -10,7 +10,8 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from clients import endorsing, enrolling, grouping
+from clients import grouping
+from clients.enrolment import endorsing, enrolling
 from clients.models import (
     ApiToken,
     Client,

@@ -15,10 +15,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 
-from clients import auditing, endorsing, enrolling, grouping, roles, tokens
-from clients.backends import refusal_of
+from clients import auditing, grouping
+from clients.enrolment import endorsing, enrolling
 from clients.errors import Refusal
 from clients.models import ApiToken, Client, EnrolmentToken, Event, Group, PublisherKey
+from clients.people import roles, tokens
+from clients.people.refusing import refusal_of
+from clients.people.tokens import HasARole
 from clients.serializers import (
     ApiTokenSerializer,
     ClientSerializer,
@@ -30,7 +33,6 @@ from clients.serializers import (
     ReasonSerializer,
     RegroupSerializer,
 )
-from clients.tokens import HasARole
 
 
 class GroupViewSet(viewsets.ModelViewSet[Group]):

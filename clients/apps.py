@@ -7,11 +7,9 @@ class ClientsConfig(AppConfig):
     verbose_name = _("PCs")
 
     def ready(self) -> None:
-        from clients import (
-            devicepolicing,
-            networking,
-            openapi,  # noqa: F401  (registers itself)
-        )
+        from clients import openapi  # noqa: F401  (registers itself)
+        from clients.devices import policing
+        from clients.wifi import networking
 
-        devicepolicing.register()
+        policing.register()
         networking.register()

@@ -13,10 +13,10 @@ from django.http import HttpRequest
 from django_auth_ldap.backend import LDAPBackend, _LDAPUser, ldap_error
 from django_auth_ldap.config import LDAPSearch
 
-from clients import admitting, directory
-from clients.directorysettings import DirectorySettings
 from clients.errors import Refusal
-from clients.refusing import tell
+from clients.people import admitting, directory
+from clients.people.directorysettings import DirectorySettings
+from clients.people.refusing import tell
 
 
 class DirectoryBackend(LDAPBackend):  # type: ignore[misc]

@@ -7,8 +7,10 @@ from asgiref.sync import sync_to_async
 from channels.generic.websocket import AsyncJsonWebsocketConsumer, AsyncWebsocketConsumer
 from django.utils import timezone
 
-from clients import identity, node, nudge, roles
+from clients import nudge
+from clients.enrolment import identity, node
 from clients.errors import Refusal
+from clients.people import roles
 
 TOPIC = re.compile(r"[a-z]+(\.[0-9a-f-]{1,36})?")
 MAX_TOPICS = 8

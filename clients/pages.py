@@ -16,8 +16,9 @@ from django.http import HttpRequest, HttpResponseBase
 from django.utils.cache import patch_cache_control, patch_vary_headers
 from django.utils.translation import gettext as _
 
-from clients import presence, roles
+from clients import presence
 from clients.models import Client
+from clients.people import roles
 from clients.presence import Presence
 
 P = ParamSpec("P")

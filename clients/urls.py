@@ -3,7 +3,14 @@
 from django.urls import path
 from rest_framework.routers import SimpleRouter
 
-from clients import api, deviceapi, deviceviews, networkapi, networkviews, node, siteapi, siteviews, views
+from clients import api, views
+from clients.devices import api as deviceapi
+from clients.devices import views as deviceviews
+from clients.enrolment import node
+from clients.sites import api as siteapi
+from clients.sites import views as siteviews
+from clients.wifi import api as networkapi
+from clients.wifi import views as networkviews
 
 router = SimpleRouter()
 router.register("groups", api.GroupViewSet)

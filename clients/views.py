@@ -13,7 +13,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from clients import auditing, endorsing, enrolling, grouping, tokens
+from clients import auditing, grouping
+from clients.enrolment import endorsing, enrolling
 from clients.forms import (
     ApiTokenForm,
     AssignForm,
@@ -26,6 +27,7 @@ from clients.forms import (
 )
 from clients.models import ApiToken, Client, EnrolmentToken, Event, Group, PublisherKey
 from clients.pages import page_of, presence_of, silent, staff
+from clients.people import tokens
 
 SORTS = {
     "name": "name",

@@ -18,9 +18,9 @@ from channels.routing import URLRouter
 from channels.security.websocket import AllowedHostsOriginValidator
 from django.urls import path
 
-from clients import front
-from clients import node as registry
 from clients.consumers import NodeConsumer, PageConsumer
+from clients.enrolment import front
+from clients.enrolment import node as registry
 from imaging import node as images
 from imaging import swarmnode
 

@@ -13,10 +13,10 @@ from urllib.parse import unquote, urlsplit
 from django.core.exceptions import ImproperlyConfigured
 
 from clients import networks
-from clients.directorysettings import DirectorySettings
 from clients.networks import Network, ranges
-from clients.rolenames import Role
-from mydoc.nassettings import GatewaySettings, NasSettings, sound
+from clients.people.directorysettings import DirectorySettings
+from clients.people.rolenames import Role
+from mydoc.nas.settings import GatewaySettings, NasSettings, sound
 
 VARIABLES = {
     "OPENVRAS_ENV": "`development` (default) or `production`",

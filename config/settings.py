@@ -110,7 +110,7 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.auth.middleware.LoginRequiredMiddleware",
-    "clients.rights.RightsMiddleware",
+    "clients.people.rights.RightsMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
@@ -161,10 +161,10 @@ AXES_RESET_ON_SUCCESS = True
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
-        "clients.tokens.BearerAuthentication",
+        "clients.people.tokens.BearerAuthentication",
         "rest_framework.authentication.SessionAuthentication",
     ],
-    "DEFAULT_PERMISSION_CLASSES": ["clients.tokens.IsStaffWithScope"],
+    "DEFAULT_PERMISSION_CLASSES": ["clients.people.tokens.IsStaffWithScope"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "DEFAULT_PAGINATION_CLASS": "rest_framework.pagination.LimitOffsetPagination",
     "DEFAULT_FILTER_BACKENDS": [
@@ -183,7 +183,7 @@ SPECTACULAR_SETTINGS = {
     "DESCRIPTION": "Master images for groups of PCs. Errors are RFC 9457 problem details with a `code`.",
     "VERSION": "1",
     "SERVE_INCLUDE_SCHEMA": False,
-    "SERVE_PERMISSIONS": ["clients.tokens.HasRole"],
+    "SERVE_PERMISSIONS": ["clients.people.tokens.HasRole"],
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "SWAGGER_UI_DIST": "SIDECAR",
     "ENUM_NAME_OVERRIDES": {
@@ -196,10 +196,10 @@ SPECTACULAR_SETTINGS = {
         "CheckoutStateEnum": "checkout.models.CheckoutRequest.State",
         "CustodianStateEnum": "mydoc.models.Custodian.State",
         "OpeningStateEnum": "mydoc.models.Opening.State",
-        "UpkeepStateEnum": "mydoc.keepmodels.Upkeep.State",
-        "ReplicaAlarmStateEnum": "mydoc.keepmodels.ReplicaAlarm.State",
-        "RestorationStateEnum": "mydoc.restoremodels.Restoration.State",
-        "ReplicationStateEnum": "mydoc.replicamodels.ReplicationRun.State",
+        "UpkeepStateEnum": "mydoc.models.Upkeep.State",
+        "ReplicaAlarmStateEnum": "mydoc.models.ReplicaAlarm.State",
+        "RestorationStateEnum": "mydoc.models.Restoration.State",
+        "ReplicationStateEnum": "mydoc.models.ReplicationRun.State",
     },
 }
 

@@ -9,7 +9,7 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
 from checkout import urls as checkout
 from clients import urls as clients
-from clients.forms import LoginForm
+from clients.people.forms import LoginForm
 from config import views
 from imaging import urls as imaging
 from mydoc import urls as mydoc

@@ -10,13 +10,16 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
-from clients import quickstore, roles
+from clients import quickstore
 from clients.models import Client, DirectoryUser, Group, PublisherKey
 from clients.pages import silent, staff
+from clients.people import roles
 from imaging.models import Delivery, Distribution, ImageVersion
-from mydoc import drilling, naslooking, replicating, watching
-from mydoc.keepmodels import ReplicaAlarm
-from mydoc.models import Lockout
+from mydoc.models import Lockout, ReplicaAlarm
+from mydoc.nas import looking
+from mydoc.replicas import replicating
+from mydoc.upkeep import drilling
+from mydoc.volumes import watching
 
 
 def installation(request: HttpRequest) -> dict[str, Any]:
@@ -55,7 +58,7 @@ def home(request: HttpRequest) -> HttpResponse:
         "passwords_open": not settings.PRODUCTION,
         "overdue": replicating.overdue(now=timezone.now()).count(),
         "replica_alarms": ReplicaAlarm.objects.open().count(),
-        "nas_trouble": naslooking.trouble(),
+        "nas_trouble": looking.trouble(),
         "late_drills": len(drilling.late(now=timezone.now())) if replicating.enabled() else 0,
         "directory_trouble": watching.trouble(),
         "clock_off_s": watching.clock_off_s(),

@@ -8,7 +8,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
 from django.core.wsgi import get_wsgi_application
 
-from clients import front
+from clients.enrolment import front
 
 django = get_wsgi_application()
 

@@ -11,7 +11,7 @@ from datetime import datetime
 
 from django.conf import settings
 
-from clients import identity, nodeslice
+from clients.enrolment import identity, nodeslice
 from clients.models import Client
 from clients.signals import client_joined, client_lost, client_revoked
 from imaging import differencing, distributing, pacing, subscribing, swarming

@@ -13,7 +13,8 @@ from django.conf import settings
 from django.db import transaction
 from django.utils.translation import gettext as _
 
-from clients import auditing, hours, nudge, signing
+from clients import auditing, hours, nudge
+from clients.enrolment import signing
 from clients.errors import Refusal, WrongState
 from clients.models import Client, Group
 from imaging import advancing, pacing

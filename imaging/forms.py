@@ -10,8 +10,7 @@ from django.template.defaultfilters import filesizeformat
 from django.utils.translation import gettext_lazy as _
 
 from clients.forms import NamedForm
-from clients.models import Group
-from clients.sites import check_windows
+from clients.models import Group, check_windows
 from imaging.distributing import Terms
 from imaging.models import (
     MACHINES,

@@ -14,11 +14,12 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 
-from clients import auditing, problems, roles, tokens
+from clients import auditing, problems
 from clients.auditing import Actor
+from clients.enrolment.node import node_door
 from clients.errors import Refusal
 from clients.models import ApiToken, Client
-from clients.node import node_door
+from clients.people import roles, tokens
 from imaging import arriving, desktops
 from imaging.store import store
 from vrasnode.errors import Refused

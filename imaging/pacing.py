@@ -12,8 +12,8 @@ from django.db import transaction
 from django.utils import timezone
 
 from clients import hours, nudge
-from clients.models import Client
-from clients.sites import Site, Sites
+from clients.models import Client, Site
+from clients.sites.finding import Sites
 from imaging.models import Delivery, Distribution
 from vrasnode.wire.imaging import Switch
 

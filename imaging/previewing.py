@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from clients.models import Group
-from clients.sites import Sites
+from clients.sites.finding import Sites
 from imaging.distributing import Terms
 from imaging.distributions import LATELY
 from imaging.models import Delivery, ImageVersion

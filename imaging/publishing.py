@@ -10,7 +10,8 @@ from django.db import connection, transaction
 from django.db.models import Max
 from django.utils.translation import gettext as _
 
-from clients import auditing, nudge, signing
+from clients import auditing, nudge
+from clients.enrolment import signing
 from clients.errors import Refusal, WrongState
 from clients.models import Client
 from imaging import differencing, subscribing

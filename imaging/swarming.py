@@ -19,10 +19,11 @@ import msgspec
 from django.conf import settings
 from django.utils.translation import gettext as _
 
-from clients import auditing, identity, networks, quickstore
+from clients import auditing, networks, quickstore
+from clients.enrolment import identity
 from clients.errors import Refusal
 from clients.models import Client
-from clients.sites import site_of
+from clients.sites.finding import site_of
 from vrasnode.wire.swarm import (
     BELOW,
     CELL_PCS,

@@ -9,8 +9,8 @@ from django.utils import timezone
 
 from clients import auditing, problems
 from clients.auditing import Actor
+from clients.enrolment.node import JSON, read_body
 from clients.errors import Refusal
-from clients.node import JSON, read_body
 from imaging import swarming
 from vrasnode.errors import Refused
 from vrasnode.wire import codec

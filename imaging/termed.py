@@ -4,7 +4,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from clients import hours
-from clients.sites import check_windows
+from clients.models import check_windows
 from vrasnode.wire.imaging import Apply
 
 

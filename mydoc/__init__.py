@@ -1,1 +1,1 @@
-"""My Doc Manager: encrypted user data behind the directory gate. Nothing here yet."""
+"""My Doc Manager: encrypted user data behind the directory gate; a package for each subject."""

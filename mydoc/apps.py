@@ -7,7 +7,8 @@ class MydocConfig(AppConfig):
     verbose_name = _("My Doc Manager")
 
     def ready(self) -> None:
-        from mydoc import replicawishes, wishes
+        from mydoc import wishes
+        from mydoc.replicas import wishes as replicawishes
 
         wishes.register()
         replicawishes.register()

@@ -8,7 +8,12 @@ from redis.exceptions import LockError
 
 from clients import quickstore
 from clients.auditing import Actor, acting
-from mydoc import bringing, explaining, keeping, lockingout, losing, naslooking, replicating, watching
+from mydoc.losses import lockingout, losing
+from mydoc.nas import looking
+from mydoc.replicas import explaining, replicating
+from mydoc.restorations import bringing
+from mydoc.upkeep import keeping
+from mydoc.volumes import watching
 
 WORKER = Actor(name="system", kind="system", origin="worker")
 LIMIT_S = 60
@@ -63,7 +68,7 @@ def explain() -> int:
 def look_at_nas() -> int:
     """Whether the NAS can be used, for its page and for home."""
     with acting(WORKER):
-        return naslooking.sweep(now=timezone.now())
+        return looking.sweep(now=timezone.now())
 
 
 @shared_task(soft_time_limit=LIMIT_S, time_limit=LIMIT_S + 10)

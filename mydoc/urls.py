@@ -4,31 +4,23 @@ portal's, `doors` the client VM's."""
 from django.urls import path, register_converter
 from rest_framework.routers import SimpleRouter
 
-from mydoc import (
-    api,
-    asknode,
-    keepapi,
-    keepviews,
-    logon,
-    lossapi,
-    lossnode,
-    lossviews,
-    myviews,
-    node,
-    ownapi,
-    putting,
-    recallviews,
-    replicaapi,
-    replicanode,
-    replicaviews,
-    restoreapi,
-    restoreviews,
-    sharedapi,
-    sharedviews,
-    treeapi,
-    treeviews,
-)
 from mydoc.converters import BytePath
+from mydoc.losses import api as lossapi
+from mydoc.losses import node as lossnode
+from mydoc.losses import views as lossviews
+from mydoc.replicas import api as replicaapi
+from mydoc.replicas import node as replicanode
+from mydoc.replicas import views as replicaviews
+from mydoc.restorations import api as restoreapi
+from mydoc.restorations import ownapi, ownviews
+from mydoc.restorations import views as restoreviews
+from mydoc.tree import api as treeapi
+from mydoc.tree import myviews, putting, sharedapi, sharedviews
+from mydoc.tree import node as asknode
+from mydoc.tree import views as treeviews
+from mydoc.upkeep import api as keepapi
+from mydoc.upkeep import views as keepviews
+from mydoc.volumes import api, logon, node
 
 register_converter(BytePath, "bytes")
 
@@ -91,11 +83,11 @@ pages = (
         path("my/", myviews.my, name="my"),
         path("my/volumes/<uuid:pk>/replicate/", replicaviews.my_replicate, name="my-replicate"),
         path("my/pcs/<uuid:pk>/lost/", lossviews.my_lost, name="my-lost"),
-        path("my/data/<uuid:pk>/<bytes:path>/", recallviews.earlier, name="earlier"),
-        path("my/data/<uuid:pk>/versions/<bytes:path>/", recallviews.versions, name="versions"),
-        path("my/data/<uuid:pk>/file/<bytes:path>/", recallviews.recalled_file, name="recalled-file"),
-        path("my/data/<uuid:pk>/zip/<bytes:path>/", recallviews.recalled_folder, name="recalled-folder"),
-        path("my/data/<uuid:pk>/put-back/<bytes:path>/", recallviews.put_back, name="put-back"),
+        path("my/data/<uuid:pk>/<bytes:path>/", ownviews.earlier, name="earlier"),
+        path("my/data/<uuid:pk>/versions/<bytes:path>/", ownviews.versions, name="versions"),
+        path("my/data/<uuid:pk>/file/<bytes:path>/", ownviews.recalled_file, name="recalled-file"),
+        path("my/data/<uuid:pk>/zip/<bytes:path>/", ownviews.recalled_folder, name="recalled-folder"),
+        path("my/data/<uuid:pk>/put-back/<bytes:path>/", ownviews.put_back, name="put-back"),
         path("my/shared/<int:pk>/<bytes:path>/", sharedviews.shared, name="shared"),
         path(
             "my/shared/<int:pk>/put/<bytes:path>/",

@@ -12,12 +12,14 @@ import msgspec
 from django.conf import settings
 from django.db import transaction
 
-from clients import nodeslice, nudge
-from clients.directorysettings import DirectorySettings
+from clients import nudge
+from clients.enrolment import nodeslice
 from clients.models import Client
+from clients.people.directorysettings import DirectorySettings
 from clients.signals import client_revoked
-from mydoc import asking, recovering, unlocking
 from mydoc.models import FolderGrant, Opening, Volume, person_id
+from mydoc.tree import asking
+from mydoc.volumes import recovering, unlocking
 from vrasnode.wire import codec
 from vrasnode.wire.mydoc import (
     Access,

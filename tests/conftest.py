@@ -14,7 +14,7 @@ from django.test import override_settings
 from django.utils import timezone
 from xdist.scheduler import LoadFileScheduling
 
-from clients import signing
+from clients.enrolment import signing
 from clients.models import Group
 from imaging import store as stores
 from imaging.models import MasterImage

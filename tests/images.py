@@ -5,7 +5,7 @@ from datetime import datetime
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from clients import signing
+from clients.enrolment import signing
 from imaging import publishing
 from imaging.models import ImageVersion, MasterImage
 from imaging.store import store

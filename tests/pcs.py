@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 from django.test import Client as Browser
 
-from clients import enrolling
+from clients.enrolment import enrolling
 from clients.models import Client, Group
 from vrasnode.wire import clients as wire
 from vrasnode.wire import codec, devices, signatures

@@ -11,7 +11,7 @@ from django.utils import translation
 from checkout.models import RequestStep
 from clients import actwords
 from clients.stateful import Stateful
-from mydoc.browsing import VERBS
+from mydoc.tree.browsing import VERBS
 from vrasnode.wire.checkout import LeaseState
 from vrasnode.wire.devices import DeviceHappening
 

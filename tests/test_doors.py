@@ -10,7 +10,7 @@ from asgiref.testing import ApplicationCommunicator
 from django.test import Client as Browser
 from django.urls import URLPattern, URLResolver, get_resolver
 
-from clients.signing import KeyStore
+from clients.enrolment.signing import KeyStore
 from config.asgi import application, sockets
 from tests.lab.server import ROOT
 

@@ -96,7 +96,7 @@ def test_one_module_of_the_server_reads_private_keys() -> None:
 
     found = {path.relative_to(ROOT).as_posix() for path in apps if "load_pem_private_key" in path.read_text()}
 
-    assert found == {"clients/signing.py"}
+    assert found == {"clients/enrolment/signing.py"}
 
 
 @pytest.mark.slow

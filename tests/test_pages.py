@@ -16,21 +16,18 @@ from django.urls import reverse
 from checkout import chaining, deputizing, requesting
 from checkout import urls as checkouts
 from checkout.chaining import Link, Terms
-from clients import devicepolicing, enrolling, signing
 from clients import urls as registry
-from clients.devicepolicing import Draft
-from clients.models import Group, PublisherKey
-from clients.rolenames import Role
-from clients.sites import Site
+from clients.devices import policing
+from clients.devices.policing import Draft
+from clients.enrolment import enrolling, signing
+from clients.models import Group, PublisherKey, Site
+from clients.people.rolenames import Role
 from imaging import distributing, publishing
 from imaging import urls as desktops
 from imaging.models import Delivery, MasterImage
-from mydoc import losing
 from mydoc import urls as documents
-from mydoc.keepmodels import ReplicaAlarm
-from mydoc.models import FolderGrant, Volume
-from mydoc.replicamodels import Replica, ReplicationRun
-from mydoc.restoremodels import Restoration
+from mydoc.losses import losing
+from mydoc.models import FolderGrant, Replica, ReplicaAlarm, ReplicationRun, Restoration, Volume
 from tests import images
 from tests.checkout.asking import wish
 from tests.mydoc.answering import make_volume
@@ -87,7 +84,7 @@ def addresses(  # noqa: PLR0917  (pytest gives them by name)
     """Every address of the portal, on a small living installation."""
     pc.post("/node/v1/reports/clients", FactsReport(facts=facts_with_devices()))
     rule = Rule(id=0, scope=Scope.GROUP, verdict=Verdict.PASS, bus=Bus.USB, device_id="0930:6545")
-    devicepolicing.save(sales, Draft(rules=[rule]), revision=0, reason="", now=now)
+    policing.save(sales, Draft(rules=[rule]), revision=0, reason="", now=now)
     enrol("pc-waiting", approved=False)
     first = images.publish(desktop, "system", "office", now=now)
     second = images.publish(desktop, "system", "office 2", now=now)

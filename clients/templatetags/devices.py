@@ -10,13 +10,14 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from clients import deviceplanning, devicepolicing, networking
-from clients.deviceforms import BUSES, VERDICTS
-from clients.deviceplanning import Standing
-from clients.deviceserializers import language, remark_words
+from clients.devices import planning, policing
+from clients.devices.forms import BUSES, VERDICTS
+from clients.devices.planning import Standing
+from clients.devices.serializers import language, remark_words
+from clients.devices.suspending import Sleep
 from clients.models import Client, DevicePolicy
-from clients.suspending import Sleep
 from clients.templatetags.portal import icon
+from clients.wifi import networking
 from vrasnode import words
 from vrasnode.devicepolicy import Remark
 from vrasnode.devicepolicy.planning import Planned
@@ -91,9 +92,7 @@ def reason(of: Planned | Standing | None) -> str:
     if of is None:
         return ""
     return (
-        of.words(language())
-        if isinstance(of, Standing)
-        else devicepolicing.said(of.code, of.details, language())
+        of.words(language()) if isinstance(of, Standing) else policing.said(of.code, of.details, language())
     )
 
 
@@ -151,7 +150,7 @@ def wifi_of(client: Client) -> str:
 @register.filter
 def rule_number(ident: int) -> str:
     """What people call a rule."""
-    return devicepolicing.number_words(ident)
+    return policing.number_words(ident)
 
 
 @register.filter
@@ -170,7 +169,7 @@ def classes() -> list[tuple[str, str]]:
 @register.inclusion_tag("clients/devices_card.html")
 def devices_card(client: Client, now: datetime) -> dict[str, Any]:
     """What became of each device of this PC; failures first."""
-    found = deviceplanning.standings(client, now=now)
+    found = planning.standings(client, now=now)
     shared = [one for one in found if one.fate is wire.Fate.SHARED and one.planned.bus is wire.Bus.PCI]
     return {
         "client": client,
@@ -185,7 +184,7 @@ def hardware_card(client: Client, now: datetime) -> dict[str, Any]:
     """What the PC's board and firmware offer, and what they lack."""
     facts = client.host_facts()
     findings = []
-    for finding in deviceplanning.findings(client, now=now):
+    for finding in planning.findings(client, now=now):
         code = f"{finding.code}.remedy"
         remedy = words.say(code, language(), finding.details)
         findings.append(
@@ -197,13 +196,13 @@ def hardware_card(client: Client, now: datetime) -> dict[str, Any]:
                 "remedy": "" if remedy == code else remedy,
             }
         )
-    policy = deviceplanning.effective(client, now=now)
+    policy = planning.effective(client, now=now)
     return {
         "client": client,
         "platform": facts.platform if facts else None,
         "findings": findings,
         "usb_mode": DevicePolicy.UsbMode(policy.usb_mode.value).label,
-        "sleep": deviceplanning.sleep(client),
+        "sleep": planning.sleep(client),
     }
 
 

@@ -17,8 +17,8 @@ from typing import Any
 import ldap
 from ldap.ldapobject import LDAPObject
 
-from clients.directorysettings import DirectorySettings
-from clients.rolenames import Role
+from clients.people.directorysettings import DirectorySettings
+from clients.people.rolenames import Role
 from config.demo.authority import Authority
 from config.demo.domaincontroller import (
     ADMINISTRATOR,

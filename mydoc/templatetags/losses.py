@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 from clients.models import Client
 from clients.templatetags.portal import sign
-from mydoc import losing
+from mydoc.losses import losing
 from mydoc.models import Lockout, Loss
 
 register = template.Library()

@@ -10,11 +10,13 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
 from clients.templatetags.portal import icon
-from mydoc import bytepaths, replicating, restorewords
+from mydoc import bytepaths
 from mydoc.models import Volume
-from mydoc.replicawords import words_of
-from mydoc.sharing import Applied, Progress
-from mydoc.standing import Standing, reason_words
+from mydoc.replicas import replicating
+from mydoc.replicas.words import words_of
+from mydoc.restorations import words as restorewords
+from mydoc.tree.sharing import Applied, Progress
+from mydoc.volumes.standing import Standing, reason_words
 from vrasnode.wire.mydoc import EntryKind
 
 register = template.Library()

@@ -11,11 +11,12 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 
 from checkout import chaining, requesting
-from clients import devicepolicing, enrolling, grouping, presence, signing
+from clients import grouping, presence
 from clients.auditing import Actor, acting
-from clients.devicepolicing import Draft
-from clients.models import Client, Group, PublisherKey
-from clients.sites import Site
+from clients.devices import policing
+from clients.devices.policing import Draft
+from clients.enrolment import enrolling, signing
+from clients.models import Client, Group, PublisherKey, Site
 from imaging import distributing, publishing
 from imaging.distributing import Terms
 from imaging.models import Delivery, ImageVersion, MasterImage, Subscription
@@ -114,7 +115,7 @@ def plug(name: str, *, now: datetime) -> None:
         bus=Bus.USB, key="1-2", name="Data stick", fate=Fate.PASSED, code="rule", present=True
     )
     with acting(Actor(name=name, kind="pc", origin="node 192.0.2.24")):
-        devicepolicing.hear(client, DevicesReport(policy="", devices=[state], events=[event]), now=now)
+        policing.hear(client, DevicesReport(policy="", devices=[state], events=[event]), now=now)
 
 
 def _devices(sales: Group, *, now: datetime) -> None:
@@ -130,7 +131,7 @@ def _devices(sales: Group, *, now: datetime) -> None:
         _rule(Verdict.PASS, bus=Bus.OPTICAL),
     ]
     with acting(ADMIN):
-        devicepolicing.save(sales, Draft(rules=rules), revision=0, reason="", now=now)
+        policing.save(sales, Draft(rules=rules), revision=0, reason="", now=now)
         user = get_user_model()._default_manager.create_user("sato", first_name="Aoi", last_name="Sato")
         facts = pcs.facts_with_devices()
         assert facts.platform is not None
@@ -142,7 +143,7 @@ def _devices(sales: Group, *, now: datetime) -> None:
         client = Client.objects.get(name="pc-sales-04")
         enrolling.assign(client, user)
         draft = Draft(rules=[_rule(Verdict.HIDE, bus=Bus.USB, port="1-4", note="Front panel")])
-        devicepolicing.save(client, draft, revision=0, reason="", now=now)
+        policing.save(client, draft, revision=0, reason="", now=now)
     plug("pc-sales-04", now=now)
     states = [
         DeviceState(bus=Bus.USB, key="1-1", name="Data stick", fate=Fate.PASSED, code="rule", present=True),
@@ -167,7 +168,7 @@ def _devices(sales: Group, *, now: datetime) -> None:
         code="pass_through_failed",
     )
     with acting(Actor(name="pc-sales-04", kind="pc", origin="node 192.0.2.24")):
-        devicepolicing.hear(client, DevicesReport(policy="", devices=states, events=[failed]), now=now)
+        policing.hear(client, DevicesReport(policy="", devices=states, events=[failed]), now=now)
 
 
 def _rule(verdict: Verdict, **says: Any) -> Rule:

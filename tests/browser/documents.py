@@ -104,9 +104,9 @@ def rows(*, now: datetime) -> None:
     from django.contrib.auth.models import Group
 
     from clients.auditing import Actor, acting
-    from clients.rolenames import Role
-    from mydoc import browsing, sharing
+    from clients.people.rolenames import Role
     from mydoc.models import Volume
+    from mydoc.tree import browsing, sharing
     from tests.mydoc.answering import make_volume
     from vrasnode.wire.mydoc import Access, LockProof, VolumeState
 
@@ -184,11 +184,10 @@ def rows(*, now: datetime) -> None:
 
 def _restored(broken: Any, target: Any, *, now: datetime) -> None:
     """What was on a damaged volume is on its way to another PC."""
-    from mydoc import replicakeys
-    from mydoc.replicamodels import Replica, ReplicationRun
-    from mydoc.restoremodels import Restoration
+    from mydoc.models import Replica, ReplicationRun, Restoration
+    from mydoc.replicas import passwords
 
-    at, replica = now - timedelta(hours=15), replicakeys.replica_of(broken)
+    at, replica = now - timedelta(hours=15), passwords.replica_of(broken)
     times = {"asked_at": at, "begun_at": at, "ended_at": at + timedelta(minutes=4)}
     run = ReplicationRun.objects.create(replica=replica, occasion="shutdown", state="done", **times)
     Replica.objects.filter(pk=replica.pk).update(last_good_at=at, files=6420, total_bytes=11 << 30)

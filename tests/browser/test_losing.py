@@ -12,7 +12,7 @@ PC = "pc-design-01"
 _FOUND = f"""
 from django.utils import timezone
 from clients.models import Client
-from mydoc import losing
+from mydoc.losses import losing
 for client in Client.objects.filter(name="{PC}", state="lost"):
     losing.find_again(client, reason="there", now=timezone.now())
 """

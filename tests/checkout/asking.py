@@ -7,7 +7,7 @@ import msgspec
 
 from checkout.requesting import Wish
 from checkout.wishes import SLICE
-from clients.signing import KeyStore
+from clients.enrolment.signing import KeyStore
 from tests.pcs import FakePc
 from vrasnode.wire import clients as registry
 from vrasnode.wire import codec

@@ -12,10 +12,11 @@ from django.contrib.auth.models import User
 from checkout import deciding, requesting
 from checkout.models import CheckoutRequest
 from clients.models import Client
-from clients.rolenames import Role
-from mydoc import lastreplica, losing
-from mydoc.lastreplica import KeptFile, LastReplica
+from clients.people.rolenames import Role
+from mydoc.losses import losing
 from mydoc.models import Loss, Volume
+from mydoc.replicas import lastreplica
+from mydoc.replicas.lastreplica import KeptFile, LastReplica
 from tests.checkout.asking import wish
 from tests.mydoc.conftest import answering, being, custodians, kato, sato, volume
 from tests.pcs import FakePc, facts_with_devices

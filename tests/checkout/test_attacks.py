@@ -17,10 +17,10 @@ from checkout.approvers import Asked
 from checkout.chaining import Link, Terms
 from checkout.chainmodels import Deputy, Kind
 from checkout.models import CheckoutRequest, Lease, RequestStep
-from clients import enrolling
+from clients.enrolment import enrolling
 from clients.errors import Refusal, WrongState
 from clients.models import Client, Event, Group
-from clients.rolenames import Role
+from clients.people.rolenames import Role
 from mydoc.models import Volume
 from tests.checkout.asking import DAY, slice_of, tell, wish
 from tests.pcs import FakePc

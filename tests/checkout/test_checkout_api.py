@@ -10,9 +10,9 @@ from django.test import Client as Browser
 
 from checkout import chaining
 from checkout.models import CheckoutRequest, Lease
-from clients import tokens
 from clients.models import ApiToken, Event, Group
-from clients.rolenames import Role
+from clients.people import tokens
+from clients.people.rolenames import Role
 from mydoc.models import Volume
 from tests.checkout.asking import DAY, HOUR
 from tests.checkout.test_checkout_pages import browser_of

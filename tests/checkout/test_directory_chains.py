@@ -15,10 +15,10 @@ from checkout.approvers import Asked
 from checkout.chaining import Link, Terms
 from checkout.chainmodels import Kind
 from checkout.models import CheckoutRequest, Lease
-from clients import admitting
-from clients import directory as directories
 from clients.errors import Refusal
 from clients.models import Client, Group
+from clients.people import admitting
+from clients.people import directory as directories
 from config.demo.directory import Directory
 from mydoc.models import Volume
 from tests.checkout.asking import wish

@@ -8,9 +8,9 @@ from django.contrib.auth.models import User
 
 from checkout import deciding, lending, requesting, sweeping
 from checkout.models import CheckoutRequest, Lease
+from clients.enrolment.signing import KeyStore
 from clients.models import Client, Event
-from clients.signing import KeyStore
-from mydoc import losing
+from mydoc.losses import losing
 from mydoc.models import Volume
 from tests.checkout.asking import DAY, HOUR, key_of, slice_of, tell, wish
 from tests.checkout.conftest import Replicas

@@ -17,12 +17,12 @@ from checkout import chaining, deciding, lending, requesting, sweeping
 from checkout.chaining import Link, Terms
 from checkout.chainmodels import Deputy, Kind
 from checkout.models import CheckoutRequest, Lease
-from clients import enrolling
+from clients.enrolment import enrolling
 from clients.errors import Refusal
 from clients.models import Client, Group
-from clients.rolenames import Role
-from mydoc import lastreplica
+from clients.people.rolenames import Role
 from mydoc.models import Volume
+from mydoc.replicas import lastreplica
 from tests.checkout.asking import wish
 from tests.checkout.conftest import Replicas
 

@@ -17,7 +17,7 @@ from checkout.chainmodels import Kind
 from checkout.models import CheckoutRequest, Lease
 from clients.errors import Refusal
 from clients.models import Group
-from clients.rolenames import Role
+from clients.people.rolenames import Role
 from mydoc.models import Volume
 from tests.checkout.asking import wish
 

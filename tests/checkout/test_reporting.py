@@ -18,10 +18,11 @@ from pytest_django import DjangoAssertNumQueries
 from checkout import printing, reporting, tabling
 from checkout.reporting import Dossier
 from clients.models import Client, Event
-from clients.rolenames import Role
-from mydoc import lastreplica, losing
-from mydoc.lastreplica import KeptFile, LastReplica
+from clients.people.rolenames import Role
+from mydoc.losses import losing
 from mydoc.models import Look, Loss, Opening, Volume
+from mydoc.replicas import lastreplica
+from mydoc.replicas.lastreplica import KeptFile, LastReplica
 from tests.mydoc.answering import tell
 from tests.papers import text_of
 from tests.pcs import FakePc

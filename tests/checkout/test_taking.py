@@ -7,8 +7,8 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from checkout.models import CheckoutRequest
+from clients.enrolment.signing import KeyStore
 from clients.models import Client
-from clients.signing import KeyStore
 from tests.checkout.asking import slice_of
 from tests.pcs import FakePc
 from vrasnode.checkout.asking import Asking

@@ -10,8 +10,9 @@ from django.urls import reverse
 from django.utils.html import escape
 from msgspec.structs import replace
 
-from clients import devicepolicing, signing
-from clients.devicepolicing import Draft
+from clients.devices import policing
+from clients.devices.policing import Draft
+from clients.enrolment import signing
 from clients.models import Client, Event, Group
 from tests.pcs import FakePc, facts_with_devices
 from vrasnode import words
@@ -36,7 +37,7 @@ def described(pc: FakePc) -> Client:
 
 
 def address(name: str, owner: Any, *more: int) -> str:
-    scope = devicepolicing.scope_of(owner).value
+    scope = policing.scope_of(owner).value
     return reverse(f"clients:{name}", args=[scope, str(owner.pk), *more])
 
 
@@ -45,7 +46,7 @@ def change(browser: Browser, owner: Any, act: str, **says: Any) -> str:
 
 
 def notes(owner: Any) -> list[str]:
-    return [rule.note for rule in devicepolicing.draft_of(owner)[0].rules]
+    return [rule.note for rule in policing.draft_of(owner)[0].rules]
 
 
 def keep(owner: Any, *names: str, now: datetime) -> None:
@@ -53,7 +54,7 @@ def keep(owner: Any, *names: str, now: datetime) -> None:
         Rule(id=0, scope=Scope.GROUP, verdict=Verdict.PASS, bus=Bus.USB, port=f"{place}-1", note=note)
         for place, note in enumerate(names, 1)
     ]
-    devicepolicing.save(owner, Draft(rules=rules), revision=None, reason="", now=now)
+    policing.save(owner, Draft(rules=rules), revision=None, reason="", now=now)
 
 
 def test_a_rule_is_written_looked_at_and_then_saved(
@@ -139,8 +140,8 @@ def test_rules_that_never_decide_are_pointed_out_where_they_stand(
 ) -> None:
     hide = Rule(id=0, scope=Scope.GROUP, verdict=Verdict.HIDE, bus=Bus.USB)
     stick = Rule(id=0, scope=Scope.GROUP, verdict=Verdict.PASS, bus=Bus.USB, device_id="0930:6545")
-    devicepolicing.save(sales, Draft(rules=[hide, stick]), revision=0, reason="", now=now)
-    first, second = (rule.id for rule in devicepolicing.draft_of(sales)[0].rules)
+    policing.save(sales, Draft(rules=[hide, stick]), revision=0, reason="", now=now)
+    first, second = (rule.id for rule in policing.draft_of(sales)[0].rules)
 
     page = browser.get(address("policy", sales)).content.decode()
 
@@ -152,7 +153,7 @@ def test_settings_and_usbguards_text_become_part_of_the_draft(browser: Browser, 
     change(browser, sales, "import", text='allow id 0930:6545 serial "A1" label "x"')
     browser.post(address("policy-preview", sales), {"revision": 0})
 
-    draft, _revision = devicepolicing.draft_of(sales)
+    draft, _revision = policing.draft_of(sales)
     assert (draft.usb_mode, [rule.serial for rule in draft.rules]) == (UsbMode.CONTROLLER, ["A1"])
     text = browser.get(address("policy-usbguard", sales))
     assert 'allow id 0930:6545 serial "A1"' in text.content.decode()
@@ -191,7 +192,7 @@ def test_a_failed_pass_through_is_an_alert_on_the_pcs_page(
     browser: Browser, pc: FakePc, described: Client, sales: Group, now: datetime
 ) -> None:
     card = Rule(id=0, scope=Scope.GROUP, verdict=Verdict.PASS, bus=Bus.PCI, device_class="03")
-    devicepolicing.save(sales, Draft(rules=[card]), revision=0, reason="", now=now)
+    policing.save(sales, Draft(rules=[card]), revision=0, reason="", now=now)
     state = DeviceState(
         bus=Bus.PCI, key="0000:03:00.0", name="Graphics card", fate=Fate.PASSED, code="pass_through_failed"
     )
@@ -256,7 +257,7 @@ def test_nobody_changes_rules_in_the_operators_door(browser: Browser, sales: Gro
     assert browser.get(reverse("admin:clients_devicerule_changelist")).status_code == 200
     assert browser.get(reverse("admin:clients_devicepolicy_changelist")).status_code == 200
     assert browser.get(reverse("admin:clients_devicerule_add")).status_code == 403
-    policy = devicepolicing.stored(sales)
+    policy = policing.stored(sales)
     assert policy is not None
     page = reverse("admin:clients_devicepolicy_change", args=[policy.pk])
     assert browser.get(page).status_code == 200
@@ -268,7 +269,7 @@ def test_an_empty_policy_can_begin_with_what_a_desktop_needs_and_is_saved_when_s
 ) -> None:
     page = change(browser, sales, "begin")
     assert "not saved" in page.lower() or "preview" in page.lower()
-    assert devicepolicing.draft_of(sales)[0].rules == []
+    assert policing.draft_of(sales)[0].rules == []
 
     again = change(browser, sales, "begin")  # pressed twice
     assert again.count('name="act" value="delete ') == 4

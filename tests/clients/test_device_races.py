@@ -5,8 +5,8 @@ from datetime import datetime
 
 import pytest
 
-from clients import devicepolicing
-from clients.devicepolicing import Draft
+from clients.devices import policing
+from clients.devices.policing import Draft
 from clients.errors import Refusal
 from clients.models import DeviceRule, Event, Group
 from tests.clients.test_devicepolicing import event, rule
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def test_of_four_administrators_who_save_at_once_three_are_told(sales: Group, now: datetime) -> None:
     def saving(note: str) -> Callable[[], object]:
         draft = Draft(rules=[rule(note=note)])
-        return lambda: devicepolicing.save(sales, draft, revision=0, reason="", now=now)
+        return lambda: policing.save(sales, draft, revision=0, reason="", now=now)
 
     raised = at_once(*(saving(note) for note in "abcd"))
 
@@ -33,7 +33,7 @@ def test_of_four_administrators_who_save_at_once_three_are_told(sales: Group, no
 def test_a_report_that_comes_twice_at_once_is_recorded_once(pc: FakePc, now: datetime) -> None:
     report = DevicesReport(policy="", events=[event(number) for number in range(1, 6)])
 
-    raised = at_once(*(lambda: devicepolicing.hear(pc.client, report, now=now) for _ in range(3)))
+    raised = at_once(*(lambda: policing.hear(pc.client, report, now=now) for _ in range(3)))
 
     assert raised == [None, None, None]
     assert Event.objects.filter(verb="device.attached").count() == 5

@@ -9,8 +9,9 @@ from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 from msgspec.structs import replace
 
-from clients import deviceplanning, devicepolicing, enrolling
-from clients.devicepolicing import Draft
+from clients.devices import planning, policing
+from clients.devices.policing import Draft
+from clients.enrolment import enrolling
 from clients.errors import Refusal
 from clients.models import Client, DevicePolicy, DeviceRule, Event, Group
 from tests.pcs import FakePc, facts_with_devices
@@ -42,11 +43,11 @@ def rule(verdict: Verdict = Verdict.PASS, **says: Any) -> Rule:
 
 def save(owner: Any, *rules: Rule, now: datetime, revision: int | None = None, **settings: Any) -> Any:
     draft = Draft(rules=list(rules), **settings)
-    return devicepolicing.save(owner, draft, revision=revision, reason="", now=now)
+    return policing.save(owner, draft, revision=revision, reason="", now=now)
 
 
 def fates(pc: Client, now: datetime) -> dict[str, Fate]:
-    return {one.planned.key: one.fate for one in deviceplanning.standings(pc, now=now)}
+    return {one.planned.key: one.fate for one in planning.standings(pc, now=now)}
 
 
 @pytest.fixture
@@ -122,8 +123,8 @@ def test_a_pcs_own_settings_go_over_its_groups_and_a_user_has_no_usb_mode(
 def test_a_rule_that_ended_is_told_for_one_day_more(pc: FakePc, sales: Group, now: datetime) -> None:
     save(sales, rule(valid_until=now), now=now)
 
-    assert len(devicepolicing.policy_of(pc.client, now=now + timedelta(hours=23)).rules) == 1
-    assert devicepolicing.policy_of(pc.client, now=now + timedelta(hours=25)).rules == []
+    assert len(policing.policy_of(pc.client, now=now + timedelta(hours=23)).rules) == 1
+    assert policing.policy_of(pc.client, now=now + timedelta(hours=25)).rules == []
 
 
 def test_of_two_administrators_at_once_the_second_is_told(sales: Group, now: datetime) -> None:
@@ -138,7 +139,7 @@ def test_of_two_administrators_at_once_the_second_is_told(sales: Group, now: dat
 
 def test_a_rule_that_says_what_it_said_keeps_its_number_and_maker(sales: Group, now: datetime) -> None:
     save(sales, rule(device_id=STICK), rule(Verdict.HIDE, bus=Bus.USB), now=now)
-    first, second = devicepolicing.draft_of(sales)[0].rules
+    first, second = policing.draft_of(sales)[0].rules
     later = now + timedelta(hours=1)
 
     changed = Rule(id=second.id, scope=Scope.GROUP, verdict=Verdict.READ_ONLY, bus=Bus.USB, device_class="08")
@@ -147,25 +148,25 @@ def test_a_rule_that_says_what_it_said_keeps_its_number_and_maker(sales: Group, 
     rows = {row.pk: row for row in DeviceRule.objects.all()}
     assert rows[first.id].created_at == now
     assert rows[second.id].created_at == later
-    assert [one.id for one in devicepolicing.draft_of(sales)[0].rules][:2] == [second.id, first.id]
+    assert [one.id for one in policing.draft_of(sales)[0].rules][:2] == [second.id, first.id]
 
 
 def test_a_rule_of_another_list_is_not_taken_over_by_its_number(sales: Group, now: datetime) -> None:
     design = Group.objects.create(name="design")
     save(sales, rule(note="theirs"), now=now)
-    theirs = devicepolicing.draft_of(sales)[0].rules[0]
+    theirs = policing.draft_of(sales)[0].rules[0]
 
     save(design, theirs, theirs, now=now)
 
-    assert devicepolicing.draft_of(sales)[0].rules == [theirs]
-    assert len({one.id for one in devicepolicing.draft_of(design)[0].rules} | {theirs.id}) == 3
+    assert policing.draft_of(sales)[0].rules == [theirs]
+    assert len({one.id for one in policing.draft_of(design)[0].rules} | {theirs.id}) == 3
 
 
 def test_the_audit_log_says_what_was_changed_from_what_to_what(sales: Group, now: datetime) -> None:
     save(sales, rule(device_id=STICK, note="old"), rule(note="stays"), now=now)
-    old, stays = devicepolicing.draft_of(sales)[0].rules
+    old, stays = policing.draft_of(sales)[0].rules
 
-    devicepolicing.save(sales, Draft(rules=[stays]), revision=1, reason="lost", now=now)
+    policing.save(sales, Draft(rules=[stays]), revision=1, reason="lost", now=now)
 
     event = Event.objects.get(verb="group.policy_changed", reason="lost")
     assert event.before == {
@@ -189,7 +190,7 @@ def test_a_thousand_rules_are_kept_and_told_and_one_more_is_refused(
     save(sales, *rules, now=now)
 
     assert [one.device_id for one in slice_of(pc).rules] == [one.device_id for one in rules]
-    kept = devicepolicing.draft_of(sales)[0].rules
+    kept = policing.draft_of(sales)[0].rules
     save(sales, *reversed(kept), now=now)
     assert [one.id for one in slice_of(pc).rules] == [one.id for one in reversed(kept)]
 
@@ -204,7 +205,7 @@ def test_a_preview_names_each_device_of_each_pc_that_would_change(
     enrol("pc-silent", group=sales)
     draft = Draft(rules=[rule(bus=Bus.USB, device_id=STICK, serial="AAAA0001")])
 
-    found = deviceplanning.preview(sales, draft, now=now)
+    found = planning.preview(sales, draft, now=now)
 
     assert (found.looked_at, found.unknown, found.left_out) == (2, 1, 0)
     [changing] = found.changing
@@ -219,11 +220,11 @@ def test_a_preview_names_each_device_of_each_pc_that_would_change(
 def test_a_preview_for_a_user_is_about_the_pcs_that_they_have(described: Client, now: datetime) -> None:
     sato = User.objects.create_user("sato")
     draft = Draft(rules=[rule(bus=Bus.USB)])
-    assert deviceplanning.preview(sato, draft, now=now).looked_at == 0
+    assert planning.preview(sato, draft, now=now).looked_at == 0
 
     enrolling.assign(described, sato)
 
-    assert [one.client for one in deviceplanning.preview(sato, draft, now=now).changing] == [described]
+    assert [one.client for one in planning.preview(sato, draft, now=now).changing] == [described]
 
 
 def test_why_names_the_rule_for_whom_it_is_and_who_made_it(
@@ -231,18 +232,18 @@ def test_why_names_the_rule_for_whom_it_is_and_who_made_it(
 ) -> None:
     save(sales, rule(bus=Bus.USB, device_id=STICK, note="sticks of ours"), now=now)
 
-    granted = deviceplanning.why(described, "usb", "1-1", now=now)
+    granted = planning.why(described, "usb", "1-1", now=now)
     assert granted.rule is not None
     assert (granted.standing.fate, granted.rule.note) == (Fate.PASSED, "sticks of ours")
     assert (granted.rule.policy.group, granted.rule.created_by) == (sales, "system")
 
-    hidden = deviceplanning.why(described, "usb", "1-3", now=now)
+    hidden = planning.why(described, "usb", "1-3", now=now)
     assert (hidden.standing.fate, hidden.standing.code, hidden.rule) == (Fate.HIDDEN, "no_rule", None)
 
 
 def test_why_refuses_a_device_that_is_not_there(described: Client, now: datetime) -> None:
     with pytest.raises(Refusal) as refused:
-        deviceplanning.why(described, "usb", "9-9", now=now)
+        planning.why(described, "usb", "9-9", now=now)
     assert refused.value.code == "no_such_device"
 
 
@@ -305,7 +306,7 @@ def test_what_a_pc_could_not_do_goes_over_what_was_planned(
 
     pc.post("/node/v1/reports/devices", DevicesReport(policy="r1", devices=[state]))
 
-    found = deviceplanning.why(Client.objects.get(), "pci", "0000:03:00.0", now=now).standing
+    found = planning.why(Client.objects.get(), "pci", "0000:03:00.0", now=now).standing
     assert (found.failed, found.fate, found.code) == (True, Fate.IMPOSSIBLE, "pass_through_failed")
 
 
@@ -342,11 +343,11 @@ def test_a_stick_that_could_not_be_attached_is_shown_as_failed_until_it_could(
     failed = replace(event(1, DeviceHappening.FAILED), code="odd", words="The port is gone. Plug it again.")
     pc.post("/node/v1/reports/devices", DevicesReport(policy="", events=[failed]))
 
-    standing = deviceplanning.why(Client.objects.get(), "usb", "1-1", now=now).standing
+    standing = planning.why(Client.objects.get(), "usb", "1-1", now=now).standing
     assert (standing.failed, standing.words("ja")) == (True, "The port is gone. Plug it again.")
 
     pc.post("/node/v1/reports/devices", DevicesReport(policy="", events=[event(2)]))
-    assert not deviceplanning.why(Client.objects.get(), "usb", "1-1", now=now).standing.failed
+    assert not planning.why(Client.objects.get(), "usb", "1-1", now=now).standing.failed
 
 
 def test_a_failure_is_over_when_the_device_is_there_or_not_to_be_there(pc: FakePc) -> None:
@@ -375,7 +376,7 @@ def test_a_device_that_a_start_had_to_do_without_is_shown_as_failed(
 
     pc.post("/node/v1/reports/devices", DevicesReport(policy="r1", devices=[state]))
 
-    standing = deviceplanning.why(Client.objects.get(), "pci", "0000:03:00.0", now=now).standing
+    standing = planning.why(Client.objects.get(), "pci", "0000:03:00.0", now=now).standing
     assert (standing.failed, standing.code) == (True, "pass_through_unhealthy")
     assert standing.words("ja") != standing.words("en") != standing.code
 
@@ -386,7 +387,7 @@ def test_what_is_asked_of_a_pc_in_vain_is_said_before_it_is_saved(
     disk = rule(bus=Bus.PCI, port="0000:01:00.0")
     lan = rule(bus=Bus.PCI, device_id="8086:15be")
 
-    found = deviceplanning.preview(sales, Draft(rules=[disk, lan]), now=now)
+    found = planning.preview(sales, Draft(rules=[disk, lan]), now=now)
 
     [told] = found.changing
     assert [one.code for one in told.vain] == ["rule_grants_needed", "rule_grants_needed"]

@@ -14,10 +14,10 @@ from django.test import Client as Browser
 
 from clients.errors import Refusal
 from clients.models import DirectoryUser
-from clients.roles import Role, role_of
+from clients.people.roles import Role, role_of
 from config.demo.authority import Authority
 from config.demo.directory import Directory
-from mydoc import sharing
+from mydoc.tree import sharing
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db]
 

@@ -8,7 +8,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from django.conf import settings
 
-from clients import enrolling, signing
+from clients.enrolment import enrolling, signing
 from clients.errors import Refusal, WrongState
 from clients.models import Client, EnrolmentToken, Event, Group
 from tests.pcs import FakePc, csr_for, request

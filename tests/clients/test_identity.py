@@ -6,8 +6,8 @@ from typing import Any
 
 from django.test import Client as Browser
 
-from clients import identity
-from clients.identity import NodeRequest
+from clients.enrolment import identity
+from clients.enrolment.identity import NodeRequest
 from tests.pcs import FakePc
 
 DESIRED = "/node/v1/desired"

@@ -10,10 +10,9 @@ from django.test import Client as Browser
 from django.urls import reverse
 from msgspec.structs import replace
 
-from clients import networking
-from clients.models import Client, Event, Group
-from clients.networking import Wish
-from clients.wifi import WifiNetwork, WifiSecret
+from clients.models import Client, Event, Group, WifiNetwork, WifiSecret
+from clients.wifi import networking
+from clients.wifi.networking import Wish
 from tests.pcs import FakePc, facts_with_devices
 from vrasnode import sealing
 from vrasnode.errors import Refused

@@ -13,13 +13,13 @@ from django.test import Client as Browser
 from django.test import RequestFactory
 from django.urls import ResolverMatch
 
-from clients import admitting, roles, tokens
-from clients.directory import Person
+from clients.enrolment.signing import KeyStore
 from clients.errors import Refusal
 from clients.models import DirectoryUser, Event
-from clients.rights import RightsMiddleware
-from clients.rolenames import Role
-from clients.signing import KeyStore
+from clients.people import admitting, roles, tokens
+from clients.people.directory import Person
+from clients.people.rights import RightsMiddleware
+from clients.people.rolenames import Role
 from config.env import Environment
 from tests.test_doors import METHODS, OPEN, example, routes
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from clients import hours
 from clients.errors import Refusal
-from clients.models import Client
-from clients.sites import Site, Sites, site_of
+from clients.models import Client, Site
+from clients.sites.finding import Sites, site_of
 from tests.pcs import FakePc
 
 MONDAY_10_H = datetime(2026, 11, 30, 1, tzinfo=UTC)  # in Tokyo

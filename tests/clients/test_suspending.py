@@ -8,11 +8,12 @@ from django.contrib.auth.models import User
 from django.test import Client as Browser
 from django.urls import reverse
 
-from clients import deviceplanning, devicepolicing, enrolling, suspending
-from clients.devicepolicing import Draft
+from clients.devices import planning, policing, suspending
+from clients.devices.policing import Draft
+from clients.devices.suspending import Decider, ModelSuspend
+from clients.enrolment import enrolling
 from clients.errors import Refusal
 from clients.models import Client, Event, Group
-from clients.suspending import Decider, ModelSuspend
 from tests.pcs import FakePc, facts_with_devices
 from vrasnode.wire import clients as registry
 from vrasnode.wire.devices import Suspend
@@ -41,11 +42,11 @@ def models(*entries: tuple[str, Suspend]) -> list[ModelSuspend]:
 
 
 def save(owner: Any, *, now: datetime, **says: Any) -> None:
-    devicepolicing.save(owner, Draft(rules=[], **says), revision=None, reason="", now=now)
+    policing.save(owner, Draft(rules=[], **says), revision=None, reason="", now=now)
 
 
 def standing(client: Client) -> tuple[Suspend, Decider, str]:
-    sleep = deviceplanning.sleep(Client.objects.get(pk=client.pk))
+    sleep = planning.sleep(Client.objects.get(pk=client.pk))
     return sleep.suspend, sleep.decider, sleep.entry
 
 
@@ -75,9 +76,9 @@ def test_the_pc_is_told_what_its_model_may_do(
 ) -> None:
     save(sales, suspend_by_model=models(("*Desk 5", Suspend.ALLOWED), ("*", Suspend.HIBERNATE)), now=now)
 
-    assert devicepolicing.policy_of(described, now=now).suspend is Suspend.ALLOWED
+    assert policing.policy_of(described, now=now).suspend is Suspend.ALLOWED
     save(sales, suspend_by_model=models(("*Desk ?", Suspend.HIBERNATE)), now=now)
-    assert devicepolicing.policy_of(described, now=now).suspend is Suspend.HIBERNATE
+    assert policing.policy_of(described, now=now).suspend is Suspend.HIBERNATE
 
 
 def test_a_pc_that_did_not_tell_its_model_follows_its_group(pc: FakePc, sales: Group, now: datetime) -> None:
@@ -119,7 +120,7 @@ def test_entries_that_cannot_be_or_never_count_are_refused(
         save(sales, suspend_by_model=models(*entries), now=now)
 
     assert refused.value.code == code
-    assert devicepolicing.stored(sales) is None
+    assert policing.stored(sales) is None
 
 
 def test_a_wider_entry_may_follow_and_one_letter_is_not_any_letters(sales: Group, now: datetime) -> None:
@@ -127,13 +128,13 @@ def test_a_wider_entry_may_follow_and_one_letter_is_not_any_letters(sales: Group
 
     save(sales, suspend_by_model=wish, now=now)
 
-    assert devicepolicing.draft_of(sales)[0].suspend_by_model == wish
+    assert policing.draft_of(sales)[0].suspend_by_model == wish
 
 
 def test_only_groups_speak_of_models(described: Client, now: datetime) -> None:
     save(described, suspend_by_model=models(("*", Suspend.ALLOWED)), now=now)
 
-    assert devicepolicing.draft_of(described)[0].suspend_by_model == []
+    assert policing.draft_of(described)[0].suspend_by_model == []
 
 
 def test_the_audit_log_says_what_was_said_of_models_before_and_after(sales: Group, now: datetime) -> None:

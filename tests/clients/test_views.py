@@ -7,7 +7,7 @@ from django.contrib.auth.models import User
 from django.test import Client as Browser
 from django.urls import reverse
 
-from clients import signing
+from clients.enrolment import signing
 from clients.models import ApiToken, Client, EnrolmentToken, Event, Group, PublisherKey
 from tests.pcs import FakePc
 

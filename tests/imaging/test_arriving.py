@@ -14,7 +14,7 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.files.uploadedfile import SimpleUploadedFile
 
-from clients import tokens
+from clients.people import tokens
 from imaging import arriving, node, publishing
 from imaging import store as stores
 from imaging.models import ImageVersion, MasterImage, Pack

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from django.conf import settings
 
-from clients import enrolling, signing
+from clients.enrolment import enrolling, signing
 from clients.errors import Refusal
 from clients.models import Client, Group
 from imaging import desktops, distributing, steering

@@ -8,7 +8,7 @@ from django.db import IntegrityError, transaction
 from django.test import Client as Browser
 from django.urls import reverse
 
-from clients import nodeslice, signing
+from clients.enrolment import nodeslice, signing
 from clients.errors import Refusal
 from clients.models import Client, Group
 from imaging import desktops, distributing

@@ -8,7 +8,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from clients import endorsing, signing
+from clients.enrolment import endorsing, signing
 from clients.errors import Refusal, WrongState
 from imaging import publishing
 from imaging.models import ImageVersion, MasterImage

@@ -7,7 +7,7 @@ from datetime import datetime
 import pytest
 from django.db import connection
 
-from clients import enrolling
+from clients.enrolment import enrolling
 from clients.errors import Refusal, WrongState
 from clients.models import Client, Event, Group
 from imaging import distributing

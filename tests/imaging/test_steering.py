@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from clients import auditing, enrolling
+from clients import auditing
 from clients.auditing import Actor
+from clients.enrolment import enrolling
 from clients.errors import Refusal
-from clients.models import Client, Event, Group
-from clients.sites import Site
+from clients.models import Client, Event, Group, Site
 from imaging import desktops, distributing, pacing, publishing, reasons, steering, waving
 from imaging.distributing import Terms
 from imaging.models import Delivery, Distribution, ImageVersion, MasterImage

@@ -9,8 +9,7 @@ from django.test import Client as Browser
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from clients.models import Client, Group
-from clients.sites import Site
+from clients.models import Client, Group, Site
 from imaging import distributing, pacing, waving
 from imaging.distributing import Terms
 from imaging.models import Delivery, Distribution, MasterImage

@@ -7,10 +7,10 @@ from datetime import datetime, timedelta
 import pytest
 from msgspec.structs import replace
 
-from clients import identity, quickstore
+from clients import quickstore
+from clients.enrolment import identity
 from clients.errors import Refusal
-from clients.models import Client, Event, Group
-from clients.sites import Site
+from clients.models import Client, Event, Group, Site
 from imaging import desktops, distributing, swarming
 from imaging.models import MasterImage
 from imaging.swarming import Permission

@@ -9,7 +9,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client as Browser
 from django.urls import reverse
 
-from clients import signing
+from clients.enrolment import signing
 from clients.models import Event, Group
 from imaging import distributing, publishing, steering
 from imaging.models import Delivery, Distribution, ImageVersion, MasterImage, Subscription

@@ -128,7 +128,7 @@ class Workday:
     def restic(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
         """A plain restic before the NAS, with the password that the custodians could unwrap, too."""
         code = (
-            "from mydoc import replicakeys; from mydoc.replicamodels import Replica; "
+            "from mydoc.replicas import passwords as replicakeys; from mydoc.models import Replica; "
             f"print(replicakeys.repository_password_of(Replica.objects.get(volume={self.volume!r})))"
         )
         password = self.office.server.manage("shell", "-c", code).strip().splitlines()[-1]

@@ -11,10 +11,10 @@ from django.contrib.auth.models import Group, User
 
 from clients import nudge
 from clients.models import Client
-from clients.rolenames import Role
-from mydoc import recovering
+from clients.people.rolenames import Role
 from mydoc.models import Volume
-from mydoc.nassettings import GatewaySettings
+from mydoc.nas.settings import GatewaySettings
+from mydoc.volumes import recovering
 from tests.mydoc.answering import AnsweringPc, Files, beat, link, make_volume
 from tests.mydoc.keeping import Copies, folder_as_nas
 from tests.pcs import FakePc

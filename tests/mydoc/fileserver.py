@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from config.demo.processes import Child, wait_for
-from mydoc.nassettings import NasSettings
+from mydoc.nas.settings import NasSettings
 from tests.mydoc.replicas import answers, free_port
 
 PASSWORD = "the-nas-knows-this-1"

@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from mydoc import manifests, replicakeys, repositories
-from mydoc.models import Volume
-from mydoc.nassettings import NasSettings
-from mydoc.replicamodels import Replica, ReplicationRun
+from mydoc.models import Replica, ReplicationRun, Volume
+from mydoc.nas.settings import NasSettings
+from mydoc.replicas import manifests, passwords, repositories
 from vrasnode.wire import codec
 from vrasnode.wire.replication import ManifestLine
 
@@ -27,7 +26,7 @@ class Copies:
 
     @property
     def repository(self) -> repositories.Repository:
-        return repositories.of(replicakeys.replica_of(self.volume))
+        return repositories.of(passwords.replica_of(self.volume))
 
     @property
     def folder(self) -> Path:
@@ -61,12 +60,12 @@ class Copies:
 
     def replicate(self, *, now: datetime, forged: Mapping[bytes, bytes] | None = None) -> ReplicationRun:
         """A run that ended well, with its manifest; of `forged` files the PC tells another content."""
-        replicakeys.replica_of(self.volume)
+        passwords.replica_of(self.volume)
         return self.tell({**self.files(), **(forged or {})}, now=now, snapshot=self.copy())
 
     def tell(self, files: Mapping[bytes, bytes], *, now: datetime, snapshot: str = "") -> ReplicationRun:
         """The PC says that it copied these, to this snapshot."""
-        replica = replicakeys.replica_of(self.volume)
+        replica = passwords.replica_of(self.volume)
         lines = [
             ManifestLine(path, len(content), 1, hashlib.sha256(content).hexdigest())
             for path, content in sorted(files.items())

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from config.demo.processes import Child, wait_for
-from mydoc import gateway, nas
-from mydoc.nassettings import GatewaySettings, NasSettings
+from mydoc.nas import fileserver
+from mydoc.nas.settings import GatewaySettings, NasSettings
+from mydoc.replicas import gateway
 
 
 def free_port() -> int:
@@ -50,7 +51,7 @@ class Gateway:
         argv = gateway.arguments(
             self.place, self.settings, listen=f"127.0.0.1:{self.port}", who=self.directory / "who"
         )
-        environment = nas.environment(self.place)
+        environment = fileserver.environment(self.place)
         with Child("rclone", argv, env=environment, log=self.directory / "rclone.log") as child:
             wait_for("the gateway", lambda: answers(self.port), children=[child])
             yield self

@@ -11,8 +11,8 @@ from django.contrib.auth.models import User
 from clients import nudge, quickstore
 from clients.errors import Refusal
 from clients.models import Group
-from mydoc import asking
 from mydoc.models import Opening, Volume
+from mydoc.tree import asking
 from tests.mydoc.answering import AnsweringPc, beat, tell
 from tests.pcs import FakePc
 from vrasnode import sealing

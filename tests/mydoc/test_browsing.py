@@ -16,10 +16,11 @@ from django.utils.html import escape
 from clients import auditing, nudge
 from clients.errors import Refusal
 from clients.models import Event, Group
-from clients.rolenames import Role
-from mydoc import browsing, bytepaths
-from mydoc.browsing import Looker
+from clients.people.rolenames import Role
+from mydoc import bytepaths
 from mydoc.models import Look, Volume
+from mydoc.tree import browsing
+from mydoc.tree.browsing import Looker
 from tests.mydoc.answering import AnsweringPc, beat, make_volume, tell, whole
 from tests.pcs import FakePc
 from vrasnode.wire.mydoc import MAX_PIECE_BYTES, Answer, Entry, EntryKind, Question, VolumeState

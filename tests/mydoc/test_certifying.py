@@ -12,9 +12,9 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from django.contrib.auth.models import User
 from django.test import Client as Browser
 
-from clients import signing
+from clients.enrolment import signing
 from clients.models import Client
-from mydoc import losing
+from mydoc.losses import losing
 from mydoc.models import Loss
 from tests.mydoc.unlockingpc import UnlockingPc
 from tests.pcs import FakePc

@@ -12,7 +12,7 @@ from django.contrib.auth.models import User
 from django.test import Client as Browser
 from django.utils import timezone
 
-from mydoc import losing
+from mydoc.losses import losing
 from tests.mydoc.keeping import Copies
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db]

@@ -6,17 +6,16 @@ from typing import Any
 
 import pytest
 
-from mydoc import explaining, replicakeys
-from mydoc.models import Volume
-from mydoc.nassettings import NasSettings
-from mydoc.replicamodels import ReplicationRun
+from mydoc.models import ReplicationRun, Volume
+from mydoc.nas.settings import NasSettings
+from mydoc.replicas import explaining, passwords
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db]
 
 
 def failed(volume: Volume, *, at: datetime, reason: str = "nas_failed") -> ReplicationRun:
     return ReplicationRun.objects.create(
-        replica=replicakeys.replica_of(volume),
+        replica=passwords.replica_of(volume),
         occasion=ReplicationRun.Occasion.SCHEDULE,
         state=ReplicationRun.State.FAILED,
         asked_at=at,

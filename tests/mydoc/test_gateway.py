@@ -13,13 +13,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from django.contrib.auth.models import User
 from django.db import connection
 
-from clients import enrolling
+from clients.enrolment import enrolling
 from config.demo.processes import wait_for
-from mydoc import gateway as gateways
-from mydoc import gatewaycertificate, replicakeys
-from mydoc.models import Volume
-from mydoc.nassettings import GatewaySettings, NasSettings
-from mydoc.replicamodels import Replica
+from mydoc.models import Replica, Volume
+from mydoc.nas.settings import GatewaySettings, NasSettings
+from mydoc.replicas import gateway as gateways
+from mydoc.replicas import gatewaycertificate, passwords
 from tests.mydoc.answering import make_volume
 from tests.mydoc.replicas import Gateway, Restic, answers, free_port
 from tests.pcs import FakePc
@@ -41,12 +40,12 @@ def restic(gateway: Gateway, tmp_path: Path) -> Pc:
     """What the PC of a volume can do with what it is given for it."""
 
     def of(volume: Volume) -> Restic:
-        replica = replicakeys.replica_of(volume)
+        replica = passwords.replica_of(volume)
         gateway.admit()
         name = str(volume.pk)
-        password = replicakeys.password_of(replica)
+        password = passwords.password_of(replica)
         repository = gateway.repository(name, user=name, password=password)
-        return Restic(repository, replicakeys.repository_password_of(replica), tmp_path)
+        return Restic(repository, passwords.repository_password_of(replica), tmp_path)
 
     return of
 
@@ -124,7 +123,7 @@ def test_no_secret_of_a_replica_lies_in_the_database_in_clear(restic: Pc, volume
     row = Replica.objects.get(volume=volume)
 
     assert pc.password.encode() not in bytes(row.repository_password)
-    assert replicakeys.password_of(row).encode() not in bytes(row.password)
+    assert passwords.password_of(row).encode() not in bytes(row.password)
 
 
 @pytest.mark.django_db(transaction=True)
@@ -136,8 +135,8 @@ def test_without_a_certificate_of_somebody_elses_it_shows_one_of_the_installatio
     (tmp_path / "nas").mkdir()
     authority = tmp_path / "authority.pem"
     authority.write_text(gatewaycertificate.authority(door))
-    replica = replicakeys.replica_of(volume)
-    name, password = str(volume.pk), replicakeys.password_of(replica)
+    replica = passwords.replica_of(volume)
+    name, password = str(volume.pk), passwords.password_of(replica)
     pc = Restic(f"rest:https://{name}:{password}@127.0.0.1:{port}/{name}/", "opens", tmp_path)
 
     with serving(door, NasSettings(url=f"file://{tmp_path}/nas"), directory=tmp_path):
@@ -180,8 +179,8 @@ def test_a_volume_that_comes_while_it_serves_is_let_in_by_itself(volume: Volume,
 
     with serving(door.settings, door.place, directory=tmp_path):
         wait_for("the gateway", lambda: answers(door.port), children=[])
-        replica = replicakeys.replica_of(volume)
-        name, password = str(volume.pk), replicakeys.password_of(replica)
+        replica = passwords.replica_of(volume)
+        name, password = str(volume.pk), passwords.password_of(replica)
         pc = Restic(door.repository(name, user=name, password=password), "opens", tmp_path)
 
         wait_for("the door", lambda: pc.run("init").returncode == 0, children=[])

@@ -10,9 +10,9 @@ import pytest
 from django.utils import timezone
 
 from clients.errors import Refusal
-from mydoc import alarming, drilling, keeping, mending, noticing, replicating, rereading, retaining, tending
-from mydoc.keepmodels import Keeping, KeptSnapshot, ReplicaAlarm, Upkeep
-from mydoc.replicamodels import ReplicationRun
+from mydoc.models import Keeping, KeptSnapshot, ReplicaAlarm, ReplicationRun, Upkeep
+from mydoc.replicas import alarming, replicating, tending
+from mydoc.upkeep import drilling, keeping, mending, noticing, rereading, retaining
 from tests.mydoc.keeping import Copies
 
 pytestmark = pytest.mark.django_db

@@ -9,8 +9,9 @@ from django.test import Client as Browser
 from django.utils import timezone
 
 from clients.models import Event
-from mydoc import alarming, nas
-from mydoc.keepmodels import Keeping, KeptSnapshot, NasLook, ReplicaAlarm
+from mydoc.models import Keeping, KeptSnapshot, NasLook, ReplicaAlarm
+from mydoc.nas import fileserver
+from mydoc.replicas import alarming
 from tests.mydoc.keeping import Copies
 
 pytestmark = pytest.mark.django_db
@@ -104,7 +105,9 @@ def test_what_was_found_before_is_shown_also_when_no_nas_is_named_any_more(
     desk: Browser, settings: Any, now: datetime
 ) -> None:
     codes = [
-        {"code": code, "good": good} for code in (*nas.WRONG, *nas.SEEN, "new") for good in (True, False)
+        {"code": code, "good": good}
+        for code in (*fileserver.WRONG, *fileserver.SEEN, "new")
+        for good in (True, False)
     ]
     NasLook.objects.create(at=now, good=False, found=codes)
     settings.NAS = None

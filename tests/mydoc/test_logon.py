@@ -23,15 +23,15 @@ from django.core.management import CommandError, call_command
 from django.test import Client as Browser
 from django.utils import timezone
 
-from clients import directory as directories
 from clients import quickstore
 from clients.errors import Refusal
-from clients.rolenames import Role
+from clients.people import directory as directories
+from clients.people.rolenames import Role
 from config.demo import domaincontroller
 from config.demo.authority import Authority
 from config.demo.directory import Directory
-from mydoc import negotiating, watching
 from mydoc.models import DirectoryWatch, Opening, Volume
+from mydoc.volumes import negotiating, watching
 from tests.lab.kerberos import Session
 from tests.lab.server import ROOT
 from tests.mydoc.unlockingpc import UnlockingPc
@@ -487,7 +487,7 @@ def test_on_a_pc_whose_clock_is_a_day_off_kerberos_makes_no_proof(
 PROVE = """
 import sys, django
 django.setup()
-from mydoc import negotiating
+from mydoc.volumes import negotiating
 try:
     print(negotiating.proven(sys.stdin.read()).name)
 except negotiating.NotProven as no:

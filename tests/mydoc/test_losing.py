@@ -10,12 +10,13 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from django.contrib.auth.models import User
 from django.test import override_settings
 
-from clients import enrolling, identity, presence, quickstore, signing
+from clients import presence, quickstore
+from clients.enrolment import enrolling, identity, signing
 from clients.errors import Refusal
 from clients.models import Client, Event
-from clients.rolenames import Role as Being
+from clients.people.rolenames import Role as Being
 from imaging import desktops
-from mydoc import lockingout, losing
+from mydoc.losses import lockingout, losing
 from mydoc.models import Lockout, Loss, Opening, Volume
 from tests.imaging.test_races import at_once
 from tests.mydoc.unlockingpc import UnlockingPc

@@ -8,9 +8,9 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client as Browser
 
-from clients import tokens
 from clients.models import ApiToken, Client
-from mydoc import lockingout, losing
+from clients.people import tokens
+from mydoc.losses import lockingout, losing
 from mydoc.models import Lockout, Loss, Volume
 from tests.pcs import FakePc
 from vrasnode.wire.mydoc import KillReport

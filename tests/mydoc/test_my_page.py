@@ -11,7 +11,7 @@ from django.test import Client as Browser
 
 from clients.consumers import PageConsumer
 from clients.models import Client
-from clients.rolenames import Role
+from clients.people.rolenames import Role
 from mydoc.models import Look, Opening, Volume
 from tests.mydoc.answering import AnsweringPc, beat, tell
 from tests.pcs import FakePc

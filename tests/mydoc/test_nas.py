@@ -12,7 +12,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management import CommandError, call_command
 
 from config.env import Environment
-from mydoc.nassettings import NasSettings
+from mydoc.nas.settings import NasSettings
 from tests.mydoc.fileserver import PASSWORD, file_server
 
 Check = Callable[[NasSettings | None], str]

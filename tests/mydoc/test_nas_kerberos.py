@@ -10,8 +10,8 @@ import pytest
 from config.demo.directory import SERVICE, Directory
 from config.demo.domaincontroller import REALM
 from config.demo.processes import Child, run, wait_for
-from mydoc import nas, nastickets
-from mydoc.nassettings import NasSettings
+from mydoc.nas import fileserver, tickets
+from mydoc.nas.settings import NasSettings
 from tests.mydoc.replicas import answers, free_port
 
 pytestmark = pytest.mark.slow
@@ -86,31 +86,31 @@ def place(member: NasSettings, krb5: Path, tmp_path: Path) -> NasSettings:
 
 
 def found(place: NasSettings) -> list[tuple[str, bool]]:
-    return [(one.code, one.good) for one in nas.findings(place)]
+    return [(one.code, one.good) for one in fileserver.findings(place)]
 
 
 def test_it_is_reached_without_any_password_and_the_ticket_is_kept_for_our_eyes(place: NasSettings) -> None:
     print(
-        nas._run(place, ("lsf", nas.root(place), "-vv")).stderr.decode()[-3000:],
-        nas._run(place, ("mkdir", nas.root(place))).stderr.decode()[-1500:],
+        fileserver._run(place, ("lsf", fileserver.root(place), "-vv")).stderr.decode()[-3000:],
+        fileserver._run(place, ("mkdir", fileserver.root(place))).stderr.decode()[-1500:],
     )
     print((place.keytab.parent / "smbd.log").read_text()[-3000:])
     assert found(place)[:2] == [("tcp", True), ("probe", True)]
 
     assert place.tickets is not None
     assert place.tickets.stat().st_mode & 0o077 == 0
-    assert nastickets.left_s(place.tickets) > nastickets.LEAST_S
-    assert "PASS" not in " ".join(nas.environment(place))
+    assert tickets.left_s(place.tickets) > tickets.LEAST_S
+    assert "PASS" not in " ".join(fileserver.environment(place))
 
 
 @pytest.mark.soak
 def test_a_ticket_that_is_good_is_used_again_and_one_that_ends_is_got_anew(
     place: NasSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = nastickets.fresh(place).read_bytes()
-    again = nastickets.fresh(place).read_bytes()
-    monkeypatch.setattr(nastickets, "LEAST_S", 11 * 3600)  # longer than the directory gives any
-    anew = nastickets.fresh(place).read_bytes()
+    first = tickets.fresh(place).read_bytes()
+    again = tickets.fresh(place).read_bytes()
+    monkeypatch.setattr(tickets, "LEAST_S", 11 * 3600)  # longer than the directory gives any
+    anew = tickets.fresh(place).read_bytes()
 
     assert first == again
     assert anew != first
@@ -142,9 +142,9 @@ def test_what_is_wrong_is_said_in_words(
     assert unknown == ("spn", False)
     assert no_kdc == no_kdc_later == ("kdc", False)
     assert no_ticket == ("ticket", False)
-    assert "OPENVRAS_NAS_KEYTAB_FILE" in nas.words_of("keytab", place)
-    assert all(ACCOUNT in nas.words_of(code, place) for code in ("keytab", "ticket", "kdc"))
-    assert "localhost" in nas.words_of("spn", place)
+    assert "OPENVRAS_NAS_KEYTAB_FILE" in fileserver.words_of("keytab", place)
+    assert all(ACCOUNT in fileserver.words_of(code, place) for code in ("keytab", "ticket", "kdc"))
+    assert "localhost" in fileserver.words_of("spn", place)
 
 
 @pytest.mark.soak

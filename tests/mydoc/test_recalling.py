@@ -16,10 +16,10 @@ from django.test import Client as Browser
 from django.urls import reverse
 
 from clients.models import Client, Event
-from mydoc import browsing, bytepaths, manifests, replicakeys
-from mydoc.keepmodels import KeptSnapshot
-from mydoc.models import Look, Opening, Volume
-from mydoc.replicamodels import Replica, ReplicationRun
+from mydoc import bytepaths
+from mydoc.models import KeptSnapshot, Look, Opening, Replica, ReplicationRun, Volume
+from mydoc.replicas import manifests, passwords
+from mydoc.tree import browsing
 from tests.mydoc.answering import AnsweringPc, whole
 from tests.mydoc.keeping import Copies, folder_as_nas
 from tests.mydoc.test_browsing import at, give_reason, looked
@@ -43,7 +43,7 @@ def replicate(copies: Copies, *, when: datetime, stored: bool) -> ReplicationRun
     bytes are read they need not be `stored`."""
     snapshot = copies.copy() if stored else "0" * 64
     run = ReplicationRun.objects.create(
-        replica=replicakeys.replica_of(copies.volume),
+        replica=passwords.replica_of(copies.volume),
         occasion="schedule",
         state="done",
         asked_at=when,

@@ -11,12 +11,13 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from django.contrib.auth.models import User
 from django.test import Client as Browser
 
-from clients import enrolling, nodeslice
+from clients.enrolment import enrolling, nodeslice
 from clients.models import Event
-from mydoc import lastreplica, losing, replicakeys, replicating, volumekeys
-from mydoc.models import Lockout, Opening, Volume
-from mydoc.nassettings import GatewaySettings, NasSettings
-from mydoc.replicamodels import Replica, ReplicationRun
+from mydoc.losses import losing
+from mydoc.models import Lockout, Opening, Replica, ReplicationRun, Volume
+from mydoc.nas.settings import GatewaySettings, NasSettings
+from mydoc.replicas import lastreplica, passwords, replicating
+from mydoc.volumes import halves
 from tests.mydoc.answering import make_volume
 from tests.pcs import FakePc
 from vrasnode import sealing
@@ -131,7 +132,7 @@ def test_the_key_of_a_run_comes_sealed_and_is_the_same_when_a_killed_pc_asks_aga
     replica = Replica.objects.get()
     assert first == again
     assert (first.run, first.user, first.repository) == (run, str(volume.pk), f"{volume.pk}/")
-    assert first.repository_password == replicakeys.repository_password_of(replica)
+    assert first.repository_password == passwords.repository_password_of(replica)
     assert ReplicationRun.objects.get().state == State.RUNNING
     assert first.password.encode() not in nodeslice.desired(pc.client, now=now).slices["replication"]
 
@@ -239,7 +240,7 @@ def cut_off(pc: FakePc, volume: Volume, now: datetime) -> str:
     key = key_of(ask_key(pc, volume), volume)
     tell(pc, volume, key.run, RunState.CUT_OFF, code="left_now")
     Opening.objects.all().delete()
-    volume.server_half = volumekeys.fresh(volume.pk)
+    volume.server_half = halves.fresh(volume.pk)
     volume.save(update_fields=["server_half"])
     replicating.plan(now=now + timedelta(minutes=2))
     return wish(pc, now).run
@@ -252,7 +253,7 @@ def test_a_replica_that_was_cut_off_is_finished_while_the_volume_is_locked_and_t
 
     key = key_of(ask_key(pc, volume, run, occasion=Occasion.RESUME, locked=True), volume)
 
-    assert key.server_half == volumekeys.half_of(Volume.objects.get())
+    assert key.server_half == halves.half_of(Volume.objects.get())
     assert key.read_s == settings.REPLICA_LOCKED_READ.total_seconds()
     event = Event.objects.get(verb="replicationrun.half_given")
     assert event.object_id == run
@@ -262,7 +263,7 @@ def test_a_pc_that_knows_of_it_itself_need_not_wait_for_the_next_sweep(pc: FakeP
     key = key_of(ask_key(pc, volume), volume)
     tell(pc, volume, key.run, RunState.CUT_OFF, code="left_now")
     Opening.objects.all().delete()
-    volume.server_half = volumekeys.fresh(volume.pk)
+    volume.server_half = halves.fresh(volume.pk)
     volume.save(update_fields=["server_half"])
 
     again = key_of(ask_key(pc, volume, occasion=Occasion.RESUME, locked=True), volume)
@@ -382,11 +383,11 @@ def test_where_there_is_no_nas_nothing_is_asked_of_pcs(
 def test_the_custodians_together_open_the_repository_without_the_server(
     custodians: tuple[X25519PrivateKey, X25519PrivateKey], volume: Volume
 ) -> None:
-    replica = replicakeys.replica_of(volume)
+    replica = passwords.replica_of(volume)
 
     opened: bytes = bytes(replica.recovery or b"")
     for key in custodians:
         purpose = sealing.recovery_purpose(f"replica {volume.pk}")
         opened = sealing.open_sealed(opened, key, purpose=purpose)
 
-    assert opened.decode() == replicakeys.repository_password_of(replica)
+    assert opened.decode() == passwords.repository_password_of(replica)

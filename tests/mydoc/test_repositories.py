@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from mydoc import repositories
+from mydoc.replicas import repositories
 from tests.mydoc.fileserver import file_server
 from tests.mydoc.keeping import Copies
 

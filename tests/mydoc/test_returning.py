@@ -13,11 +13,10 @@ from django.urls import reverse
 from clients import nudge
 from clients.errors import Refusal
 from clients.models import Client, Event, Group
-from mydoc import bringing, browsing, retaining, returning
-from mydoc.keepmodels import Keeping, KeptSnapshot
-from mydoc.models import Look, Opening, Volume
-from mydoc.replicamodels import ReplicationRun
-from mydoc.restoremodels import Restoration
+from mydoc.models import Keeping, KeptSnapshot, Look, Opening, ReplicationRun, Restoration, Volume
+from mydoc.restorations import bringing, returning
+from mydoc.tree import browsing
+from mydoc.upkeep import retaining
 from tests.mydoc.answering import AnsweringPc, beat, make_volume, tell
 from tests.mydoc.keeping import Copies
 from tests.pcs import FakePc

@@ -18,9 +18,8 @@ from django.db import connections
 
 from clients import nudge
 from clients.models import Group
-from mydoc import bringing, returning
-from mydoc.models import Opening, Volume
-from mydoc.restoremodels import Restoration
+from mydoc.models import Opening, Restoration, Volume
+from mydoc.restorations import bringing, returning
 from tests.mydoc.answering import AnsweringPc, beat, tell
 from tests.mydoc.keeping import Copies
 from tests.mydoc.test_whole_way import VOLUME, Housing

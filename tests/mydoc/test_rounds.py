@@ -12,8 +12,9 @@ from django.db import connections
 from django.utils import timezone
 
 from clients import quickstore
-from mydoc import keeping, tasks
-from mydoc.keepmodels import KeptSnapshot, ReplicaAlarm, Upkeep
+from mydoc import tasks
+from mydoc.models import KeptSnapshot, ReplicaAlarm, Upkeep
+from mydoc.upkeep import keeping
 from tests.mydoc.keeping import Copies
 
 pytestmark = [pytest.mark.soak, pytest.mark.django_db(transaction=True)]

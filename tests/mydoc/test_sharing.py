@@ -10,10 +10,11 @@ from django.urls import reverse
 
 from clients.errors import Refusal
 from clients.models import Event
-from clients.rolenames import Role
-from mydoc import sharing, standing
+from clients.people.rolenames import Role
 from mydoc.models import FolderGrant, Look, Volume, person_id
-from mydoc.sharing import Progress
+from mydoc.tree import sharing
+from mydoc.tree.sharing import Progress
+from mydoc.volumes import standing
 from tests.mydoc.answering import AnsweringPc, beat, tell, whole
 from tests.pcs import FakePc
 from vrasnode.wire.mydoc import Access, Answer, VolumeState

@@ -8,8 +8,8 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client as Browser
 
-from clients import tokens
-from clients.rolenames import Role
+from clients.people import tokens
+from clients.people.rolenames import Role
 from mydoc import bytepaths
 from mydoc.models import FolderGrant, Look, Volume
 from tests.mydoc.answering import AnsweringPc, tell, whole

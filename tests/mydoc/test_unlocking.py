@@ -15,12 +15,13 @@ from django.contrib.auth.models import User
 from django.core import serializers
 from django.test import Client as Browser
 
-from clients import enrolling, identity, presence, signing
+from clients import presence
+from clients.enrolment import enrolling, identity, signing
 from clients.errors import Refusal
 from clients.models import Event
 from config.asgi import application
-from mydoc import recovering, unlocking, volumekeys, watching
 from mydoc.models import Custodian, Opening, Volume
+from mydoc.volumes import halves, recovering, unlocking, watching
 from tests.mydoc.unlockingpc import UnlockingPc
 from tests.pcs import FakePc
 from tests.test_doors import scope_of
@@ -530,7 +531,7 @@ def test_the_thief_of_the_whole_server_lacks_the_pcs_half(desk: UnlockingPc, sat
     pc_half = bytes(range(32))
     key = sealing.lan_key(desk.half(desk.wish()), pc_half, volume=str(volume.pk))
 
-    stolen = volumekeys.half_of(volume)  # the database and the key directory together
+    stolen = halves.half_of(volume)  # the database and the key directory together
 
     assert sealing.lan_key(stolen, pc_half, volume=str(volume.pk)) == key
     for guess in (bytes(32), stolen, bytes(range(1, 33))):
@@ -551,10 +552,10 @@ def test_a_half_is_bound_to_its_row_and_to_the_key_directory(
     desk.log_on(kato)
     one, two = Volume.objects.all()
     one.server_half = two.server_half
-    assert refused(lambda: volumekeys.half_of(one)) == "not_unwrapped"
+    assert refused(lambda: halves.half_of(one)) == "not_unwrapped"
     (installation.directory / signing.WRAPPING_KEY).write_bytes(bytes(32))
 
-    assert refused(lambda: volumekeys.half_of(two)) == "not_unwrapped"
+    assert refused(lambda: halves.half_of(two)) == "not_unwrapped"
 
 
 def test_a_wrapping_key_that_is_lost_is_not_made_anew_over_the_halves_that_it_wrapped(

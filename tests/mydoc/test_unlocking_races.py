@@ -8,8 +8,8 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 
 from clients.models import Event
-from mydoc import unlocking
 from mydoc.models import Opening, Volume
+from mydoc.volumes import unlocking
 from tests.imaging.test_races import at_once
 from tests.mydoc.unlockingpc import UnlockingPc
 from tests.pcs import FakePc

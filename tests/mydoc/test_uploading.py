@@ -9,8 +9,9 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client as Browser
 from django.urls import reverse
 
-from mydoc import bytepaths, uploading, writing
+from mydoc import bytepaths
 from mydoc.models import FolderGrant, Look, Volume, person_id
+from mydoc.tree import uploading, writing
 from tests.mydoc.answering import AnsweringPc
 
 pytestmark = pytest.mark.django_db
@@ -132,7 +133,7 @@ def test_nobody_writes_outside_what_was_granted_nor_by_anothers_grant(
 def test_a_form_that_is_too_large_brings_nothing_and_says_so(
     guest: Browser, volume: Volume, kato: User, answering: AnsweringPc, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mydoc.putting.PAGE_BYTES", 100)
+    monkeypatch.setattr("mydoc.tree.putting.PAGE_BYTES", 100)
 
     html = put(guest, granted(volume, kato, "write", answering), "新規.txt", b"x" * 1000)
 

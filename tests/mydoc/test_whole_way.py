@@ -16,9 +16,10 @@ from django.contrib.auth.models import User
 from django.test import Client as Browser
 from django.urls import reverse
 
-from clients import nodeslice, nudge
+from clients import nudge
+from clients.enrolment import nodeslice
 from clients.models import Client
-from clients.rolenames import Role
+from clients.people.rolenames import Role
 from mydoc import bytepaths
 from mydoc.models import Look, Opening, Volume
 from tests.mydoc.answering import AnsweringPc, beat, tell, whole

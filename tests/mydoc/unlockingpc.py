@@ -8,9 +8,9 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from django.contrib.auth.models import User
 
-from clients import nodeslice
-from mydoc import unlocking
+from clients.enrolment import nodeslice
 from mydoc.models import Opening
+from mydoc.volumes import unlocking
 from tests.pcs import FakePc
 from vrasnode import sealing
 from vrasnode.wire import codec

@@ -17,7 +17,7 @@ PASSPHRASE = "a passphrase of five words"
 SECRET = b"the recovery key of this volume!"
 
 _REPLICA = """
-from mydoc import replicakeys
+from mydoc.replicas import passwords as replicakeys
 from mydoc.models import Volume
 volume = Volume.objects.get(owner__username={owner!r}, client__name={client!r})
 print(replicakeys.repository_password_of(replicakeys.replica_of(volume)))

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from config.demo.processes import Child, wait_for
-from mydoc import nas
+from mydoc.nas import fileserver
 from tests.mydoc.replicas import answers, free_port
 from vrasnode import sealing
 from vrasnode.contact.outbox import Outbox
@@ -192,7 +192,7 @@ def pc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pc]:
     for folder in (where, tmp_path / "data"):
         folder.mkdir()
     (tmp_path / "data" / "見積.txt").write_text("見積")
-    argv = [str(nas.program()), "serve", "restic", "--addr", f"127.0.0.1:{port}", "--append-only"]
+    argv = [str(fileserver.program()), "serve", "restic", "--addr", f"127.0.0.1:{port}", "--append-only"]
     argv += ["--user", VOLUME, "--pass", SECRETS[0], "--private-repos", str(where)]
     with Child("rclone", argv, log=tmp_path / "rclone.log") as child:
         wait_for("the gateway", lambda: answers(port), children=[child])

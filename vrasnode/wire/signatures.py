@@ -2,7 +2,8 @@
 
 The root key is pinned by a PC at enrolment and signs *role keys*; a role key signs what the role is for.
 So role keys rotate without enrolling anew. This module only verifies and states what is signed; private
-keys are read by `clients/signing.py` (server), `vrasctl` (publisher) and `vrasnode/contact/identity.py` (PC).
+keys are read by `clients/enrolment/signing.py` (server), `vrasctl` (publisher) and
+`vrasnode/contact/identity.py` (PC).
 """
 
 import base64

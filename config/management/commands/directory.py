@@ -8,8 +8,8 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import translation
 
-from clients import directorycheck
-from mydoc import logoncheck
+from clients.people import directorycheck
+from mydoc.volumes import logoncheck
 
 
 class Command(BaseCommand):

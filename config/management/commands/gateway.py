@@ -8,7 +8,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from clients.errors import Refusal
-from mydoc import gateway
+from mydoc.replicas import gateway
 
 
 class Command(BaseCommand):

@@ -5,8 +5,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
-from clients import endorsing, signing
 from clients.auditing import Actor, acting
+from clients.enrolment import endorsing, signing
 from clients.errors import Refusal
 from clients.models import PublisherKey
 

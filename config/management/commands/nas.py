@@ -7,7 +7,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import translation
 
 from config.management.commands.directory import language
-from mydoc import nas
+from mydoc.nas import fileserver
 
 
 class Command(BaseCommand):
@@ -23,7 +23,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         bad = 0
         with translation.override(options["language"]):
-            for finding in nas.findings(settings.NAS):
+            for finding in fileserver.findings(settings.NAS):
                 bad += not finding.good
                 self.stdout.write(f"{'ok ' if finding.good else 'NO '} {finding.words} [{finding.code}]")
         if bad:

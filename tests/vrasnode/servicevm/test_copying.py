@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from config.demo.processes import Child, wait_for
-from mydoc import nas
+from mydoc.nas import fileserver
 from tests.lab.server import ROOT
 from tests.mydoc.replicas import Restic, answers, free_port
 
@@ -126,7 +126,7 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
     who, where = tmp_path / "who", tmp_path / "nas"
     where.mkdir()
     who.write_text(f"{VOLUME}:{PASSWORD}\n")
-    argv = [str(nas.program()), "serve", "restic", "--addr", f"127.0.0.1:{desk.port}"]
+    argv = [str(fileserver.program()), "serve", "restic", "--addr", f"127.0.0.1:{desk.port}"]
     argv += ["--user", VOLUME, "--pass", PASSWORD, "--append-only", "--private-repos"]
     with Child("rclone", [*argv, "--cache-objects=false", str(where)], log=tmp_path / "rclone.log") as child:
         wait_for("the gateway", lambda: answers(desk.port), children=[child])

@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from config.demo.processes import Child, wait_for
-from mydoc import nas
-from mydoc.nassettings import NasSettings
+from mydoc.nas import fileserver
+from mydoc.nas.settings import NasSettings
 from tests.mydoc.fileserver import file_server
 from tests.mydoc.replicas import answers, free_port
 from tests.vrasnode.servicevm.test_copying import MIB, PASSWORD, VOLUME, Desk, files_of, furnish, restored
@@ -31,10 +31,10 @@ PATIENCE_S = 3
 def gateway(desk: Desk, place: NasSettings) -> Iterator[Child]:
     """The product's program before this NAS."""
     flags = ["--append-only", "--private-repos", "--cache-objects=false"]
-    argv = [str(nas.program()), "serve", "restic", "--addr", f"127.0.0.1:{desk.port}", *flags]
-    argv += ["--user", VOLUME, "--pass", PASSWORD, nas.root(place)]
+    argv = [str(fileserver.program()), "serve", "restic", "--addr", f"127.0.0.1:{desk.port}", *flags]
+    argv += ["--user", VOLUME, "--pass", PASSWORD, fileserver.root(place)]
     log = desk.directory / "rclone.log"
-    with Child("rclone", argv, env=nas.environment(place), log=log) as child:
+    with Child("rclone", argv, env=fileserver.environment(place), log=log) as child:
         wait_for("the gateway", lambda: answers(desk.port), children=[child])
         yield child
 

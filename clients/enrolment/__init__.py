@@ -1,0 +1,1 @@
+"""How a PC joins, who it is at every door, what it is told; the keys that it trusts."""

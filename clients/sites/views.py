@@ -1,0 +1,72 @@
+"""Pages of sites."""
+
+from django.contrib import messages
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods
+
+from clients import auditing
+from clients.models import Client, Site
+from clients.pages import page_of, staff
+from clients.sites.finding import Sites
+from clients.sites.forms import SiteForm
+
+form_page = require_http_methods(["GET", "HEAD", "POST"])
+
+
+@form_page
+@staff
+def sites(request: HttpRequest) -> HttpResponse:
+    """All sites, and a new one."""
+    form = SiteForm(request.POST or None)
+    if form.is_valid():
+        _keep(form, "created")
+        return redirect("clients:sites")
+    rows = Site.objects.all()
+    now = timezone.now()
+    page = page_of(request, rows)
+    context = {
+        "page": page,
+        "form": form,
+        "rates": {site.pk: site.rate_bytes_s(now) for site in page.object_list},
+        "pcs": _pcs(Sites()),
+    }
+    return render(request, "clients/sites.html", context)
+
+
+@form_page
+@staff
+def site(request: HttpRequest, pk: int) -> HttpResponse:
+    """One site: changed, or deleted."""
+    row = get_object_or_404(Site, pk=pk)
+    if request.POST.get("act") == "delete":
+        with transaction.atomic():
+            auditing.record("site.deleted", row)
+            row.delete()
+        messages.success(request, _("Deleted."))
+        return redirect("clients:sites")
+    form = SiteForm(request.POST or None, instance=row)
+    if form.is_valid():
+        _keep(form, "changed")
+        messages.success(request, _("Saved."))
+        return redirect("clients:sites")
+    return render(request, "clients/site.html", {"site": row, "form": form})
+
+
+def _keep(form: SiteForm, done: str) -> None:
+    with transaction.atomic():
+        row = form.save()
+        auditing.record(f"site.{done}", row, after={name: form.cleaned_data[name] for name in form.fields})
+
+
+def _pcs(sites: Sites) -> dict[int, int]:
+    """How many approved PCs called from which site last."""
+    counted: dict[int, int] = {}
+    for address in Client.objects.approved().values_list("address", flat=True):
+        found = sites.of(address)
+        if found is not None:
+            counted[found.pk] = counted.get(found.pk, 0) + 1
+    return counted

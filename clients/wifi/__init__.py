@@ -1,0 +1,1 @@
+"""The Wi-Fi that a group's PCs join."""

@@ -1,0 +1,1 @@
+"""What the server does with replicas by itself: notices, mends, deletes, reads again, restores to compare."""
