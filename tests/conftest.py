@@ -42,7 +42,10 @@ Argon2PasswordHasher.time_cost, Argon2PasswordHasher.memory_cost = 1, 64
 # What takes minutes begins first, so that no processor waits for the other at the end.
 LONGEST = (
     *("tests/e2e/", "tests/walks/", "tests/benchmarks/", "tests/test_postgresql.py"),
-    *("tests/vrasnode/test_desktop_machines.py", "tests/vrasnode/test_virtualserver_machines.py"),
+    *(
+        "tests/vrasnode/machines/test_desktop_machines.py",
+        "tests/vrasnode/machines/test_virtualserver_machines.py",
+    ),
 )
 
 

@@ -1,7 +1,7 @@
 """A whole company for the walk of user data: a directory, a PC with both its machines, one user at work.
 
 The agent is the real one, told shorter times by which it locks: the rules themselves are tested with injected
-clocks (tests/vrasnode/test_cutoff.py). Everything else is as it is delivered.
+clocks (tests/vrasnode/mydoc/test_cutoff.py). Everything else is as it is delivered.
 """
 
 import base64

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from config.demo.processes import Child, wait_for
 from mydoc.nas.settings import NasSettings
-from tests.mydoc.replicas import answers, free_port
+from tests.mydoc.replicacast import answers, free_port
 
 PASSWORD = "the-nas-knows-this-1"
 CONFIGURATION = """

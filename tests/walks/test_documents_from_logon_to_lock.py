@@ -15,7 +15,7 @@ import pytest
 from config.demo.documents import DocumentsStory
 from config.demo.server import ADMIN
 from tests.lab.documents import LINK_S, USER, Portal, Workday
-from tests.vrasnode.test_volumes_secrets import in_memory
+from tests.vrasnode.mydoc.test_volumes_secrets import in_memory
 from vrasnode.errors import HostBroken
 from vrasnode.mydoc.volumes import Volumes
 from vrasnode.sealing import HALF_BYTES, lan_key

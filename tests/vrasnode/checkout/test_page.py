@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 import pytest
 
 from tests.vrasnode.checkout.cast import DAY, HOUR, MINUTE, OTHER_PIN, PIN, LeasePc
-from tests.vrasnode.test_localpage import MACS, STATE, Networks
+from tests.vrasnode.localpage.test_localpage import MACS, STATE, Networks
 from vrasnode.checkout import page
 from vrasnode.checkout.page import OPEN, RETURN
 from vrasnode.checkout.page import PIN as CHOOSE

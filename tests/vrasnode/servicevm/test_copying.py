@@ -21,7 +21,7 @@ import pytest
 from config.demo.processes import Child, wait_for
 from mydoc.nas import fileserver
 from tests.lab.server import ROOT
-from tests.mydoc.replicas import Restic, answers, free_port
+from tests.mydoc.replicacast import Restic, answers, free_port
 
 pytestmark = pytest.mark.slow
 MIB = 1 << 20

@@ -19,7 +19,7 @@ from config.demo.processes import Child, wait_for
 from mydoc.nas import fileserver
 from mydoc.nas.settings import NasSettings
 from tests.mydoc.fileserver import file_server
-from tests.mydoc.replicas import answers, free_port
+from tests.mydoc.replicacast import answers, free_port
 from tests.vrasnode.servicevm.test_copying import MIB, PASSWORD, VOLUME, Desk, files_of, furnish, restored
 from vrasnode.errors import HostBroken
 

@@ -1,5 +1,5 @@
 """Shares of volumes: one user, one password of this opening, one address; cut at once. The tools here are
-doubles; the real file server is in `tests/vrasnode/test_virtualserver_data.py`."""
+doubles; the real file server is in `tests/vrasnode/machines/test_virtualserver_data.py`."""
 
 import sys
 from collections.abc import Iterator

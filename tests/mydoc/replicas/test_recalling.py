@@ -22,7 +22,7 @@ from mydoc.replicas import manifests, passwords
 from mydoc.tree import browsing
 from tests.mydoc.answering import AnsweringPc, whole
 from tests.mydoc.keeping import Copies, folder_as_nas
-from tests.mydoc.test_browsing import at, give_reason, looked
+from tests.mydoc.tree.test_browsing import at, give_reason, looked
 from vrasnode.servicevm.guest import copied, copying
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db]

@@ -13,7 +13,7 @@ import pytest
 from config.demo.lan import Lan, LanPc
 from config.demo.pcs import LabPc
 from tests.lab.libvirtd import QEMU_CACHE
-from tests.vrasnode.test_localpage import MACS, STATE
+from tests.vrasnode.localpage.test_localpage import MACS, STATE
 from vrasnode.domainxml import INTERNAL_BRIDGE, LOCAL_NAME
 from vrasnode.localpage.part import CLIENT_VM, GATEWAY, PORT, VIRTUAL_SERVER, LocalPage
 from vrasnode.machines.hypervisor import Hypervisor

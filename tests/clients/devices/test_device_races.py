@@ -9,7 +9,7 @@ from clients.devices import policing
 from clients.devices.policing import Draft
 from clients.errors import Refusal
 from clients.models import DeviceRule, Event, Group
-from tests.clients.test_devicepolicing import event, rule
+from tests.clients.devices.test_policing import event, rule
 from tests.imaging.test_races import at_once
 from tests.pcs import FakePc
 from vrasnode.wire.devices import DevicesReport

@@ -20,7 +20,7 @@ from mydoc.nas.settings import GatewaySettings, NasSettings
 from mydoc.replicas import gateway as gateways
 from mydoc.replicas import gatewaycertificate, passwords
 from tests.mydoc.answering import make_volume
-from tests.mydoc.replicas import Gateway, Restic, answers, free_port
+from tests.mydoc.replicacast import Gateway, Restic, answers, free_port
 from tests.pcs import FakePc
 from vrasnode.aside import aside
 

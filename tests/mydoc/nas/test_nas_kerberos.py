@@ -12,7 +12,7 @@ from config.demo.domaincontroller import REALM
 from config.demo.processes import Child, run, wait_for
 from mydoc.nas import fileserver, tickets
 from mydoc.nas.settings import NasSettings
-from tests.mydoc.replicas import answers, free_port
+from tests.mydoc.replicacast import answers, free_port
 
 pytestmark = pytest.mark.slow
 NAS = "svc-nas"

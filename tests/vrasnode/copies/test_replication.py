@@ -12,7 +12,7 @@ import pytest
 
 from config.demo.processes import Child, wait_for
 from mydoc.nas import fileserver
-from tests.mydoc.replicas import answers, free_port
+from tests.mydoc.replicacast import answers, free_port
 from vrasnode import sealing
 from vrasnode.contact.outbox import Outbox
 from vrasnode.copies import part, running

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.vrasnode.imaging.test_imaging import Pc
 from tests.vrasnode.office import CLIENT_ID, Office, Published, raw
-from tests.vrasnode.test_imaging import Pc
 from vrasnode.chunks import framemap
 from vrasnode.contact.identity import Identity
 from vrasnode.contact.server import Server

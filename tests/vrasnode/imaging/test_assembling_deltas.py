@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.vrasnode.imaging.test_assembling import exhaust
 from tests.vrasnode.office import CHUNK, Keys, Office, Published, fetch_of, publish
-from tests.vrasnode.test_assembling import exhaust
 from vrasnode.chunks import deltamap, deltas, framemap, packs
 from vrasnode.chunks.deltamap import DeltaMap
 from vrasnode.chunks.packs import PackBuilder
