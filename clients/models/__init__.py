@@ -2,7 +2,15 @@
 
 from clients.auditing import Event
 from clients.models.enrolment import EnrolmentToken, PublisherKey
-from clients.models.pcs import Client, DevicePolicy, DeviceRecord, DeviceRule, Group, check_name
+from clients.models.pcs import (
+    Client,
+    ClientQuerySet,
+    DevicePolicy,
+    DeviceRecord,
+    DeviceRule,
+    Group,
+    check_name,
+)
 from clients.models.people import ApiToken, DirectoryUser
 from clients.models.sites import Site, check_windows
 from clients.models.wifi import WifiNetwork, WifiSecret, WifiStanding
@@ -10,6 +18,7 @@ from clients.models.wifi import WifiNetwork, WifiSecret, WifiStanding
 __all__ = [
     "ApiToken",
     "Client",
+    "ClientQuerySet",
     "DevicePolicy",
     "DeviceRecord",
     "DeviceRule",

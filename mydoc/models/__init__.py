@@ -4,7 +4,16 @@ from mydoc.models.keeping import WHAT_TO_DO, Keeping, KeptSnapshot, NasLook, Rep
 from mydoc.models.losses import Lockout, Loss
 from mydoc.models.replicas import Replica, ReplicationRun
 from mydoc.models.restorations import Restoration
-from mydoc.models.volumes import Custodian, DirectoryWatch, FolderGrant, Look, Opening, Volume, person_id
+from mydoc.models.volumes import (
+    Custodian,
+    DirectoryWatch,
+    FolderGrant,
+    Look,
+    Opening,
+    OpeningQuerySet,
+    Volume,
+    person_id,
+)
 
 __all__ = [
     "WHAT_TO_DO",
@@ -18,6 +27,7 @@ __all__ = [
     "Loss",
     "NasLook",
     "Opening",
+    "OpeningQuerySet",
     "Replica",
     "ReplicaAlarm",
     "ReplicationRun",
