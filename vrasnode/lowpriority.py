@@ -21,16 +21,23 @@ Option = tuple[int, int, int]
 
 
 def before_connecting(dscp: int) -> list[Option]:
-    """What a socket of either family is given before it connects."""
-    return [(socket.IPPROTO_IP, socket.IP_TOS, _field(dscp)), _queue(dscp)]
+    """What a socket is given before it connects; `fits` says which of it one of a family takes."""
+    return [
+        (socket.IPPROTO_IP, socket.IP_TOS, _field(dscp)),
+        (socket.IPPROTO_IPV6, socket.IPV6_TCLASS, _field(dscp)),
+        _queue(dscp),
+    ]
+
+
+def fits(option: tuple[int, int, int | bytes], family: int) -> bool:
+    """Whether a socket of this family has such an option."""
+    return option[0] != socket.IPPROTO_IPV6 or family == socket.AF_INET6
 
 
 def give_way(sock: socket.socket, *, dscp: int, rate_bytes_s: int | None = None) -> None:
     """From now on this socket gives way, and sends `rate_bytes_s` at most. What the kernel does not take is
     left: images come all the same."""
-    options = before_connecting(dscp)
-    if sock.family == socket.AF_INET6:
-        options.insert(1, (socket.IPPROTO_IPV6, socket.IPV6_TCLASS, _field(dscp)))
+    options = [one for one in before_connecting(dscp) if fits(one, sock.family)]
     pace = min(rate_bytes_s, _UNPACED - 1) if rate_bytes_s else _UNPACED
     for level, name, value in [*options, (socket.SOL_SOCKET, _SO_MAX_PACING_RATE, pace)]:
         with suppress(OSError):

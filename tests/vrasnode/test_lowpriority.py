@@ -6,10 +6,11 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
-from config.demo.lan import Lan
+from config.demo.lan import LAN_BRIDGE, Lan, LanPc
 from vrasnode import lowpriority
 from vrasnode.contact.server import Server
 from vrasnode.lowpriority import LOWER_EFFORT
@@ -17,6 +18,7 @@ from vrasnode.lowpriority import LOWER_EFFORT
 ANY_FRAME = 3  # ETH_P_ALL
 DSCP_CS1 = 8
 LENGTH = 300_000
+SERVER_V6, PC_V6 = "fd00::1", "fd00::2"
 
 
 class Pack(BaseHTTPRequestHandler):
@@ -36,15 +38,30 @@ class Pack(BaseHTTPRequestHandler):
         pass
 
 
+def give_address(pc: LanPc, address: str) -> dict[int, str]:
+    """An IPv6 address besides; both."""
+    argv = ["ip", "-n", pc.namespace, "address", "add", f"{address}/64", "dev", LAN_BRIDGE, "nodad"]
+    subprocess.run(argv, check=True)
+    return {socket.AF_INET: pc.address, socket.AF_INET6: address}
+
+
 @pytest.fixture
-def far(lan: Lan) -> Iterator[str]:
-    """The address of a server in the LAN whose kernel answers as it is called."""
-    subprocess.run(lan.command(["sysctl", "-qw", "net.ipv4.tcp_reflect_tos=1"]), check=True)
+def far(lan: Lan) -> Iterator[dict[int, str]]:
+    """The addresses of a server in the LAN whose kernel answers as it is called."""
+    place = lan.join("server")
+    addresses = give_address(place, SERVER_V6)
+    subprocess.run(place.command(["sysctl", "-qw", "net.ipv4.tcp_reflect_tos=1"]), check=True)
     server = ThreadingHTTPServer(("", 0), Pack, bind_and_activate=False)
     server.socket.close()
-    server.socket = lan.open_listener(0)
+    server.socket = place.run_inside(
+        lambda: socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True)
+    )
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-    yield f"http://{lan.address}:{server.socket.getsockname()[1]}"
+    port = server.socket.getsockname()[1]
+    yield {
+        socket.AF_INET: f"http://{addresses[socket.AF_INET]}:{port}",
+        socket.AF_INET6: f"http://[{addresses[socket.AF_INET6]}]:{port}",
+    }
     server.shutdown()
     server.server_close()
 
@@ -58,44 +75,72 @@ def fields_seen(cable: socket.socket) -> dict[str, set[int]]:
             frame = cable.recv(1 << 16)
         except BlockingIOError:
             return found
-        kind, protocol = frame[12:14], frame[23:24]
-        if (kind, protocol) == (b"\x08\x00", b"\x06"):
+        if (frame[12:14], frame[23:24]) == (b"\x08\x00", b"\x06"):
             found.setdefault(socket.inet_ntoa(frame[26:30]), set()).add(frame[15] >> 2)
+        elif (frame[12:14], frame[20:21]) == (b"\x86\xdd", b"\x06"):
+            sender = socket.inet_ntop(socket.AF_INET6, frame[22:38])
+            found.setdefault(sender, set()).add((int.from_bytes(frame[14:16]) >> 4 & 0xFF) >> 2)
 
 
-@pytest.mark.parametrize("dscp", [LOWER_EFFORT, DSCP_CS1])
-def test_both_ways_of_a_pack_are_marked_from_the_first_packet_on_and_nothing_else_is(
-    lan: Lan, far: str, dscp: int
-) -> None:
-    pc = lan.join("pc")
+def cable_of(pc: LanPc) -> socket.socket:
+    """Hears what passes a PC's cable."""
 
-    def cable() -> socket.socket:
+    def opened() -> socket.socket:
         made = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ANY_FRAME))
         made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 << 20)
         made.bind(("eth0", ANY_FRAME))
         return made
 
-    def fetch() -> None:
-        server = Server(far)
+    return pc.run_inside(opened)
+
+
+def fetch(pc: LanPc, url: str, *, dscp: int) -> dict[str, set[int]]:
+    """What passes the PC's cable while it fetches."""
+
+    def fetched() -> None:
+        server = Server(url)
         with server.open_range("/packs/x", start=0, length=LENGTH, dscp=dscp) as body:
             assert len(body.read(LENGTH)) == LENGTH
         server.close()
 
-    def ask() -> None:
-        server = Server(far)
-        with server.open_range("/packs/x", start=0, length=LENGTH) as body:
-            body.read(LENGTH)
-        server.close()
+    with cable_of(pc) as packets:
+        pc.run_inside(fetched)
+        return fields_seen(packets)
 
-    with pc.run_inside(cable) as packets:
-        pc.run_inside(fetch)
-        of_pack = fields_seen(packets)
-    with pc.run_inside(cable) as packets:
-        pc.run_inside(ask)
-        of_others = fields_seen(packets)
 
-    assert of_pack == {pc.address: {dscp}, lan.address: {dscp}}
-    assert of_others == {pc.address: {0}, lan.address: {0}}
+@pytest.mark.parametrize("dscp", [LOWER_EFFORT, DSCP_CS1])
+@pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6])
+def test_both_ways_of_a_pack_are_marked_from_the_first_packet_on_and_nothing_else_is(
+    lan: Lan, far: dict[int, str], family: socket.AddressFamily, dscp: int
+) -> None:
+    pc = lan.join("pc")
+    own, its = give_address(pc, PC_V6)[family], urlsplit(far[family]).hostname
+
+    of_pack = fetch(pc, far[family], dscp=dscp)
+    of_others = fetch(pc, far[family], dscp=0)
+
+    assert of_pack == {own: {dscp}, its: {dscp}}
+    assert of_others == {own: {0}, its: {0}}
+
+
+def test_a_name_is_called_at_each_of_its_addresses_until_one_answers(
+    lan: Lan, far: dict[int, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pc = lan.join("pc")
+    give_address(pc, PC_V6)
+    url = urlsplit(far[socket.AF_INET])
+    plain = socket.getaddrinfo
+
+    def two(host: str, *more: Any, **kinds: Any) -> Any:
+        if host != "vras.example":
+            return plain(host, *more, **kinds)
+        return plain("fd00::dead", *more, **kinds) + plain(str(url.hostname), *more, **kinds)
+
+    monkeypatch.setattr(socket, "getaddrinfo", two)
+
+    seen = fetch(pc, f"http://vras.example:{url.port}", dscp=LOWER_EFFORT)
+
+    assert seen[pc.address] == {LOWER_EFFORT}
 
 
 @pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6])

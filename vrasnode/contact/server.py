@@ -31,6 +31,7 @@ from vrasnode import lowpriority
 from vrasnode.chunks.deltamap import MAX_DELTAMAP_BYTES
 from vrasnode.chunks.manifest import MAX_MANIFEST_BYTES
 from vrasnode.contact.identity import Identity, checked_path, checked_url
+from vrasnode.contact.marked import Pools
 from vrasnode.contact.problems import gone, problem, refusal, retry_after
 from vrasnode.errors import Refused, Unreachable
 from vrasnode.wire.checkout import TimeRequest
@@ -231,8 +232,6 @@ class Server:
         ask = Ask(method="GET", path=checked_path(path), headers=headers, signed=False, dscp=dscp)
         with _reachable():
             response = self._send(ask)
-        if (sock := getattr(response.connection, "sock", None)) is not None:
-            lowpriority.give_way(sock, dscp=dscp)  # over IPv6 only once it is connected
         try:
             if response.status != 206:
                 if response.status == 200:
@@ -362,7 +361,7 @@ class Server:
                 self._context = self._tls()  # 50 ms and 0.9 MB, which hundreds of PCs in one process feel
             if dscp not in self._pools:
                 plain = [*urllib3.connection.HTTPConnection.default_socket_options, _SMALL_BUFFER]
-                self._pools[dscp] = urllib3.PoolManager(
+                self._pools[dscp] = Pools(
                     maxsize=16,
                     timeout=self._timeout,
                     ssl_context=self._context,

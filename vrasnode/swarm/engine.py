@@ -37,6 +37,7 @@ STEP_S = 0.03
 NAP_S = 0.001  # after each turn: what comes meanwhile is done at once
 PIECES_A_TURN = 4
 MAX_BAD_DELTAS = 3
+MOST_STRANGERS = 64  # lines of whom it is not known yet who they are
 
 
 @dataclass(eq=False)
@@ -91,6 +92,7 @@ class Engine:
         self._now = now
         self._answer, self._dial = papers.contexts()
         self._listener = listen(address)
+        self._mark(self._listener)  # whoever is answered is answered so from the first packet on
         self._buffer = memoryview(bytearray(READ_BYTES))
         self._slot = 0
         self._members: Mapping[str, SwarmMember] = {}
@@ -242,8 +244,10 @@ class Engine:
     def _accept(self) -> None:
         with suppress(OSError):
             while True:
-                sock, _ = self._listener.accept()
-                self._watch(sock, self._clock(), None)
+                self._watch(self._listener.accept()[0], self._clock(), None)
+                strangers = [one for one in self._peerings if not one.member]
+                if len(strangers) > MOST_STRANGERS:
+                    self._close(min(strangers, key=lambda one: one.since))
 
     def _mark(self, sock: socket.socket) -> None:
         """What it carries gives way to whatever else the PC sends; no line is quicker than all together."""

@@ -26,7 +26,7 @@ from vrasnode.errors import Refused, Unreachable
 from vrasnode.swarm.masks import bits
 from vrasnode.swarm.session import Session, Shared
 from vrasnode.swarm.trust import Papers, key_name
-from vrasnode.wire.swarm import CELL_PCS, SwarmAnswer, SwarmCall, SwarmMember, SwarmTerms
+from vrasnode.wire.swarm import CELL_PCS, Kind, SwarmAnswer, SwarmCall, SwarmMember, SwarmTerms
 
 TERMS = SwarmTerms(path="/node/v1/swarm/1-here", permission="a permission")
 digest = hashing.digest_of("blake3")
@@ -171,6 +171,20 @@ class SwarmPc:
         """From now on it sends wrong bytes."""
         assert self.session is not None
         self.session._source.frame = lambda piece: self.version.frames[piece][::-1]  # type: ignore[method-assign]
+
+    def flood(self) -> None:
+        """From now on it asks everybody for the same piece as fast as they hear it."""
+        assert self.session is not None
+        engine = self.session._engine
+        step = engine.step
+
+        def flooding(timeout_s: float = 0.0) -> None:
+            step(timeout_s)
+            for peering in list(engine._by_name.values()):
+                for _ in range(1000 if peering.line.idle else 0):
+                    peering.line.say(Kind.ASK, number=0)
+
+        engine.step = flooding  # type: ignore[method-assign]
 
     @property
     def whole(self) -> bool:

@@ -5,6 +5,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from tests.vrasnode.office import Keys
 from tests.vrasnode.swarm.cast import Crowd, SwarmPc, Version
 from vrasnode import lowpriority
+from vrasnode.swarm.engine import MOST_STRANGERS
 
 PIECES = 60
 
@@ -113,6 +115,33 @@ def test_a_pc_of_another_installation_is_not_spoken_to(crowd: Crowd) -> None:
     assert own.session.counted.peer_bytes == 0
 
 
+def test_lines_of_strangers_are_few_however_many_call(crowd: Crowd) -> None:
+    own, other = slowly(crowd.pc(0)), slowly(crowd.pc(1))
+    session = own.open()
+    port = session._engine.port
+
+    with ExitStack() as strangers:
+        for _ in range(3 * MOST_STRANGERS):
+            strangers.enter_context(socket.create_connection(("127.0.0.1", port)))
+        wait(lambda: len(session._engine._peerings) >= MOST_STRANGERS)
+        other.open()
+        finish(own, other)
+        known = session.peers
+
+        assert known == 1
+        assert len(session._engine._peerings) <= known + MOST_STRANGERS
+
+
+def test_a_peer_that_asks_without_end_holds_nobody_up(crowd: Crowd) -> None:
+    flooder, *others = [slowly(crowd.pc(number)) for number in range(3)]
+    for pc in (flooder, *others):
+        pc.open()
+    assert flooder.session is not None
+    flooder.flood()
+
+    finish(*others)
+
+
 def test_a_pc_that_was_revoked_in_the_middle_is_spoken_to_no_more(crowd: Crowd) -> None:
     own, other = slowly(crowd.pc(0)), slowly(crowd.pc(1))
     own.open()
@@ -184,6 +213,9 @@ def test_what_pcs_give_each_other_gives_way_and_keeps_to_the_rate(crowd: Crowd) 
     wait(lambda: all(session.peers == 1 for session in sessions))
 
     for session in sessions:
+        listener = session._engine._listener  # what it accepts has the same from its first packet on
+        assert listener.getsockopt(socket.IPPROTO_IP, socket.IP_TOS) == 0x04
+        assert listener.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_TCLASS) == 0x04
         (peering,) = session._engine._peerings
         with socket.socket(fileno=os.dup(peering.line.fileno())) as line:
             assert lowpriority.pace_of(line) == 3_000_000
