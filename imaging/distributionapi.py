@@ -2,9 +2,11 @@
 
 from typing import Any, ClassVar
 
+from django.http import HttpResponse
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import mixins, status, viewsets
 from rest_framework.decorators import action
@@ -14,7 +16,7 @@ from rest_framework.response import Response
 from clients.errors import Refusal
 from clients.models import Group
 from clients.serializers import ReasonSerializer
-from imaging import distributing, previewing, reasons, steering, waving
+from imaging import distributing, previewing, reasons, steering, tabling, waving
 from imaging.distributing import Terms
 from imaging.models import Delivery, DeliveryQuerySet, Distribution, ImageVersion, MasterImage
 from imaging.serializers import (
@@ -28,6 +30,8 @@ from imaging.serializers import (
     TermsSerializer,
 )
 from vrasnode.wire.imaging import Apply, Machine
+
+CSV: Any = {(200, "text/csv"): OpenApiTypes.STR}
 
 
 class DistributionViewSet(
@@ -125,6 +129,12 @@ class DistributionViewSet(
         found = reasons.gathered(distribution, now=timezone.now())
         stuck = [{"pcs": count, **vars(reason)} for reason, count in found]
         return Response(DistributionProgressSerializer({**shown, "samples": samples, "stuck": stuck}).data)
+
+    @extend_schema(responses=CSV)
+    @action(detail=True, methods=["get"], url_path="pcs.csv", url_name="csv", pagination_class=None)
+    def table(self, request: Request, pk: str) -> HttpResponse:
+        """Each PC's state, bytes, why, and what to do, as a table; in the language that is asked for."""
+        return tabling.answer(self.get_object(), now=timezone.now())
 
     @extend_schema(request=StartSerializer, responses=DistributionPreviewSerializer)
     @action(detail=False, methods=["post"])

@@ -95,9 +95,7 @@ def steer_pc(request: HttpRequest, pk: int, act: str) -> HttpResponse:
 def table(request: HttpRequest, pk: int) -> HttpResponse:
     """All PCs of a distribution, as CSV."""
     row = get_object_or_404(Distribution.objects.select_related("version__image", "group"), pk=pk)
-    response = HttpResponse(tabling.csv_of(row, now=timezone.now()), content_type="text/csv; charset=utf-8")
-    response["Content-Disposition"] = f'attachment; filename="distribution-{row.pk}.csv"'
-    return response
+    return tabling.answer(row, now=timezone.now())
 
 
 def _reason(request: HttpRequest) -> str:

@@ -5,6 +5,7 @@ import io
 from collections.abc import Iterator
 from datetime import datetime
 
+from django.http import HttpResponse
 from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
 
@@ -19,6 +20,13 @@ def csv_of(distribution: Distribution, *, now: datetime) -> bytes:
     text = io.StringIO()
     csv.writer(text).writerows([_safe(cell) for cell in row] for row in _rows(distribution, now))
     return text.getvalue().encode("utf-8-sig")
+
+
+def answer(distribution: Distribution, *, now: datetime) -> HttpResponse:
+    """The file, to be kept."""
+    response = HttpResponse(csv_of(distribution, now=now), content_type="text/csv; charset=utf-8")
+    response["Content-Disposition"] = f'attachment; filename="distribution-{distribution.pk}.csv"'
+    return response
 
 
 def _rows(distribution: Distribution, now: datetime) -> Iterator[tuple[str, ...]]:
