@@ -5,7 +5,7 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +42,8 @@ class Office:
         self.administrator.must("image", "publish", str(path), "--name", "office")
         return len(disk)
 
-    def hire(self, count: int) -> None:
-        """PCs that join the LAN and enrol."""
+    def hire(self, count: int, *, program: Sequence[str] = ("-m", "vrasnode")) -> None:
+        """PCs that join the LAN and enrol. `program`: what they run instead of the agent."""
         for _ in range(count):
             pc = self.lan.join(f"pc{len(self.lan.pcs) + 1}")
             wish = {"group": "office", "approved": True}
@@ -51,22 +51,13 @@ class Office:
             number = len(self.lan.pcs) - 1
             token = self.directory / f"token{number}"
             token.write_text(made["token"])
-            self.start(number, "--token-file", str(token))
+            self.start(number, "--token-file", str(token), program=program)
             assert pc is self.lan.pcs[number]
 
-    def start(self, number: int, *more: str) -> None:
+    def start(self, number: int, *more: str, program: Sequence[str] = ("-m", "vrasnode")) -> None:
         """Starts the agent of a PC; also again, after a kill."""
         state = self.directory / f"pc{number}"
-        command = [
-            sys.executable,
-            "-m",
-            "vrasnode",
-            "simulate",
-            "--server",
-            self.server.lan_url,
-            "--pcs",
-            "1",
-        ]
+        command = [sys.executable, *program, "simulate", "--server", self.server.lan_url, "--pcs", "1"]
         command += ["--state", str(state), "--prefix", f"pc{number}", "--boot-s", "0.2", "--share", *more]
         with (self.directory / f"pc{number}.log").open("ab") as log:
             self.agents[number] = subprocess.Popen(
@@ -80,8 +71,8 @@ class Office:
     def await_members(self, count: int) -> None:
         self.wait(f"{count} PCs", lambda: self._present() == count)
 
-    def distribute(self, **more: str) -> int:
-        found = self.administrator.json("distribute", "office", "--group", "office", "--now")
+    def distribute(self, *terms: str) -> int:
+        found = self.administrator.json("distribute", "office", "--group", "office", "--now", *terms)
         return int(found["id"])
 
     def deliveries(self, distribution: int) -> list[dict[str, Any]]:
