@@ -13,7 +13,8 @@ MB = 1e6
 
 @dataclass(frozen=True)
 class Series:
-    """One quantity over all rounds. `unit`: "s", "B", "B/s", "/s" or "x" (a ratio)."""
+    """One quantity over all rounds. `unit`: "s", "ms" (kept in seconds), "B", "B/s", "/s", "x" (a ratio), ""
+    (a count)."""
 
     values: Sequence[float]
     unit: str
@@ -130,12 +131,17 @@ def machine() -> str:
 def _shown(value: float, unit: str) -> str:
     match unit:
         case "B":
-            return f"{value / MB:.1f} MB"
+            shown = f"{value / MB:.1f} MB"
         case "s":
-            return f"{value:.2f} s"
+            shown = f"{value:.2f} s"
+        case "ms":
+            shown = f"{value * 1000:.3f} ms"
         case "B/s":
-            return f"{value / MB:.1f} MB/s"
+            shown = f"{value / MB:.1f} MB/s"
         case "/s":
-            return f"{value:.0f}/s"
+            shown = f"{value:.0f}/s"
+        case "":
+            shown = f"{value:g}"
         case _:
-            return f"{value:.3g}×"
+            shown = f"{value:.3g}×"
+    return shown

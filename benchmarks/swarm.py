@@ -1,19 +1,19 @@
-"""A version for N PCs of one LAN at once: sharing, beside plain HTTP, udpcast and uftp.
+"""A version for N PCs of one LAN at once: sharing, beside plain HTTP, libtorrent, udpcast and uftp.
 
-    python -m benchmarks.swarm [--quick] [--json] [--rounds N] [--only METHOD,…] [--fault FAULT]
+    python -m benchmarks.swarm [--quick] [--json] [--rounds N] [--only METHOD,…]
+    python -m benchmarks.swarm --fault FAULT,…|all [--pcs N] [--mbit N] [--rounds N]
 
 Namespaces on one machine, each link shaped both ways (tc tbf); the real server (uvicorn, Redis) gives out
 pieces, nginx sends packs from the disk, as in production but without TLS. All get the same bytes: packs of
 256 KiB chunks whose frames measure about 85 KB, as those of a desktop's update do. Time runs from the word
-"go" until the last PC has held everything against its digest; the peers check in their own ways. A peer is
-measured where its program is found on the PATH. Needs root, and a machine that does nothing else: what the
-load was is said.
+"go" until the last PC has held everything against its digest; the peers (swarmpeers.py) check in their own
+ways. With a fault (swarmfaults.py) each run stands beside others without it, and the time is that of the PCs
+that nothing happens to. Needs root, and a machine that does nothing else: what the load was is said.
 """
 
 import argparse
 import json
 import os
-import shutil
 import socket
 import statistics
 import subprocess
@@ -25,14 +25,15 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from benchmarks import swarmfaults, swarmpeers
+from benchmarks.swarmfaults import FAULTS
 from config.demo.lan import Lan, LanPc
 from tests.lab.server import Server
 
 CHUNK, FRAME = 256 << 10, 85_000
 POINTS = ((2, 200), (4, 200), (8, 100), (16, 50))
 QUICK = ((2, 200),)
-FAULTS = ("slow", "dies", "lies", "leaves", "late")
-LIMIT_S = 120
+FAULT_POINT = (8, 50)  # the processors of two cores are not what it hangs on
 PROGRAM = os.environ.get("SWARM_NODE", "-m benchmarks.swarmnode").split()  # another, to look into it
 
 _PREPARE = """
@@ -191,7 +192,7 @@ class Bench:
         return self.place.run_inside(lambda: socket.create_server((self.place.address, port), backlog=1024))
 
     def nodes(self, *, swarm: bool, fault: str = "") -> dict[str, Any]:
-        """One run with our own PCs; the last PC's fault is `fault`."""
+        """One run with our own PCs. `others`: the time of those that nothing happens to, all but the last."""
         last = len(self.pcs) - 1
         running = {n: self._node(n, swarm, lies=fault == "lies" and n == last) for n in range(len(self.pcs))}
         if fault == "slow":
@@ -201,35 +202,24 @@ class Bench:
             if fault != "late" or number != last:
                 _say(process)
         ideal = self.bytes * 8 / self.mbit / 1e6
-        if fault in ("dies", "leaves", "late"):
-            time.sleep(0.4 * ideal)
-            if fault == "dies":
-                running.pop(last).kill()
-            elif fault == "leaves":
-                self.pcs[last].cut()
-            else:
-                _say(running[last])
-        waited = [n for n in running if not (fault in ("leaves", "slow", "late") and n == last)]
-        told = {n: json.loads(_line(running[n])) for n in waited}
-        result: dict[str, Any] = {
-            "x": max(one["at"] for one in told.values()) / ideal - began / ideal,
-            "egress": (self.place.sent_bytes() - sent) / self.bytes,
-            "given": sum(one["server_bytes"] for one in told.values()) / self.bytes,
-            "cpu_s_gb": statistics.median(one["cpu_s"] for one in told.values()) / self.bytes * 1e9,
-            "server_cpu_s_gb": (self._server_cpu() - cpu) / self.bytes * 1e9,
-            "peak_mb": max(one["peak_bytes"] for one in told.values()) / 1e6,
-            "wrong": sorted({name for one in told.values() for name in one["wrong"]}),
-        }
-        if fault == "leaves":
-            time.sleep(max(0, 30 - (time.monotonic() - began - 0.4 * ideal)))
-            self.pcs[last].mend()
-        if fault in ("leaves", "late", "slow"):
+        with swarmfaults.happening(fault, self, began, ideal, running):
+            told = {n: json.loads(_line(one)) for n, one in running.items() if not fault or n != last}
+            result: dict[str, Any] = {
+                "x": max(one["at"] for one in told.values()) / ideal - began / ideal,
+                "others": max(one["at"] for n, one in told.items() if n != last) / ideal - began / ideal,
+                "egress": (self.place.sent_bytes() - sent) / self.bytes,
+                "given": sum(one["server_bytes"] for one in told.values()) / self.bytes,
+                "cpu_s_gb": statistics.median(one["cpu_s"] for one in told.values()) / self.bytes * 1e9,
+                "server_cpu_s_gb": (self._server_cpu() - cpu) / self.bytes * 1e9,
+                "peak_mb": max(one["peak_bytes"] for one in told.values()) / 1e6,
+                "wrong": sorted({name for one in told.values() for name in one["wrong"]}),
+            }
+        if fault and last in running:
             result["last_s"] = json.loads(_line(running[last]))["at"] - began
-        self.shape(self.pcs[last], last + 2, self.mbit)
         for process in running.values():
             assert process.stdin is not None
             process.stdin.close()
-            process.wait(30)
+            process.wait(60)
         return result
 
     def _node(self, number: int, swarm: bool, *, lies: bool) -> "subprocess.Popen[str]":
@@ -263,85 +253,6 @@ class Bench:
         """The swarm of the round before is over."""
         self.server.shell("from clients import quickstore; quickstore.client().flushdb()")
 
-    def udpcast(self) -> dict[str, Any]:
-        source = self._source()
-        receivers = [
-            _quiet(pc, "udp-receiver", "--nokbd", "--interface", "br-lan", "--file", "/dev/null", "--nosync")
-            for pc in self.pcs
-        ]
-        time.sleep(1)
-        sent, began = self.place.sent_bytes(), time.monotonic()
-        rate = ["--max-bitrate", f"{int(self.mbit * 0.92)}m", "--min-receivers", str(len(self.pcs))]
-        argv = [
-            "udp-sender",
-            "--nokbd",
-            "--interface",
-            "br-lan",
-            "--file",
-            str(source),
-            "--full-duplex",
-            *rate,
-        ]
-        _end(_quiet(self.place, *argv, *rate))
-        for receiver in receivers:
-            _end(receiver)
-        return self._peer(began, sent)
-
-    def uftp(self) -> dict[str, Any]:
-        source = self._source()
-        daemons = []
-        for number, pc in enumerate(self.pcs):
-            into = self.root / f"uftp{number}"
-            (into / "t").mkdir(parents=True, exist_ok=True)
-            argv = ["uftpd", "-d", "-D", str(into), "-T", str(into / "t"), "-I", "br-lan", "-B", "8000000"]
-            daemons.append(_quiet(pc, *argv))
-        time.sleep(0.5)
-        sent, began = self.place.sent_bytes(), time.monotonic()
-        rate = str(int(self.mbit * 0.92 * 1000))
-        _end(_quiet(self.place, "uftp", "-I", "br-lan", "-R", rate, "-B", "8000000", str(source)))
-        found = self._peer(began, sent)
-        found["whole"] = all(
-            (self.root / f"uftp{n}" / source.name).exists()
-            and (self.root / f"uftp{n}" / source.name).stat().st_size == self.bytes
-            for n in range(len(self.pcs))
-        )
-        for daemon in daemons:
-            daemon.kill()
-        return found
-
-    def _source(self) -> Path:
-        path = self.root / "all.packs"
-        if not path.exists():
-            with path.open("wb") as file:
-                for pack in self.told["source"]:
-                    file.write(Path(pack).read_bytes())
-        return path
-
-    def _peer(self, began: float, sent: int) -> dict[str, Any]:
-        ideal = self.bytes * 8 / self.mbit / 1e6
-        return {
-            "x": (time.monotonic() - began) / ideal,
-            "egress": (self.place.sent_bytes() - sent) / self.bytes,
-        }
-
-
-def _quiet(pc: LanPc, *argv: str) -> "subprocess.Popen[bytes]":
-    # Multicast needs a route where there is no way out.
-    subprocess.run(
-        ["ip", "-n", pc.namespace, "route", "replace", "224.0.0.0/4", "dev", "br-lan"], check=False
-    )
-    none = subprocess.DEVNULL
-    return subprocess.Popen(pc.command(argv), stdin=none, stdout=none, stderr=none)
-
-
-def _end(process: "subprocess.Popen[bytes]") -> None:
-    """Waits for a peer's program, and not for ever."""
-    try:
-        process.wait(LIMIT_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-
 
 def _say(process: "subprocess.Popen[str]", words: str = "go") -> None:
     assert process.stdin is not None
@@ -359,35 +270,40 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="2 PCs, 10 MB, once")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", default="")
+    parser.add_argument("--only", default="", help="ways, by comma")
     parser.add_argument("--pcs", type=int, default=0, help="this many alone")
-    parser.add_argument("--fault", choices=FAULTS, default="")
+    parser.add_argument("--mbit", type=int, default=0, help="with --fault: the links")
+    parser.add_argument("--chunks", type=int, default=0, help="how large the version is: 85 KB each")
+    parser.add_argument("--fault", default="", help=f"by comma: {', '.join(FAULTS)}; or all")
     options = parser.parse_args()
-    methods = ["swarm", "http", *(one for one in ("udpcast", "uftp") if _found(one))]
+    if options.fault:
+        pcs, mbit = (options.pcs or FAULT_POINT[0], options.mbit or FAULT_POINT[1])
+        with ExitStack() as stack:
+            bench = Bench(pcs, mbit, chunks=options.chunks or (120 if options.quick else 600), stack=stack)
+            runs = swarmfaults.runs(bench, options.fault, rounds=1 if options.quick else options.rounds)
+        print(json.dumps(runs) if options.json else swarmfaults.table(runs))
+        return
+    methods = ["swarm", "http", *swarmpeers.found()]
     methods = [one for one in methods if not options.only or one in options.only.split(",")]
     found: list[dict[str, Any]] = []
     for pcs, mbit in QUICK if options.quick else POINTS:
         if options.pcs and options.pcs != pcs:
             continue
         with ExitStack() as stack:
-            bench = Bench(pcs, mbit, chunks=120 if options.quick else 1200, stack=stack)
+            bench = Bench(pcs, mbit, chunks=options.chunks or (120 if options.quick else 1200), stack=stack)
             words = f"one call of a PC: {bench.call_cpu_ms():.3f} ms of the server's processor"
             print(words, file=sys.stderr, flush=True)
             for _ in range(1 if options.quick else options.rounds):
                 for method in methods:
                     bench.forget()
+                    load = os.getloadavg()[0]
                     if method in ("swarm", "http"):
-                        run = bench.nodes(swarm=method == "swarm", fault=options.fault)
+                        run = bench.nodes(swarm=method == "swarm")
                     else:
-                        run = getattr(bench, method)()
-                    run |= {"method": method, "pcs": pcs, "mbit": mbit, "load": os.getloadavg()[0]}
-                    found.append({**run, "fault": options.fault})
+                        run = swarmpeers.run(method, bench)
+                    found.append({**run, "method": method, "pcs": pcs, "mbit": mbit, "load": load})
                     print(json.dumps(found[-1]), file=sys.stderr, flush=True)
     print(json.dumps(found) if options.json else _table(found))
-
-
-def _found(method: str) -> bool:
-    return shutil.which({"udpcast": "udp-sender", "uftp": "uftp"}[method]) is not None
 
 
 def _table(found: list[dict[str, Any]]) -> str:

@@ -41,7 +41,7 @@ class SimPc:
     in_free: bool = True
     done_at: float | None = None
     joined: bool = False
-    met: set[str] = field(default_factory=set)
+    met: dict[str, None] = field(default_factory=dict)  # in an order, so that a seed is always the same
     left: set[str] = field(default_factory=set)  # for wrong bytes
     wanted: list[int] = field(default_factory=list)  # taken from the server, not sent yet
     fetched: int = 0
@@ -63,7 +63,7 @@ class Simulation:
         self.by_name = {pc.name: pc for pc in self.pcs}
         self._server_free = True
         self._lacking: set[str] = set()  # names of those that run and lack something
-        self._waits: dict[str, set[str]] = defaultdict(set)  # who waits for this PC's way in
+        self._waits: dict[str, dict[str, None]] = defaultdict(dict)  # who waits for this PC's way in
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._count = 0
 
@@ -99,7 +99,7 @@ class Simulation:
     def _part(self, pc: SimPc, other: SimPc) -> None:
         """The line between the two ends."""
         for one, two in ((pc, other), (other, pc)):
-            one.met.discard(two.name)
+            one.met.pop(two.name, None)
             one.relay.left(two.name)
 
     def run(self, *, limit_s: float) -> bool:
@@ -135,14 +135,14 @@ class Simulation:
             if other.alive and other.joined
         ]
         near_now = neighbours(members, slot=pc.slot, me=pc.name)
-        for name in sorted(pc.met - {member.client_id for member in near_now}):
+        for name in sorted(pc.met.keys() - {member.client_id for member in near_now}):
             self._part(pc, self.by_name[name])
         for member in near_now:
             other = self.by_name[member.client_id]
             if other.name in pc.met or other.name in pc.left or pc.name in other.left:
                 continue
             for one, two in ((pc, other), (other, pc)):
-                one.met.add(two.name)
+                one.met[two.name] = None
                 one.relay.joined(two.name, two.relay.have, side=side_of(one.slot, two.slot), now=self.now)
                 if not two.relay.sends:
                     one.relay.quiet(two.name)
@@ -196,7 +196,7 @@ class Simulation:
         ready = [pc for pc in waiting if pc.in_free]
         if not ready:
             for pc in waiting:
-                self._waits[pc.name].add(SERVER)
+                self._waits[pc.name][SERVER] = None
             return
         pc = min(ready, key=lambda one: one.wanted[0])  # about as they asked
         piece = pc.wanted.pop(0)
@@ -220,13 +220,16 @@ class Simulation:
         """Sends one piece to a peer whose way in is free, if anything waits for one."""
         if not pc.out_free or not pc.alive or not pc.relay.sends:
             return
-        names = [name for name in pc.met if name in pc.relay.peers and pc.relay.has_for(name)]
-        self.random.shuffle(names)
-        names.sort(key=lambda name: not any(pc.relay.peers[name].queue.values()))  # to the cells below first
-        for name in names:
+        chance, peers, names = self.random.random, pc.relay.peers, []
+        for name in pc.met:
+            peer = peers.get(name)
+            if peer and (peer.queue or peer.asks):
+                below = next(iter(peer.queue.values()), False)
+                names.append((not below, chance(), name))  # to the cells below first
+        for _, _, name in sorted(names):
             other = self.by_name[name]
             if not other.in_free:
-                self._waits[name].add(pc.name)
+                self._waits[name][pc.name] = None
                 continue
             found = pc.relay.next_for(name, now=self.now)
             if found is None:
@@ -243,8 +246,8 @@ class Simulation:
                 if pc.lies:
                     other.left.add(pc.name)
                     other.relay.wrong(pc.name)
-                    other.met.discard(pc.name)
-                    pc.met.discard(other.name)
+                    other.met.pop(pc.name, None)
+                    pc.met.pop(other.name, None)
                     pc.relay.left(other.name)
                 else:
                     other.relay.received(pc.name, piece, relay=relay, now=self.now)
@@ -260,11 +263,10 @@ class Simulation:
         self.at(self.now + self.piece_s * max(pc.slow, other.slow), arrived)
 
     def _freed(self, pc: SimPc) -> None:
-        waiting = list(self._waits.pop(pc.name, ()))
-        self.random.shuffle(waiting)
+        waiting = sorted(self._waits.pop(pc.name, ()), key=lambda _: self.random.random())
         for name in waiting:
             if not pc.in_free:
-                self._waits[pc.name].add(name)
+                self._waits[pc.name][name] = None
             elif name == SERVER:
                 self._serve()
             else:
@@ -278,7 +280,7 @@ class Simulation:
 
 def crowd(
     pcs: int, pieces: int, *, leave: float = 0.0, silent: float = 0.0, seed: int = 1
-) -> dict[str, float | int | bool]:
+) -> dict[str, float | int]:
     """A share of the PCs leaves at half time, another never sends."""
     began = time.process_time()
     simulation = Simulation(pcs, pieces, seed=seed)
@@ -289,14 +291,14 @@ def crowd(
         pc.relay.sends = False
     for pc in others[pcs - int(leave * pcs) :]:
         simulation.at(0.5 * ideal, lambda pc=pc: simulation.stop(pc))  # type: ignore[misc]
-    finished = simulation.run(limit_s=20 * ideal)
+    simulation.run(limit_s=20 * ideal)
     times = sorted(pc.done_at or float("inf") for pc in simulation.pcs if pc.alive)
     return {
         "pcs": pcs,
         "pieces": pieces,
         "leave": leave,
         "silent": silent,
-        "finished": finished,
+        "stuck": sum(1 for pc in simulation.pcs if pc.alive and pc.relay.lacks),
         "last": round(times[-1] / ideal, 3),
         "median": round(times[len(times) // 2] / ideal, 3),
         "egress": round(simulation.sent / pieces, 3),

@@ -59,6 +59,10 @@ Run this as root, or first: apt-get install --no-install-recommends ${missing[*]
     if [[ " ${missing[*]} " == *" samba "* ]]; then
         mask smbd nmbd samba-ad-dc
     fi
+    # A benchmark's, which would take files from whoever sends some.
+    if [[ " ${missing[*]} " == *" uftp "* ]]; then
+        mask uftp
+    fi
     apt update
     apt install -y --no-install-recommends "${missing[@]}"
 fi

@@ -24,7 +24,7 @@ ONE_WORLD = {
         f"vrasnode/machines/{name}.py" for name in ("libvirtd", "hypervisor", "networks", "guestagent")
     },
     "libvirt_qemu": {"vrasnode/machines/guestagent.py"},
-    "urllib3": {"vrasnode/contact/server.py"},
+    "urllib3": {"vrasnode/contact/server.py", "vrasnode/contact/marked.py"},
     "websockets": {"vrasnode/contact/server.py"},
 }
 ADDRESSES = re.compile(

@@ -103,3 +103,47 @@ def test_delta_frames_are_made_fetched_and_used_by_a_real_pc(workload: str) -> N
     assert 0 < series["ours.delta"] < series["ours.plain"]
     assert series["casync.bytes"] > 0 and series["patch.bytes"] > 0
     assert series["ours.received"] > series["ours.delta"]
+
+
+def test_a_crowd_is_simulated_and_a_call_of_the_tracker_is_measured() -> None:
+    result = run("crowd")
+
+    series = {name: found["values"] for name, found in result["series"].items()}
+    assert series["stay.stuck"] == series["churn.stuck"] == [0]
+    assert series["stay.egress"][0] < 1.1
+    assert {"tracker.called.python", "tracker.called.redis", "tracker.called.web"} <= series.keys()
+    assert result["bars"] == []
+
+
+def shared(*more: str) -> list[dict[str, Any]]:
+    """The runs of a small round of sharing."""
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.swarm", "--quick", "--json", *more],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    runs: list[dict[str, Any]] = json.loads(done.stdout.splitlines()[-1])
+    return runs
+
+
+@pytest.mark.soak  # what others' programs do is not ours to test
+def test_sharing_is_measured_beside_http_libtorrent_udpcast_and_uftp() -> None:
+    runs = shared()
+
+    assert {run["method"] for run in runs} == {"swarm", "http", "libtorrent", "udpcast", "uftp"}
+    assert all(run.get("whole", True) for run in runs)
+
+
+@pytest.mark.soak  # a minute
+def test_a_fault_is_measured_beside_runs_without_it() -> None:
+    runs = shared("--pcs", "4", "--fault", "all")
+
+    assert [run["fault"] for run in runs] == ["slow", "dies", "lies", "leaves", "late"]
+    assert all(run["ratio"] > 0 for run in runs)
+    assert all("last_s" in run for run in runs if run["fault"] != "dies")
+    (lies,) = (run for run in runs if run["fault"] == "lies")
+    assert len(lies["wrong"]) == 1
+    assert lies["reports"] >= 1
