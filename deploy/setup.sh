@@ -63,6 +63,9 @@ Run this as root, or first: apt-get install --no-install-recommends ${missing[*]
     if [[ " ${missing[*]} " == *" uftp "* ]]; then
         mask uftp
     fi
+    if [[ " ${missing[*]} " == *" winbind "* ]]; then
+        mask winbind
+    fi
     apt update
     apt install -y --no-install-recommends "${missing[@]}"
 fi

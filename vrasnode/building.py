@@ -38,7 +38,6 @@ from vrasnode.machines.desktop import NAME as CLIENT_VM
 from vrasnode.machines.desktop import Desktop
 from vrasnode.machines.options import Options, machine_of
 from vrasnode.machines.postponing import Postponing
-from vrasnode.machines.shape import ROUTED_ROLE
 from vrasnode.machines.virtualserver import NAME as VIRTUAL_SERVER
 from vrasnode.machines.virtualserver import ServiceMachine, VirtualServer, control_socket
 from vrasnode.mydoc import documentsdoor
@@ -133,11 +132,10 @@ class _Pc:
         """In the order of their turns: locks before what the server says, virtual server before client VM."""
         imaging = self._make_imaging(self._desktop_slots, "imaging", wire.Machine.CLIENT_VM)
         parts: list[Part] = [self._mydoc, self._checkout, self._contact, self._make_killing(), self._devices]
+        parts += [self._wireless] if self._wireless else []  # what starts later gets a card for it
         if self._service:
             served = self._make_imaging(self._service_slots, "virtualserver", wire.Machine.VIRTUAL_SERVER)
             parts += [self._make_page(name), self._service, served, self._copying, self._leaving]
-        if self._wireless:
-            parts += [self._wireless]
         self._world.machines.on_change(self._machine_changed)
         self._world.watch(self._device_changed)
         return [*parts, self._desktop, imaging, *self._world.people(self._checkout)]
@@ -174,6 +172,8 @@ class _Pc:
             direct_io=self._world.direct_io,
             lan=self._machine.lan_nic("virtual-server"),
             internal=internal,
+            routed=self._machine.routed_nic("virtual-server"),
+            is_routed=lambda: self._wireless is not None and self._wireless.routed,
             idle=lambda: self._desktop.summary[0] in ("stopped", "absent"),
             report=self._report_to("virtualserver"),
             clock=time.monotonic,
@@ -188,7 +188,7 @@ class _Pc:
         return Wireless(
             radio=radio,
             machines=self._world.machines,
-            mac=self._machine.mac(ROUTED_ROLE),
+            cards=self._machine.routed_cards,
             pc=self._identity.client_id,
             identity=(certificate.resolve(), key.resolve()),
             unseal=lambda sealed: self._identity.unseal(sealed, purpose=SECRET_PURPOSE),

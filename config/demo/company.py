@@ -1,4 +1,5 @@
-"""What a company has on its LAN before OpenVRAS comes: a directory with people, DHCP, and names. Needs root.
+"""What a company has on its LAN before OpenVRAS comes: a directory with people, a file server, DHCP, names.
+Needs root.
 
 The directory is a real domain controller (Samba), made anew from one archive each time: what is changed in it
 is gone when it ends.
@@ -15,20 +16,23 @@ from config.demo.authority import Authority
 from config.demo.directory import Directory
 from config.demo.domaincontroller import HOST, LDAPS_PORT, REALM, DomainController
 from config.demo.lan import NETWORK, Lan
+from config.demo.memberserver import ACCOUNT_NAME, NAS, MemberServer
 
 SERVER_NAME = f"vras.{REALM.lower()}"
 
 
 class Company:
-    """A context manager: running inside, gone after it. It has to be the first on its LAN, for domain
-    controllers do not move."""
+    """A context manager: running inside, gone after it; what is in `share`, the file server's, stays. It has
+    to be the first on its LAN, for domain controllers do not move."""
 
-    def __init__(self, lan: Lan, *, cache: Path) -> None:
+    def __init__(self, lan: Lan, *, cache: Path, share: Path) -> None:
         self._lan = lan
         self._cache = cache
+        self._share = share
         self._undo = ExitStack()
         self.directory: Directory
         self.controller: DomainController
+        self.nas: MemberServer
 
     def __enter__(self) -> Self:
         archive = directory.kept(self._cache)
@@ -39,8 +43,15 @@ class Company:
             self.controller = undo.enter_context(
                 DomainController(self._lan, self._place / "dc", authority, archive=archive)
             )
-            hosts = {HOST: self.controller.machine.address, SERVER_NAME: self._lan.address}
-            undo.enter_context(names.serving(self._lan, self._place / "names", hosts=hosts))
+            self.nas = undo.enter_context(
+                MemberServer(
+                    self.controller,
+                    self._place / "nas",
+                    share=self._share,
+                    archive=directory.member(archive),
+                )
+            )
+            undo.enter_context(names.serving(self._lan, self._place / "names", hosts=self.hosts))
             self.directory = Directory(self.controller)
             self._undo = undo.pop_all()
         return self
@@ -49,6 +60,15 @@ class Company:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._undo.close()
+
+    @property
+    def hosts(self) -> dict[str, str]:
+        """Addresses of what is on its LAN, by name."""
+        return {
+            HOST: self.controller.machine.address,
+            NAS: self.nas.machine.address,
+            SERVER_NAME: self._lan.address,
+        }
 
     def server_env(self) -> dict[str, str]:
         """What a management server on this LAN is told of it."""
@@ -60,7 +80,13 @@ class Company:
             f"OPENVRAS_DIRECTORY_ROLE_{role.upper().replace('-', '_')}": group
             for role, group in place.roles.items()
         }
+        keys = self._place / "replicas.keytab"
+        self.controller.export_keytab(keys, ACCOUNT_NAME)
         return {
+            "KRB5_CONFIG": str(self.nas.krb5(self._place / "krb5.conf")),
+            "OPENVRAS_NAS_URL": self.nas.url,
+            "OPENVRAS_NAS_USER": ACCOUNT_NAME,
+            "OPENVRAS_NAS_KEYTAB_FILE": str(keys),
             "OPENVRAS_DIRECTORY_URL": f"ldaps://{self.controller.machine.address}:{LDAPS_PORT}",
             "OPENVRAS_DIRECTORY_CA": str(place.authority),
             "OPENVRAS_DIRECTORY_BIND_DN": place.bind_dn,

@@ -19,6 +19,7 @@ from ldap.ldapobject import LDAPObject
 
 from clients.people.directorysettings import DirectorySettings
 from clients.people.rolenames import Role
+from config.demo import memberserver
 from config.demo.authority import Authority
 from config.demo.domaincontroller import (
     ADMINISTRATOR,
@@ -29,6 +30,7 @@ from config.demo.domaincontroller import (
     recipe,
 )
 from config.demo.lan import Lan
+from config.demo.memberserver import ACCOUNT, MemberServer
 from config.demo.processes import run
 from vrasnode.servicevm.build import cache as cache_of
 
@@ -49,7 +51,7 @@ GROUPS = {
     "ring": ["rung"],
     "rung": ["ring", "ivan"],
 }
-PEOPLE = ["alice", "bob", "carol", "dave", "erin", "frank", "grace", "heidi", "ivan", SERVICE, WEB]
+PEOPLE = ["alice", "bob", "carol", "dave", "erin", "frank", "grace", "heidi", "ivan", SERVICE, WEB, ACCOUNT]
 SECONDS_TO_1970 = 11644473600  # since 1601, as the directory counts
 ENABLED, DISABLED = b"512", b"514"  # userAccountControl: a normal account, and one that is disabled
 
@@ -190,20 +192,30 @@ class Directory:
 
 
 def kept(cache: Path) -> Path:
-    """The archive of a provisioned controller with the cast: made once, then kept."""
-    folder = cache / f"directory-{recipe(Path(__file__))}"
-    archive = folder / "controller.tar.gz"
-    cache_of.made_once(folder, lambda scratch, into: _make(scratch, into / archive.name))
-    return archive
+    """The archive of a provisioned controller with the cast: made once, then kept. Beside it is that of its
+    file server (`member`)."""
+    folder = cache / f"directory-{recipe(Path(__file__), Path(memberserver.__file__))}"
+    cache_of.made_once(folder, _make)
+    return folder / "controller.tar.gz"
 
 
-def _make(scratch: Path, archive: Path) -> None:
+def member(archive: Path) -> Path:
+    """The archive of the file server that has joined the kept controller."""
+    return archive.with_name("member.tar.gz")
+
+
+def _make(scratch: Path, into: Path) -> None:
+    archive = into / "controller.tar.gz"
     with (
         Lan() as lan,
         DomainController(lan, scratch / "dc", Authority(scratch), archive=None) as controller,
     ):
         _furnish(Directory(controller))
-    run(["tar", "--create", "--gzip", "--xattrs", "--file", str(archive), "-C", str(controller.state), "."])
+        place, share = scratch / "nas", scratch / "share"
+        with MemberServer(controller, place, share=share, archive=None) as server:
+            pass
+    for state, kept_as in ((controller.state, archive), (server.state, member(archive))):
+        run(["tar", "--create", "--gzip", "--xattrs", "--file", str(kept_as), "-C", str(state), "."])
 
 
 def _furnish(directory: Directory) -> None:

@@ -29,8 +29,10 @@ LDAPS_PORT = 636
 KERBEROS_PORT = 88
 NEW_S = 300.0  # to provision on a busy machine; about 20 s are usual
 UP_S = 120.0
-# What the tests ask for. `s3fs` (files) and `winbindd` are for members of the domain: not yet.
-SERVICES = "rpc, ldap, cldap, kdc, dns"
+# What the tests ask for, and what a file server needs that is a member: it speaks SMB with its controller.
+SERVICES = "s3fs, rpc, ldap, cldap, kdc, dns, winbindd"
+# `sh -c SCRIPT sh RUN COMMAND …`: Samba's programs meet each other at one place that is compiled into them.
+_AT_HOME = 'mount --bind "$1" /run/samba && shift && exec "$@"'
 
 
 class DomainController:
@@ -39,6 +41,7 @@ class DomainController:
     def __init__(self, lan: Lan, directory: Path, authority: Authority, *, archive: Path | None) -> None:
         self.directory = directory
         self.authority = authority
+        self.lan = lan
         self.machine: LanPc = lan.join("dc1")
         self._archive = archive
         self._server = lan.join("server")
@@ -47,9 +50,11 @@ class DomainController:
     def __enter__(self) -> Self:
         with ExitStack() as undo:
             self._lay_out()
+            own = ["unshare", "--mount", "--propagation", "private", "sh", "-c", _AT_HOME, "sh"]
             argv = ["samba", "-i", "-s", str(self._config), "--debug-stdout", "--no-process-group"]
+            command = self.machine.command([*own, str(self.directory / "run"), *argv])
             log = self.directory / "samba.log"
-            self._samba = undo.enter_context(Child("samba", self.machine.command(argv), log=log))
+            self._samba = undo.enter_context(Child("samba", command, log=log))
             undo.callback(self.machine.end_processes)
             wait_for("LDAPS", self._answers, children=[self._samba], timeout_s=UP_S)
             self.relay = undo.enter_context(Relay(self._server, self.machine.address, LDAPS_PORT))
@@ -94,6 +99,7 @@ class DomainController:
         return self.directory / "smb.conf"
 
     def _lay_out(self) -> None:
+        Path("/run/samba").mkdir(parents=True, exist_ok=True)
         self.state.mkdir(parents=True)
         if self._archive is None:
             self._provision()

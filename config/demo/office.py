@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -36,8 +37,9 @@ ASK_LIMIT_S, SESSION_LIMIT_S = 30.0, 150.0
 CUSTODIANS = ("Legal", "Information security")
 PORT = 8000  # of the server inside the LAN
 GATEWAY_PORT = 8443
-# `sh -c SCRIPT sh HOSTS COMMAND …`: a PC finds the server by its name, as in a company.
+# `… HOSTS COMMAND …`: a machine finds others by their names, as in a company.
 _WITH_HOSTS = 'mount --bind "$1" /etc/hosts && shift && exec "$@"'
+_KNOWING = ("unshare", "--mount", "--propagation", "slave", "sh", "-c", _WITH_HOSTS, "sh")
 
 
 @dataclass(frozen=True)
@@ -139,8 +141,7 @@ class DemoPc:
     def _command(self, argv: Sequence[str]) -> list[str]:
         if self._hosts is None:
             return self.lab.command(argv)
-        own = ["unshare", "--mount", "--propagation", "slave", "sh", "-c", _WITH_HOSTS, "sh"]
-        return self.lab.command([*own, str(self._hosts), *argv])
+        return self.lab.command([*_KNOWING, str(self._hosts), *argv])
 
     def prove(self, *, hypervisor: Hypervisor | None = None) -> Proof:
         """Asks the guest for a fresh nonce back, with the hash of its marker file. Raises VrasError."""
@@ -202,8 +203,10 @@ class Office:
             network = undo.enter_context(lan.Lan())
             env = dict(self._server_env)
             if self._full:
-                self.company = undo.enter_context(Company(network, cache=self.cache))
-                env = {**self.company.server_env(), **self._replicas(network.address), **env}
+                company = Company(network, cache=self.cache, share=self.data / "nas")
+                self.company = undo.enter_context(company)
+                self._hosts.write_text(_hosts_text(company.hosts))
+                env = {**company.server_env(), **_replicas(network.address), **env}
             # PCs keep the address that they enrolled with, so the port inside the LAN is always the same.
             listener = network.open_listener(PORT)
             self.server = undo.enter_context(
@@ -212,7 +215,7 @@ class Office:
                     port=self._port,
                     listeners=[listener],
                     env=env,
-                    wrap=network.command if self._full else list,
+                    wrap=partial(self._on_lan, network) if self._full else list,
                 )
             )
             self._join_all(network, undo)
@@ -307,15 +310,13 @@ class Office:
         pc.enrol(token)
         token.unlink()
 
-    def _replicas(self, address: str) -> dict[str, str]:
-        """A folder stands for the NAS; the gateway makes its certificate itself."""
-        place = self.data / "nas"
-        place.mkdir(exist_ok=True, mode=0o700)
-        return {
-            "OPENVRAS_NAS_URL": place.as_uri(),
-            "OPENVRAS_GATEWAY_URL": f"https://{address}:{GATEWAY_PORT}",
-            "OPENVRAS_REPLICA_SPREAD_MIN": "0",
-        }
+    @property
+    def _hosts(self) -> Path:
+        """What the company's machines find under which name."""
+        return self.data / "hosts"
+
+    def _on_lan(self, network: lan.Lan, argv: Sequence[str]) -> list[str]:
+        return network.command([*_KNOWING, str(self._hosts), *argv])
 
     def _simulate(self, count: int) -> Child:
         """PCs that are programs, in a group of their own; they keep no image bytes."""
@@ -343,8 +344,7 @@ class Office:
     def _join_all(self, network: lan.Lan, undo: ExitStack) -> None:
         url, hosts = f"http://{network.address}:{PORT}", None
         if self._full:
-            url, hosts = f"http://{SERVER_NAME}:{PORT}", self.data / "hosts"
-            hosts.write_text(f"127.0.0.1 localhost\n{network.address} {SERVER_NAME}\n")
+            url, hosts = f"http://{SERVER_NAME}:{PORT}", self._hosts
         for number in range(1, self._count + 1):
             name = f"pc-{number}"
             lab = pcs.LabPc(network.join(name), self.data / name / "libvirt", cache=self.cache / "qemu")
@@ -363,6 +363,18 @@ class Office:
             "PYTHONPATH": str(ROOT),
             "OPENVRAS_SERVER": self.server.url,
         }
+
+
+def _replicas(address: str) -> dict[str, str]:
+    """The gateway makes its certificate itself."""
+    return {
+        "OPENVRAS_GATEWAY_URL": f"https://{address}:{GATEWAY_PORT}",
+        "OPENVRAS_REPLICA_SPREAD_MIN": "0",
+    }
+
+
+def _hosts_text(addresses: Mapping[str, str]) -> str:
+    return "".join(f"{at} {name}\n" for name, at in {"localhost": "127.0.0.1", **addresses}.items())
 
 
 def ended(children: Sequence[Child]) -> list[str]:

@@ -36,7 +36,13 @@ SAYINGS = (
     (("s_principal_unknown", "server not found in kerberos"), "spn"),
     (("networking_error",), "kdc"),
     (("krb_ap_err_skew", "clock skew"), "clock"),
-    (("logon is invalid", "logon_failure", "wrong_password", "account_disabled", "locked_out"), "credential"),
+    (
+        (
+            *("logon is invalid", "logon_failure", "wrong_password", "account_disabled", "locked_out"),
+            *("currently disabled", "automatically locked", "password has expired", "must be changed"),
+        ),
+        "credential",
+    ),
     (("bad_network_name", "share name cannot be found", "network name cannot be found"), "share"),
     (("no space left", "disk_full", "disk is full", "quota"), "no_room"),
     (("read-only file system", "write_protected", "write protected"), "read_only"),

@@ -1,8 +1,8 @@
 """The workers' part of a restoration (`returning`): out of the replica, as one stream, into the open volume.
 
-restic is started once for all of it: a start for each file would take longer than the files. Where the
-replica is damaged that stream ends there; then, and only then, each file is fetched by itself, and those that
-are damaged are left out, by name.
+restic is started once for all of it: a start for each file would take longer than the files. Small ones go
+by the handful (`bundling`). Where the replica is damaged that stream ends there; then, and only then, each
+file is fetched by itself, and those that are damaged are left out, by name.
 """
 
 import hashlib
@@ -10,7 +10,6 @@ import logging
 import tarfile
 import time
 import uuid
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -26,7 +25,9 @@ from mydoc import bytepaths
 from mydoc.models import Restoration
 from mydoc.replicas import manifests, recalling, repositories
 from mydoc.replicas.recalling import Kept
-from mydoc.restorations import restoring
+from mydoc.restorations import bundling, restoring
+from mydoc.restorations.bundling import Bundles
+from mydoc.restorations.lyingthere import There
 from mydoc.tree import asking, browsing, writing
 from vrasnode.wire import mydoc as wire
 from vrasnode.wire.replication import ManifestLine
@@ -38,7 +39,6 @@ SIGN_S = 2.0  # between two of them
 BITE_S = 3 * 3600.0  # then another worker goes on
 PIECE_BYTES = 512 << 10
 SAID = 20  # names of files that were left out
-FOLDERS = 64  # of the target, whose entries are remembered
 OWN = b".openvras"  # the volume's own folder, which no share shows
 # Why it waits, and for how long: the PC is off, its user away, the NAS too; nothing is wrong with the files.
 MINUTE = timedelta(minutes=1)
@@ -117,10 +117,10 @@ class Work:
             row = self.row
             nudge.pages(f"volume.{row.source_id}", f"volume.{row.target_id}")
 
-    def counted(self, **more: int) -> None:
-        """One file is done with. Raises Ended: also when the time of this bite is over."""
+    def counted(self, *, files: int = 1, **more: int) -> None:
+        """One file is done with, or several. Raises Ended: also when the time of this bite is over."""
         row = self.row
-        row.place += 1
+        row.place += files
         for name, count in more.items():
             setattr(row, name, getattr(row, name) + count)
         names = ("place", "written", "written_bytes", "same", "beside", "left_out", "names")
@@ -169,56 +169,78 @@ class Work:
             raise Ended
 
 
-class There:
-    """What lies in the target, folder by folder: the PC is asked once for each."""
+class Handful:
+    """The small files that come next: written together, and before anything else is."""
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, work: Work, there: There, kept: Kept) -> None:
         self._work = work
-        self._folders: OrderedDict[bytes, dict[bytes, wire.Entry]] = OrderedDict()
+        self._there = there
+        self._kept = kept
+        self._bundles = Bundles(work.row.target)
+        self._lines: list[ManifestLine] = []
+        self._files: list[wire.Brought] = []
 
-    def entry(self, path: bytes) -> wire.Entry | None:
-        return self._folder(bytepaths.parent(path)).get(bytepaths.last(path))
-
-    def has(self, path: bytes, line: ManifestLine) -> None:
-        """It lies there now."""
-        entry = wire.Entry(name=bytepaths.last(path), kind=wire.EntryKind.FILE, size_bytes=line.size_bytes)
-        self._folder(bytepaths.parent(path))[entry.name] = entry
-
-    def forget(self, path: bytes) -> None:
-        """Somebody else changes it, too."""
-        self._folders.pop(bytepaths.parent(path), None)
-
-    def _folder(self, path: bytes) -> dict[bytes, wire.Entry]:
-        if path in self._folders:
-            self._folders.move_to_end(path)
-            return self._folders[path]
-        found: dict[bytes, wire.Entry] = {}
+    def takes(self, line: ManifestLine, size: int) -> bool:
+        """Whether it goes this way: it is small, and nothing of its name lies there."""
+        if not self._bundles.possible or size > bundling.SMALL_BYTES:
+            return False
         try:
-            for entry in self._listed(path):
-                found[entry.name] = entry
+            return self._there.entry(line.path) is None
         except Refusal as refusal:
-            if refusal.code != "no_such_name":  # then it is made
+            if refusal.code in WAITS or refusal.code in FINAL:
                 raise
-        self._folders[path] = found
-        while len(self._folders) > FOLDERS:
-            self._folders.popitem(last=False)
-        return found
+            return False  # what is wrong there is said of it alone
 
-    def _listed(self, path: bytes) -> Iterator[wire.Entry]:
-        target, after = self._work.row.target, b""
-        while True:
-            self._work.alive()
-            about = {"path": path, "after": after, "length": wire.MAX_ENTRIES}
-            answer = asking.ask(target, wire.Act.LIST, now=self._work.clock(), **about)
-            yield from answer.entries
-            after = answer.next or (answer.entries[-1].name if answer.entries else b"")
-            if not answer.more or not after:
-                return
+    def put(self, line: ManifestLine, data: bytes) -> None:
+        digest = hashlib.sha256(data).hexdigest()
+        if line.sha256 and digest != line.sha256:
+            self.flush()
+            self._work.left_out(line.path, "not_whole")
+            return
+        full = sum(len(file.data) for file in self._files) + len(data) > bundling.MOST_BYTES
+        if full or len(self._files) == bundling.MOST_FILES:
+            self.flush()
+        self._lines.append(line)
+        self._files.append(
+            wire.Brought(path=line.path, data=data, sha256=digest, mtime_ns=max(0, line.mtime_ns))
+        )
+
+    def flush(self) -> None:
+        """They are there, or left out, and counted. Raises as `_bring`."""
+        lines, self._lines = self._lines, []
+        files, self._files = self._files, []
+        if not files:
+            return
+        self._work.alive()
+        outcomes = self._bundles.write(files, now=self._work.clock()) or ["name_taken"] * len(files)
+        written = written_bytes = 0
+        for line, file, code in zip(lines, files, outcomes, strict=True):
+            if not code:
+                self._there.has(line.path, line)
+                written, written_bytes = written + 1, written_bytes + len(file.data)
+                continue
+            self._work.counted(files=written, written=written, written_bytes=written_bytes)
+            written = written_bytes = 0
+            self._one(line, file.data, code)
+        self._work.counted(files=written, written=written, written_bytes=written_bytes)
+
+    def end(self) -> None:
+        self._bundles.end(now=self._work.clock())
+
+    def _one(self, line: ManifestLine, data: bytes, code: str) -> None:
+        if code == "name_taken":  # meanwhile, or the PC is too old for handfuls
+            self._there.forget(line.path)
+            _bring(self._work, self._there, self._kept, line, [data])
+        elif code in WAITS or code in FINAL:
+            raise Refusal(code, "")
+        else:
+            self._work.left_out(line.path, code)
 
 
 def _streamed(work: Work, kept: Kept) -> None:
     """All of it in the order of the replica, behind what was counted already."""
-    lines, there = {line.path: line for line in kept.lines()}, There(work)
+    lines, there = {line.path: line for line in kept.lines()}, _there(work)
+    small, counted = Handful(work, there, kept), work.row.place
     repository = repositories.of(kept.run.replica)
     snapshot = repositories.snapshot(repository, kept.snapshot)
     prefix, place, torn = snapshot.root.lstrip(b"/") + b"/", 0, False
@@ -228,10 +250,14 @@ def _streamed(work: Work, kept: Kept) -> None:
                 for path, member, file in _members(stream, prefix):
                     line = lines.pop(path, None) or _line(path, member)
                     place += 1
-                    if place <= work.row.place:
+                    if place <= counted:
                         work.alive()
+                    elif small.takes(line, member.size):
+                        small.put(line, file.read())
                     else:
+                        small.flush()
                         _bring(work, there, kept, line, _pieces(file, work))
+                small.flush()
             except tarfile.TarError:
                 torn = True  # restic says why, when it is asked how it ended
         if torn:
@@ -241,15 +267,21 @@ def _streamed(work: Work, kept: Kept) -> None:
             log.warning("%s: the replica is damaged; it goes on file by file", work.row)
             work.from_the_beginning()
         raise
+    finally:
+        small.end()
     for path in sorted(lines):
         work.left_out(path, "missing")
 
 
 def _one_by_one(work: Work, kept: Kept) -> None:
-    there = There(work)
+    there = _there(work)
     for place, line in enumerate(kept.lines()):
         if place >= work.row.place:
             _bring(work, there, kept, line, None)
+
+
+def _there(work: Work) -> There:
+    return There(work.row.target, clock=work.clock, alive=work.alive)
 
 
 def _bring(work: Work, there: There, kept: Kept, line: ManifestLine, pieces: Iterable[bytes] | None) -> None:

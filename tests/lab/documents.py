@@ -84,16 +84,15 @@ class Workday:
 
     def told(self) -> dict[str, Any]:
         """What the PC said of the user's volume last, whole."""
-        code = (
-            f"from mydoc.models import Volume; import json; v = Volume.objects.get(owner__username={USER!r})"
-        )
+        code = f"from mydoc.models import Volume; import json; v = Volume.objects.get(pk={self.volume!r})"
         printed = self.office.server.manage("shell", "-c", f"{code}; print(json.dumps(v.told))")
         return dict(json.loads(printed.strip().splitlines()[-1]))
 
     @property
     def volume(self) -> str:
-        """The user's volume, by its id."""
-        (found,) = self.office.rest("GET", f"/api/v1/volumes/?owner__username={USER}")["results"]
+        """The user's volume on this PC, by its id."""
+        query = f"/api/v1/volumes/?owner__username={USER}&client__name={self.pc.name}"
+        (found,) = self.office.rest("GET", query)["results"]
         return str(found["id"])
 
     def runs(self) -> list[dict[str, Any]]:
@@ -112,6 +111,30 @@ class Workday:
         self.office.rest("POST", f"/api/v1/volumes/{self.volume}/replicate/")
         self.wait("the copy", ended, known=self.runs)
         return self.runs()[0]
+
+    def move_to_a_pc_that_is_gone(self) -> None:
+        """The user's volume was another PC's, which is not there any more: here they have none yet."""
+        code = (
+            "from clients.models import Client; from mydoc.models import Volume; import uuid; "
+            f"v = Volume.objects.get(pk={self.volume!r}); gone = Client.objects.get(pk=v.client_id); "
+            "gone.pk, gone.name, gone.signing_key = uuid.uuid4(), 'pc-gone', b'gone'; "
+            "gone._state.adding = True; gone.save(); Volume.objects.filter(pk=v.pk).update(client=gone)"
+        )
+        self.office.server.manage("shell", "-c", code)
+
+    def bring_back(self, source: str) -> float:
+        """Has all that a replica of `source` holds brought into the volume of today; how long that took."""
+        wish = {"source": source, "target": self.volume, "reason": "the PC is gone"}
+        plan = self.office.rest("POST", "/api/v1/restorations/preview/", wish)
+        self.office.rest("POST", "/api/v1/restorations/", {**wish, "confirm": str(plan["files"])})
+        began = time.monotonic()
+
+        def rows() -> list[dict[str, Any]]:
+            return list(self.office.rest("GET", "/api/v1/restorations/")["results"])
+
+        self.wait("the restoration", lambda: rows()[0]["state"] != "running", known=rows)
+        assert (rows()[0]["state"], rows()[0]["left_out"]) == ("done", 0), rows()
+        return time.monotonic() - began
 
     def share(self, folder: str, person: str, access: str) -> int:
         """Lets somebody read or change a folder, once the virtual server has it so; the grant's number."""

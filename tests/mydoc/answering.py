@@ -76,6 +76,7 @@ class AnsweringPc:
     answers: bool = True
     writers: dict[str, list[bytes]] = field(default_factory=dict)
     begun: dict[str, bytearray] = field(default_factory=dict)
+    too_old: bool = False  # to take small files by the handful
 
     def __post_init__(self) -> None:
         self._incoming = Incoming(self._guest, clock=lambda: 0.0)
@@ -118,7 +119,11 @@ class AnsweringPc:
         except Refused as error:
             return wire.Answer(code=error.code, words=error.words)
 
-    def _guest(self, *, op: str, path: bytes, person: str, upload: str, **about: Any) -> Mapping[str, Any]:
+    def _guest(
+        self, *, op: str, path: bytes, person: str, upload: str = "", **about: Any
+    ) -> Mapping[str, Any]:
+        if op == "files_put":
+            return self._handful(about["files"])
         if person and not any(path.startswith(root + b"/") for root in self.writers.get(person, [])):
             raise Refused("not_writable", "EACCES")
         content = self.begun.setdefault(upload, bytearray())
@@ -133,6 +138,17 @@ class AnsweringPc:
         elif op == "file_drop":
             del self.begun[upload]
         return {"size_bytes": len(content)}
+
+    def _handful(self, files: list[Mapping[str, Any]]) -> Mapping[str, Any]:
+        if self.too_old:
+            raise Refused("unknown_op", "This virtual server cannot do 'files_put'.")
+        outcomes = []
+        for file in files:
+            path, content = b64decode(file["path"]), b64decode(file["data64"])
+            assert hashlib.sha256(content).hexdigest() == file["sha256"]
+            outcomes.append("name_taken" if path in self.files else "")
+            self.files = {path: content, **self.files}
+        return {"outcomes": outcomes}
 
     def _may(self, person: str, path: bytes) -> bool:
         return any(path == root or path.startswith(root + b"/") for root in self.readers.get(person, []))

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from config.demo.documents import DocumentsStory
+from config.demo.memberserver import NAS
 from config.demo.server import ADMIN
 from tests.lab.documents import LINK_S, USER, Portal, Workday
 from tests.vrasnode.mydoc.test_volumes_secrets import in_memory
@@ -21,6 +22,7 @@ from vrasnode.mydoc.volumes import Volumes
 from vrasnode.sealing import HALF_BYTES, lan_key
 
 pytestmark = pytest.mark.slow
+FILES = 120  # that are small
 
 # A program that writes files one after the other, each on the disk before it says so in /tmp/acknowledged.
 WRITER = b"""
@@ -201,10 +203,12 @@ def test_documents_are_copied_out_of_the_virtual_server_through_the_gateway_and_
     make = "head -c 6000000 /dev/urandom >Documents/large && sync Documents/large"
     made = workday.run(f"{make} && sha256sum Documents/large")
 
+    nas = workday.office.server.manage("nas", "check")  # a member of the directory, by Kerberos
     workday.office.server.manage("shell", "-c", "from mydoc import tasks; tasks.replicate()")  # as beat does
     workday.wait("a run", lambda: bool(workday.runs()))  # the oldest may have been cut off by an earlier walk
     ended = workday.copy_now()
 
+    assert "NO " not in nas and NAS in nas
     assert workday.runs()[-1]["occasion"] == "schedule"
     assert not [run for run in workday.runs() if run["state"] == "failed"]  # cut off, and taken up again
     assert (ended["state"], ended["occasion"]) == ("done", "by_hand"), ended
@@ -236,6 +240,35 @@ def test_a_virtual_server_killed_while_it_copies_is_copied_whole_by_the_next_run
     back = workday.restored(tmp_path) / "Documents" / "killed"
     assert hashlib.sha256(back.read_bytes()).hexdigest() == made
     assert workday.restic("check", "--read-data").returncode == 0
+
+
+@pytest.mark.soak
+def test_everything_of_a_pc_that_is_gone_comes_into_the_same_persons_data_on_this_one(
+    workday: Workday,
+) -> None:
+    """Many small files, through the QEMU virtual server; the figure is what docs/user-data.md tells."""
+    workday.be_open()
+    hashes = "cd Documents/many && find . -type f -exec sha256sum {} + | sort"
+    for first in range(0, FILES, 20):  # a session in an emulated machine has not for ever
+        make = (
+            f"i={first}; while [ $i -lt {first + 20} ]; do mkdir -p Documents/many/$((i % 7)); "
+            'head -c $((i * 40)) /dev/urandom >"Documents/many/$((i % 7))/見積 $i.bin"; i=$((i + 1)); done'
+        )
+        assert workday.run(make).exit_code == 0
+    assert workday.run("sync Documents/many").exit_code == 0
+    known = workday.run(hashes).output
+    assert workday.copy_now()["state"] == "done"
+    gone = workday.volume
+
+    lock_by_hand(workday)
+    workday.move_to_a_pc_that_is_gone()
+    workday.wait("the new volume", lambda: bool(workday.log_on()) and workday.is_open())
+    seconds = workday.bring_back(gone)
+
+    restored = workday.run(hashes).output
+    print(f"{FILES} small files and what lay there before: {seconds:.1f} s")
+    assert len(known.splitlines()) == FILES
+    assert restored == known
 
 
 def copies(day: Workday) -> bool:

@@ -41,6 +41,7 @@ class ServiceVm:
     control_socket: Path
     lan: Nic | None = None
     internal: Nic | None = None
+    routed: Nic | None = None
     spare_ports: int = 4
     direct_io: bool = True
 
@@ -73,7 +74,7 @@ def _devices(vm: ServiceVm) -> Element:
     devices = [
         _disk(vm),
         element("controller", type="usb", model="none"),
-        *nics(lan=vm.lan, internal=vm.internal),
+        *nics(lan=vm.lan, internal=vm.internal, routed=vm.routed),
         console(vm.console_log),
         element(
             "channel",

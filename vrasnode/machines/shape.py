@@ -22,7 +22,7 @@ from vrasnode.machines.grants import Grants
 from vrasnode.wire.codec import Message
 
 SOCKET_PATH_BYTES = 107  # unix(7)
-ROUTED_ROLE = "client-vm/routed"
+ROUTED_ROLES = {"client-vm": "client-vm/routed", "virtual-server": "virtual-server/routed"}
 SPARE_PORTS = 4  # to plug into while the machine runs
 
 
@@ -76,7 +76,7 @@ class Machine(Message, frozen=True):
             opticals=tuple(Optical(node) for node in grants.opticals),
             lan=self.lan_nic("client-vm"),
             internal=Nic(INTERNAL, self.mac("client-vm/internal")) if self.internal else None,
-            routed=Nic(ROUTED, self.mac(ROUTED_ROLE)) if routed else None,
+            routed=self.routed_nic("client-vm") if routed else None,
             screen=None if grants.display else _screen(directory),
             spare_ports=SPARE_PORTS,
         )
@@ -84,6 +84,15 @@ class Machine(Message, frozen=True):
     def lan_nic(self, role: str) -> Nic | None:
         """A card in the LAN, where this PC has one to share."""
         return Nic(self.lan_bridge, self.mac(f"{role}/lan")) if self.lan_bridge else None
+
+    @property
+    def routed_cards(self) -> dict[str, str]:
+        """MAC addresses on the routed network, by machine."""
+        return {name: self.mac(role) for name, role in ROUTED_ROLES.items()}
+
+    def routed_nic(self, name: str) -> Nic:
+        """A machine's card on the routed network."""
+        return Nic(ROUTED, self.routed_cards[name])
 
     def uuid_of(self, role: str) -> UUID:
         """Names another machine of this PC, always the same."""

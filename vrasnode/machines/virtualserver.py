@@ -57,9 +57,9 @@ class ServiceMachine(Message, frozen=True):
 
 
 class VirtualServer:
-    """The part. `channel` leads to the socket `control` in `directory`. `idle` says whether nobody would miss
-    the machine now; `report` takes reports and whether to keep them over a kill; `clock` counts seconds and
-    never goes back."""
+    """The part. `channel` leads to the socket `control` in `directory`. `routed` is the card for Wi-Fi, for a
+    machine that starts while `is_routed`. `idle` says whether nobody would miss the machine now; `report`
+    takes reports and whether to keep them over a kill; `clock` counts seconds and never goes back."""
 
     name = "virtualserver"
 
@@ -75,6 +75,8 @@ class VirtualServer:
         direct_io: bool,
         lan: Nic | None,
         internal: Nic | None,
+        routed: Nic | None = None,
+        is_routed: Callable[[], bool] = lambda: False,
         idle: Callable[[], bool],
         report: Callable[[DeliveryReport, bool], None],
         clock: Callable[[], float],
@@ -90,6 +92,8 @@ class VirtualServer:
         self._direct_io = direct_io
         self._lan = lan
         self._internal = internal
+        self._routed = routed
+        self._is_routed = is_routed
         self._idle = idle
         self._report = report
         self._clock = clock
@@ -275,6 +279,7 @@ class VirtualServer:
             control_socket=control_socket(self._directory),
             lan=self._lan,
             internal=self._internal,
+            routed=self._routed if self._is_routed() else None,
             direct_io=self._direct_io,
         )
 

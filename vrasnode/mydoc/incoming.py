@@ -1,7 +1,8 @@
 """Files that the portal brings into open volumes: what each question asks of the virtual server.
 
 Their pieces lie in the server's quick store on their way, so they are sealed to a key that is made here for
-the one file and kept in memory alone. A file of which nothing more comes is forgotten with its key.
+the one file and kept in memory alone. A file of which nothing more comes is forgotten with its key. Small
+ones come by the handful, under one key.
 """
 
 import threading
@@ -14,7 +15,8 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from vrasnode import sealing
 from vrasnode.errors import Refused
 from vrasnode.mydoc.guestnames import text_of
-from vrasnode.wire.mydoc import MAX_WRITE_BYTES, Answer, Question
+from vrasnode.wire import codec
+from vrasnode.wire.mydoc import MAX_BROUGHT, MAX_WRITE_BYTES, Answer, Handful, Question
 
 KEPT_S = 900.0
 MOST = 16
@@ -22,16 +24,18 @@ MOST = 16
 
 @dataclass
 class Upload:
-    """One file on its way."""
+    """One file on its way, or the key for many."""
 
     volume: str
     path: bytes
     person: str
+    many: bool
     heard: float
     key: X25519PrivateKey = field(default_factory=X25519PrivateKey.generate, repr=False)
 
     def fits(self, question: Question) -> bool:
-        return (self.volume, self.path, self.person) == (question.volume, question.path, question.person)
+        own = self.volume, self.path, self.person, self.many
+        return own == (question.volume, question.path, question.person, question.many)
 
 
 class Incoming:
@@ -45,10 +49,11 @@ class Incoming:
 
     def answer_to(self, question: Question, **about: Any) -> Answer:
         """Takes one step. `about` are the volume's serial, the path and whose rights hold. Raises Refused:
-        no_such_upload, not_for_us, piece_too_long, and what the virtual server raises."""
+        no_such_upload, not_for_us, piece_too_long, bad_message, and what the virtual server raises."""
         if question.drop:
             self._forget(question.upload)
-            self._call(op="file_drop", upload=question.upload, **about)
+            if not question.many:
+                self._call(op="file_drop", upload=question.upload, **about)
             return Answer()
         if question.last:
             return self._keep(question, **about)
@@ -57,6 +62,8 @@ class Incoming:
         upload = self._known(question)
         purpose = sealing.write_purpose(question.upload)
         piece = sealing.open_sealed(question.data, upload.key, purpose=purpose)
+        if question.many:
+            return self._put_many(codec.decode(piece, Handful), **about)
         if len(piece) > MAX_WRITE_BYTES:
             raise Refused("piece_too_long", "This piece is too long.")
         found = self._call(
@@ -67,7 +74,7 @@ class Incoming:
     def _begin(self, question: Question, **about: Any) -> Answer:
         """The file is begun at once, so that who may not write is told before anything is sent."""
         now = self._clock()
-        upload = Upload(question.volume, question.path, question.person, now)
+        upload = Upload(question.volume, question.path, question.person, question.many, now)
         with self._lock:
             old = [name for name, one in self._uploads.items() if now - one.heard > KEPT_S]
             for name in old:
@@ -76,11 +83,28 @@ class Incoming:
                 raise Refused("too_many_uploads", "Too many files are on their way to this PC.")
             self._uploads[question.upload] = upload
         try:
-            self._call(op="file_put", upload=question.upload, offset=0, folders=question.folders, **about)
+            if not question.many:
+                self._call(op="file_put", upload=question.upload, offset=0, folders=question.folders, **about)
         except Exception:
             self._forget(question.upload)
             raise
         return Answer(data=upload.key.public_key().public_bytes_raw())
+
+    def _put_many(self, handful: Handful, **about: Any) -> Answer:
+        files = handful.files
+        if len(files) > MAX_BROUGHT or sum(len(file.data) for file in files) > MAX_WRITE_BYTES:
+            raise Refused("piece_too_long", "These are too many files at once.")
+        given = [
+            {
+                "path": text_of(file.path),
+                "data64": text_of(file.data),
+                "sha256": file.sha256,
+                "mtime_ns": file.mtime_ns,
+            }
+            for file in files
+        ]
+        found = self._call(op="files_put", files=given, **about)
+        return Answer(outcomes=[str(code) for code in found["outcomes"]])
 
     def _keep(self, question: Question, **about: Any) -> Answer:
         self._known(question)

@@ -1,14 +1,15 @@
-"""Wi-Fi for the client VM: the control base joins the company's network and routes to it.
+"""Wi-Fi for the machines: the control base joins the company's network and routes to it.
 
-A Wi-Fi station cannot be bridged: it speaks for its own address alone. So the client VM has a card on a
+A Wi-Fi station cannot be bridged: it speaks for its own address alone. So each machine has a card on a
 network of its own inside the PC, behind the control base's address, and its cable is in for as long as Wi-Fi
-is connected. How a network is joined is `wifi`'s, what may pass `firewall`'s, the card's looks `domainxml`'s.
+is connected: the client VM's for its user, the virtual server's for what it copies to the company. How a
+network is joined is `wifi`'s, what may pass `firewall`'s, the card's looks `domainxml`'s.
 
 A network's secret comes sealed to this PC and is opened for each look; it is in no log and in no report.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from ipaddress import IPv4Interface
 from pathlib import Path
 from typing import Protocol
@@ -23,7 +24,6 @@ from vrasnode.words import say
 
 log = logging.getLogger("vrasnode.wireless")
 
-CLIENT_VM = "client-vm"
 GATEWAY = IPv4Interface("100.127.255.225/28")  # RFC 6598, as the network inside the PC
 LOOK_S = 2.0
 HOLD_S = 30.0  # between looks at the network and its wall
@@ -51,8 +51,9 @@ class Machines(Protocol):
 
 
 class Wireless:
-    """The part. `mac` is the address of the client VM's card; `identity` where certificate and key of this PC
-    lie; `unseal` opens what was sealed to it; `report` takes what the server should hear."""
+    """The part. `cards` are the addresses of cards by their machines' names, always in the same order;
+    `identity` where certificate and key of this PC lie; `unseal` opens what was sealed to it; `report` takes
+    what the server should hear."""
 
     name = "wireless"
 
@@ -61,7 +62,7 @@ class Wireless:
         *,
         radio: Radio,
         machines: Machines,
-        mac: str,
+        cards: Mapping[str, str],
         pc: str,
         identity: tuple[Path, Path],
         unseal: Callable[[bytes], bytes],
@@ -71,7 +72,7 @@ class Wireless:
     ) -> None:
         self._radio = radio
         self._machines = machines
-        self._mac = mac
+        self._cards = dict(cards)
         self._pc = pc
         self._identity = identity
         self._unseal = unseal
@@ -79,7 +80,7 @@ class Wireless:
         self._report = report
         self._clock = clock
         self._held: str | None = None  # the card that network and wall were made for
-        self._plugged: bool | None = None  # the client VM's cable; None: nobody knows
+        self._plugged: dict[str, bool] = {}  # whether a machine's cable is in, as far as is known
         self._look_at = self._hold_at = clock()
         self._told: NetworkReport | None = None
         self._standing = NetworkReport(wifi=WifiState.NONE)
@@ -91,12 +92,12 @@ class Wireless:
 
     @property
     def routed(self) -> bool:
-        """Whether a client VM that starts now gets a card for it: the network is up, behind its wall."""
+        """Whether a machine that starts now gets a card for it: the network is up, behind its wall."""
         return self._held is not None
 
     def nudge(self) -> None:
-        """A machine changed: its cable is looked at anew. May be called from any thread."""
-        self._plugged = None
+        """A machine changed: the cables are looked at anew. May be called from any thread."""
+        self._plugged = {}
 
     def step(self) -> bool:
         """One look; never more to do at once."""
@@ -119,7 +120,7 @@ class Wireless:
         return False
 
     def close(self) -> None:
-        """Connection, network and wall stay: the client VM works on."""
+        """Connection, network and wall stay: the machines work on."""
         self._radio.close()
 
     def _profile(self) -> WifiProfile | None:
@@ -158,31 +159,36 @@ class Wireless:
             return
         self._held = None
         self._radio.wall(bridge=ROUTED_BRIDGE, outward=card)
-        client = Neighbour("client-vm", self._mac, GATEWAY.ip + 1)
+        neighbours = [
+            Neighbour(name, mac, GATEWAY.ip + 1 + number)
+            for number, (name, mac) in enumerate(self._cards.items())
+        ]
         xml = routed_network_xml(
-            ROUTED, bridge=ROUTED_BRIDGE, outward=card, gateway=GATEWAY, neighbours=[client]
+            ROUTED, bridge=ROUTED_BRIDGE, outward=card, gateway=GATEWAY, neighbours=neighbours
         )
         self._machines.ensure_network(xml)
         self._held = card
         self._hold_at = self._clock() + HOLD_S
 
     def _pull(self) -> None:
-        """The client VM's cable, where it has one."""
+        """The machines' cables, where they have one."""
         if self._held is not None:
             self._held = None
             self._plug(False)
 
     def _plug(self, wanted: bool) -> None:
-        """The client VM's cable. One that is off, or was started before it could have the card, has none."""
-        if self._plugged is wanted:
-            return
-        try:
-            self._machines.set_link(CLIENT_VM, self._mac, up=wanted)
-        except (Unreachable, HostBroken) as error:
-            if error.code not in ("machine_off", "no_such_card"):
-                raise
-        else:
-            self._plugged = wanted
+        """The machines' cables. One that is off, or was started before it could have the card, has none."""
+        plugged = self._plugged
+        for name, mac in self._cards.items():
+            if plugged.get(name) is wanted:
+                continue
+            try:
+                self._machines.set_link(name, mac, up=wanted)
+            except (Unreachable, HostBroken) as error:
+                if error.code not in ("machine_off", "no_such_card"):
+                    raise
+            else:
+                plugged[name] = wanted
 
     def _tell(self) -> None:
         if self._standing != self._told:

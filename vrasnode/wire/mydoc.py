@@ -15,6 +15,7 @@ MAX_ANSWER_BYTES = 1 << 20  # of one answer to a question, sealed
 MAX_PIECE_BYTES = 512 << 10  # of a file, in one answer
 MAX_ENTRIES = 1000  # of a folder, in one answer
 MAX_WRITE_BYTES = 128 << 10  # of a file, in one question
+MAX_BROUGHT = 64  # small files, in one question
 
 
 class Custodian(Message, frozen=True):
@@ -176,6 +177,24 @@ class Question(Message, frozen=True):
     replace: bool = False  # what has this name; without it nothing is overwritten
     folders: bool = False  # those that are missing on the way are made; for an administrator's rights alone
     drop: bool = False  # it does not come: what has come of it goes
+    # `upload` names no file, but a key for many small ones: each question that follows has a `Handful` of
+    # them, each of which is there, or has a reason in the answer's `outcomes`. For an administrator's rights.
+    many: bool = False
+
+
+class Brought(Message, frozen=True):
+    """A small file that comes. The folders on its way are made; nothing is overwritten."""
+
+    path: bytes
+    data: bytes
+    sha256: str
+    mtime_ns: int = 0  # 0: now
+
+
+class Handful(Message, frozen=True):
+    """Small files together, sealed as a piece of a file is: no more bytes than `MAX_WRITE_BYTES`."""
+
+    files: list[Brought]
 
 
 class Questions(Message, frozen=True):
@@ -211,6 +230,7 @@ class Answer(Message, frozen=True):
     next: bytes = b""  # while there is more: `after` of the next question
     data: bytes = b""
     size_bytes: int = 0  # read: of the whole file; write: what has come of it
+    outcomes: list[str] = []  # of a handful: "" for each file that is there now, durably; else a code
 
 
 class KillOrder(Message, frozen=True):

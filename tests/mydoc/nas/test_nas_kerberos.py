@@ -1,49 +1,23 @@
-"""The NAS by Kerberos: Samba's domain controller, and a file server that has a keytab of the domain. Root."""
+"""The NAS by Kerberos and by password: Samba's domain controller, a file server that is its member. Root."""
 
-import os
+import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from config.demo.directory import SERVICE, Directory
+from config.demo import directory as companies
+from config.demo.directory import Directory
 from config.demo.domaincontroller import REALM
-from config.demo.processes import Child, run, wait_for
+from config.demo.memberserver import ACCOUNT, ACCOUNT_NAME, SHARE, SMB_PORT, MemberServer
+from config.demo.processes import run
+from config.demo.relay import Relay
 from mydoc.nas import fileserver, tickets
 from mydoc.nas.settings import NasSettings
-from tests.mydoc.replicacast import answers, free_port
+from tests.mydoc.replicacast import free_port
 
 pytestmark = pytest.mark.slow
-NAS = "svc-nas"
-NO_PAC = 512 | 0x2000000  # userAccountControl: NORMAL_ACCOUNT, NO_AUTH_DATA_REQUIRED (MS-ADTS 2.2.16)
-ACCOUNT = f"{SERVICE}@{REALM}"
-CONFIGURATION = """
-[global]
-server role = standalone
-realm = {realm}
-workgroup = CORP
-kerberos method = dedicated keytab
-dedicated keytab file = FILE:{here}/nas.keytab
-username map = {here}/people
-smb ports = {port}
-interfaces = 127.0.0.1
-bind interfaces only = yes
-private dir = {here}/private
-lock directory = {here}/lock
-state directory = {here}/state
-cache directory = {here}/cache
-pid directory = {here}/pid
-ncalrpc dir = {here}/ncalrpc
-server min protocol = SMB3_00
-server smb encrypt = required
-ntlm auth = disabled
-gensec:require_pac = no
-load printers = no
-[backup]
-path = {here}/share
-read only = no
-"""
 
 
 @pytest.fixture
@@ -61,23 +35,21 @@ def krb5(directory: Directory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.fixture(scope="module")
-def member(directory: Directory, tmp_path_factory: pytest.TempPathFactory) -> Iterator[NasSettings]:
-    """A file server of the domain: no password opens it."""
-    here, port, controller = tmp_path_factory.mktemp("nas"), free_port(), directory.controller
-    for name in ("private", "lock", "state", "cache", "pid", "ncalrpc", "share"):
-        (here / name).mkdir()
-    directory.add_user(NAS)
-    directory.set_control(NAS, NO_PAC)  # smbd without winbindd reads the name alone
-    run(["samba-tool", "spn", "add", "cifs/localhost", NAS, "-s", str(controller.directory / "smb.conf")])
-    controller.export_keytab(here / "nas.keytab", f"cifs/localhost@{REALM}")
-    controller.export_keytab(here / "account.keytab", ACCOUNT)
-    (here / "people").write_text(f"root = {ACCOUNT} CORP\\{SERVICE} {SERVICE}\n")
-    (here / "smb.conf").write_text(CONFIGURATION.format(here=here, port=port, realm=REALM))
-    argv = ["smbd", "-F", "--no-process-group", "-s", str(here / "smb.conf"), "--debug-stdout"]
-    with Child("smbd", argv, log=here / "smbd.log", env=dict(os.environ)) as child:
-        wait_for("the file server", lambda: answers(port), children=[child])
-        url = f"smb://localhost:{port}/backup/replicas"
-        yield NasSettings(url=url, user=ACCOUNT, keytab=here / "account.keytab")
+def member(kept_directory: Path, directory: Directory) -> Iterator[NasSettings]:
+    """A file server that has joined the domain, as this machine reaches it: by a relay on loopback."""
+    controller = directory.controller
+    with tempfile.TemporaryDirectory(
+        prefix="openvras-nas-"
+    ) as scratch:  # its sockets' paths have to be short
+        place = Path(scratch)
+        archive = companies.member(kept_directory)
+        server = MemberServer(controller, place / "nas", share=place / "share", archive=archive)
+        configuration = ["-s", str(controller.directory / "smb.conf")]
+        run(["samba-tool", "spn", "add", "cifs/localhost", "NAS1$", *configuration])
+        controller.export_keytab(place / "account.keytab", ACCOUNT_NAME)
+        with server, Relay(controller.machine, server.machine.address, SMB_PORT) as relay:
+            url = f"smb://localhost:{relay.port}/{SHARE}/of-pcs"
+            yield NasSettings(url=url, user=ACCOUNT_NAME, keytab=place / "account.keytab")
 
 
 @pytest.fixture
@@ -90,11 +62,6 @@ def found(place: NasSettings) -> list[tuple[str, bool]]:
 
 
 def test_it_is_reached_without_any_password_and_the_ticket_is_kept_for_our_eyes(place: NasSettings) -> None:
-    print(
-        fileserver._run(place, ("lsf", fileserver.root(place), "-vv")).stderr.decode()[-3000:],
-        fileserver._run(place, ("mkdir", fileserver.root(place))).stderr.decode()[-1500:],
-    )
-    print((place.keytab.parent / "smbd.log").read_text()[-3000:])
     assert found(place)[:2] == [("tcp", True), ("probe", True)]
 
     assert place.tickets is not None
@@ -132,23 +99,37 @@ def test_what_is_wrong_is_said_in_words(
         away.setenv("KRB5_CONFIG", str(tmp_path / "kdc-away.conf"))
         no_kdc = found(replace(place, tickets=tmp_path / "no-tickets"))[-1]
         no_kdc_later = found(place)[-1]
-    directory.disable(SERVICE)
+    directory.disable(ACCOUNT)
     try:
         no_ticket = found(replace(place, tickets=tmp_path / "other-tickets"))[-1]
     finally:
-        directory.enable(SERVICE)
+        directory.enable(ACCOUNT)
 
     assert no_key == ("keytab", False)
     assert unknown == ("spn", False)
     assert no_kdc == no_kdc_later == ("kdc", False)
     assert no_ticket == ("ticket", False)
     assert "OPENVRAS_NAS_KEYTAB_FILE" in fileserver.words_of("keytab", place)
-    assert all(ACCOUNT in fileserver.words_of(code, place) for code in ("keytab", "ticket", "kdc"))
+    assert all(ACCOUNT_NAME in fileserver.words_of(code, place) for code in ("keytab", "ticket", "kdc"))
     assert "localhost" in fileserver.words_of("spn", place)
 
 
-@pytest.mark.soak
-def test_a_password_does_not_open_it(place: NasSettings) -> None:
-    by_password = NasSettings(url=place.url, user=f"CORP\\{SERVICE}", password=Directory.password_of(SERVICE))
+def test_by_password_the_domain_is_asked_each_time_and_lets_nobody_else_in(
+    place: NasSettings, directory: Directory
+) -> None:
+    def by_password(name: str, password: str) -> NasSettings:
+        return NasSettings(url=place.url, user=f"CORP\\{name}", password=password)
 
-    assert found(by_password)[-1][1] is False
+    own = by_password(ACCOUNT, Directory.password_of(ACCOUNT))
+    good = found(own)[1]
+    wrong = found(by_password(ACCOUNT, "not theirs"))[-1]
+    other = found(by_password("alice", Directory.password_of("alice")))[-1]
+    directory.disable(ACCOUNT)
+    try:
+        disabled = found(own)[-1]
+    finally:
+        directory.enable(ACCOUNT)
+
+    assert good == ("probe", True)
+    assert wrong == disabled == ("credential", False)
+    assert other[1] is False

@@ -19,6 +19,7 @@ from vrasnode.machines.virtualserver import ServiceMachine, VirtualServer
 from vrasnode.wire.imaging import Apply, Assignment, DeliveryReport, DeliveryStage, Health, Machine
 
 INTERNAL = Nic("openvras-internal", "02:00:00:00:00:07")
+ROUTED = Nic("openvras-routed", "02:00:00:00:00:08")
 
 
 class Time:
@@ -94,6 +95,7 @@ class Pc:
         self.told: list[DeliveryReport] = []
         self.time = Time()
         self.missed = True  # by a running client VM
+        self.routed = False  # whether there is a way by Wi-Fi
         self.restart()
 
     def restart(self) -> None:
@@ -109,6 +111,8 @@ class Pc:
             direct_io=True,
             lan=None,
             internal=INTERNAL,
+            routed=ROUTED,
+            is_routed=lambda: self.routed,
             idle=lambda: not self.missed,
             report=lambda report, keep: self.told.append(report) if keep else None,
             clock=self.time,
@@ -167,6 +171,18 @@ def test_without_an_image_there_is_nothing_to_start_or_to_wait_for(pc: Pc) -> No
     assert pc.machines.calls == []
     assert pc.server.summary == ("absent", None)
     assert not pc.server.awaited
+
+
+@pytest.mark.parametrize("routed", [True, False])
+def test_while_there_is_a_way_by_wifi_it_starts_with_a_card_for_it(
+    pc: Pc, old: Published, routed: bool
+) -> None:
+    pc.routed = routed
+    pc.stage(old, serial=1)
+    pc.steps(3)
+
+    assert (ROUTED.mac in pc.machines.xml) is routed
+    assert ('<link state="down"' in pc.machines.xml) is routed  # until Wi-Fi is connected
 
 
 def test_the_first_version_is_started_read_only_and_told_where_to_serve(pc: Pc, old: Published) -> None:

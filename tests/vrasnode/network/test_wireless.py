@@ -5,17 +5,18 @@ The real card, network and wall are in tests/e2e/test_wifi.py.
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from msgspec.structs import replace
 
 from vrasnode.errors import HostBroken, Refused, Unreachable
 from vrasnode.network.wifi import Standing
-from vrasnode.network.wireless import HOLD_S, LOOK_S, Wireless
+from vrasnode.network.wireless import GATEWAY, HOLD_S, LOOK_S, Wireless
 from vrasnode.wire import codec
 from vrasnode.wire.network import NetworkReport, NetworkSlice, WifiProfile, WifiSecurity, WifiState
 
-MAC = "52:54:00:aa:bb:cc"
+MAC, SERVICE_MAC = "52:54:00:aa:bb:cc", "52:54:00:aa:bb:cd"
 OFFICE = WifiProfile(ssid="office", security=WifiSecurity.PSK, sealed_secret=b"sealed")
 SECRET = b"correct horse"
 
@@ -30,6 +31,8 @@ class Pc:
     done: list[str] = field(default_factory=list)
     cable: str = "down"  # "none": the machine has no such card; "off": it does not run
     broken: HostBroken | None = None
+    plugged: dict[tuple[str, str], bool] = field(default_factory=dict)  # by machine and card
+    network: str = ""
     config: str = ""
     now: float = 0.0
 
@@ -55,6 +58,7 @@ class Pc:
 
     def ensure_network(self, network_xml: str) -> bool:
         self.done.append("network")
+        self.network = network_xml
         return True
 
     def set_link(self, name: str, mac: str, *, up: bool) -> None:
@@ -63,6 +67,7 @@ class Pc:
         if self.cable == "off":
             raise Unreachable("machine_off", "off")
         self.cable = "up" if up else "down"
+        self.plugged[name, mac] = up
 
     def close(self) -> None:
         pass
@@ -97,7 +102,7 @@ def desk() -> Desk:
     part = Wireless(
         radio=pc,
         machines=pc,
-        mac=MAC,
+        cards={"client-vm": MAC, "virtual-server": SERVICE_MAC},
         pc="pc-1",
         identity=(Path("/state/certificate.pem"), Path("/state/signing.key")),
         unseal=unseal,
@@ -122,6 +127,22 @@ def test_the_client_vms_cable_is_in_for_as_long_as_wifi_is_connected(desk: Desk)
     assert desk.pc.cable == "down"
     assert [one.wifi for one in desk.told] == [WifiState.SEARCHING, WifiState.CONNECTED, WifiState.SEARCHING]
     assert (desk.told[-1].code, desk.told[-1].words) == ("wifi_out_of_reach", "The network is not in reach.")
+
+
+def test_both_machines_have_a_cable_and_an_address_of_their_own(desk: Desk) -> None:
+    desk.wants(OFFICE)
+    desk.pc.standing = Standing(connected=True)
+    desk.look()
+    connected = dict(desk.pc.plugged)
+    desk.pc.standing = Standing(connected=False)
+    desk.look()
+
+    both = [("client-vm", MAC), ("virtual-server", SERVICE_MAC)]
+    assert connected == dict.fromkeys(both, True)
+    assert desk.pc.plugged == dict.fromkeys(both, False)
+    network = ElementTree.fromstring(desk.pc.network)  # noqa: S314 - our own
+    addresses = {host.get("mac"): host.get("ip") for host in network.iter("host")}
+    assert addresses == {MAC: str(GATEWAY.ip + 1), SERVICE_MAC: str(GATEWAY.ip + 2)}
 
 
 def test_the_wall_stands_before_the_network_and_is_held(desk: Desk) -> None:

@@ -4,6 +4,7 @@ root."""
 import hashlib
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 
 from tests.vrasnode.servicevm.volume import Guest, b64, disk, names, write
 from vrasnode.servicevm.guest.answering import Refusal
-from vrasnode.servicevm.guest.filewriting import BEGUN, STALE_S
+from vrasnode.servicevm.guest.filewriting import BEGUN, MAX_FILES, STALE_S
 from vrasnode.servicevm.guest.volumes import OWNER
 
 READER, WRITER, UPLOAD = 100_001, 100_002, "0f" * 16
@@ -128,3 +129,72 @@ def test_what_others_began_long_ago_is_swept_up(guest: Guest) -> None:
     assert not old.exists()
     assert young.exists()
     young.unlink()
+
+
+def handful(guest: Guest, files: dict[str, bytes], **about: Any) -> list[str]:
+    given = [
+        {
+            "path": b64(path),
+            "data64": b64(content),
+            "sha256": hashlib.sha256(content).hexdigest(),
+            "mtime_ns": 1_700_000_000_000_000_000,
+        }
+        for path, content in files.items()
+    ]
+    return list(guest.ask("files_put", files=given, **about)["outcomes"])
+
+
+def test_small_files_come_by_the_handful_and_each_has_its_outcome(guest: Guest) -> None:
+    guest.ask("file_put", path=b64("there.txt"), upload=UPLOAD, offset=0, data64=b64(b"first"))
+    digest = hashlib.sha256(b"first").hexdigest()
+    guest.ask("file_keep", path=b64("there.txt"), upload=UPLOAD, size_bytes=5, sha256=digest)
+
+    outcomes = handful(
+        guest,
+        {
+            "束/年/一.txt": b"one",
+            "束/空": b"",
+            "there.txt": b"second",
+            "there.txt/below": b"x",
+            "x" * 300: b"x",
+            "束/二.txt": b"two",
+        },
+    )
+
+    assert outcomes == ["", "", "name_taken", "not_a_folder", "bad_path", ""]
+    assert (guest.root / "there.txt").read_bytes() == b"first"
+    place = guest.root / "束/年/一.txt"
+    assert (place.read_bytes(), (guest.root / "束/二.txt").read_bytes()) == (b"one", b"two")
+    assert (place.stat().st_uid, place.parent.stat().st_uid, place.parent.parent.stat().st_uid) == (
+        OWNER,
+    ) * 3
+    assert int(place.stat().st_mtime) == 1_700_000_000
+    assert begun(guest) == []
+
+
+def test_a_handful_is_an_administrators_and_each_of_it_is_compared(guest: Guest) -> None:
+    wrong = {"path": b64("wrong"), "data64": b64(b"x"), "sha256": "0" * 64, "mtime_ns": 0}
+
+    assert guest.ask("files_put", files=[wrong])["outcomes"] == ["not_whole"]
+    assert code_of(lambda: handful(guest, {"営業/w": b"x"}, uid=WRITER)) == "bad_args"
+    assert code_of(lambda: handful(guest, {"../w": b"x"})) == "bad_path"
+    assert code_of(lambda: guest.ask("files_put", files=[wrong] * (MAX_FILES + 1))) == "bad_args"
+    assert not (guest.root / "wrong").exists()
+    assert begun(guest) == []
+
+
+def test_what_a_full_volume_does_not_take_leaves_nothing_behind(guest: Guest) -> None:
+    full = guest.root / "full"
+    with full.open("wb", buffering=0) as file, suppress(OSError):
+        while file.write(bytes(1 << 20)):
+            pass
+    outcomes: list[str] = []
+    while "disk_full" not in outcomes:  # the file system keeps some room back, and gives it away at last
+        outcomes += handful(
+            guest, {f"voll/{len(outcomes) + number}": os.urandom(64 << 10) for number in range(2)}
+        )
+
+    full.unlink()
+    assert set(outcomes) == {"", "disk_full"}
+    assert len(list((guest.root / "voll").iterdir())) == outcomes.count("")
+    assert begun(guest) == []

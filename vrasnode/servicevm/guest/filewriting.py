@@ -2,6 +2,7 @@
 
 `file_put` takes the pieces in order, the first one makes the file; `file_keep` looks whether all of it is
 there, makes it durable and gives it its name, in one step of the file system; `file_drop` does away with it.
+`files_put` does all of that for a handful of small files, which become durable together.
 As in `foldertree` each is done with the rights of who writes; the file then belongs to the volume's owner. A
 power cut leaves the old file, or none, or the new one whole, and at most what was begun, which is swept up
 later.
@@ -14,13 +15,15 @@ import os
 import re
 import stat
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vrasnode.servicevm.guest import paths
 from vrasnode.servicevm.guest.answering import Ops, Refusal
+from vrasnode.servicevm.guest.errnos import refusal_of
 from vrasnode.servicevm.guest.paths import Parts
 from vrasnode.servicevm.guest.volumes import OWNER
 from vrasnode.servicevm.guest.workers import Workers
@@ -28,6 +31,7 @@ from vrasnode.servicevm.guest.workers import Workers
 BEGUN = b".openvras-put-"  # and the upload's name: neither listed nor shared
 STALE_S = 24 * 3600.0
 MAX_PIECE_BYTES = 160 << 10
+MAX_FILES = 64
 READ_BYTES = 1 << 20
 _UPLOAD = re.compile(r"[0-9a-f]{32}")
 _NOREPLACE = 1  # RENAME_NOREPLACE, <linux/fs.h>
@@ -36,7 +40,7 @@ Done = Mapping[str, Any]
 
 
 def add_to(ops: Ops, *, workers: Workers, data: Path) -> None:
-    """Adds `file_put`, `file_keep` and `file_drop`."""
+    """Adds `file_put`, `file_keep`, `file_drop` and `files_put`."""
 
     def file_put(
         serial: str,
@@ -77,9 +81,16 @@ def add_to(ops: Ops, *, workers: Workers, data: Path) -> None:
         parts, name = _place(path), _begun(upload)
         return workers.run(serial, lambda: drop(data / serial, parts, name), uid=uid)
 
+    def files_put(serial: str, *, files: Sequence[Mapping[str, Any]], path: str = "", uid: int = 0) -> Done:
+        if uid or path or not isinstance(files, list) or len(files) > MAX_FILES:
+            raise Refusal("bad_args", "These are no files for an administrator to bring.")
+        small = [_small(file) for file in files]
+        return workers.run(serial, lambda: put_many(data / serial, small))
+
     ops.add("file_put", file_put)
     ops.add("file_keep", file_keep)
     ops.add("file_drop", file_drop)
+    ops.add("files_put", files_put)
 
 
 def put(root: Path, parts: Parts, name: bytes, offset: int, piece: bytes) -> Done:
@@ -155,6 +166,62 @@ def keep(root: Path, parts: Parts, name: bytes, *, replace: bool) -> Done:
     return {}
 
 
+@dataclass(frozen=True)
+class Small:
+    """A file that comes in one piece."""
+
+    parts: Parts
+    data: bytes
+    sha256: str
+    mtime_ns: int
+    begun: bytes  # its name until it is durable
+
+
+def put_many(root: Path, files: Sequence[Small]) -> Done:
+    """Each is there under its name, durably, when this returns, or there is a code for why it is not. All are
+    written, then all of that is made durable at once, then they get their names."""
+    outcomes = [_coded(begin_small, root, file) for file in files]
+    _make_durable(root)
+    outcomes = [code or _coded(name_small, root, file) for code, file in zip(outcomes, files, strict=True)]
+    _make_durable(root)
+    return {"outcomes": outcomes}
+
+
+def begin_small(root: Path, file: Small) -> None:
+    """It stands there under a name of its own, the owner's. Raises Refusal(not_whole)."""
+    if hashlib.sha256(file.data).hexdigest() != file.sha256:
+        raise Refusal("not_whole", "What has arrived is not what was sent.")
+    make_folders(root, file.parts[:-1])
+    with _writing(root, file.parts) as here:
+        os.umask(0o077)
+        flags = os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_CREAT | os.O_EXCL
+        descriptor = os.open(file.begun, flags, 0o660, dir_fd=here)
+        try:
+            left = memoryview(file.data)
+            while left:
+                left = left[os.write(descriptor, left) :]
+            os.fchown(descriptor, OWNER, OWNER)
+            if file.mtime_ns:
+                os.utime(descriptor, ns=(file.mtime_ns, file.mtime_ns))
+        except OSError:
+            os.unlink(file.begun, dir_fd=here)
+            raise
+        finally:
+            os.close(descriptor)
+
+
+def name_small(root: Path, file: Small) -> None:
+    """It has its name, or is gone. Raises Refusal(name_taken)."""
+    with _writing(root, file.parts) as here:
+        try:
+            _rename_to_new(here, file.begun, file.parts[-1])
+        except OSError as error:
+            os.unlink(file.begun, dir_fd=here)
+            if error.errno == errno.EEXIST:
+                raise Refusal("name_taken", "There is something of this name.") from None
+            raise
+
+
 def drop(root: Path, parts: Parts, name: bytes) -> Done:
     """Nothing is left of it."""
     with _writing(root, parts) as here, suppress(FileNotFoundError):
@@ -186,6 +253,27 @@ def _writing(root: Path, parts: Parts) -> Iterator[int]:
         raise
 
 
+def _coded(act: Callable[[Path, Small], None], root: Path, file: Small) -> str:
+    try:
+        act(root, file)
+    except Refusal as refusal:
+        return refusal.code
+    except OSError as error:
+        return refusal_of(error).code
+    return ""
+
+
+def _make_durable(root: Path) -> None:
+    """All that was written to the volume."""
+    descriptor = os.open(root, paths.FOLDER)
+    try:
+        if _libc.syncfs(descriptor):
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number))
+    finally:
+        os.close(descriptor)
+
+
 def _rename_to_new(here: int, name: bytes, new: bytes) -> None:
     if _libc.renameat2(here, name, here, new, _NOREPLACE):
         number = ctypes.get_errno()
@@ -213,6 +301,15 @@ def _place(path: object) -> Parts:
     if not parts or parts[-1].startswith(BEGUN):
         raise Refusal("bad_path", "No file can be called so.")
     return parts
+
+
+def _small(file: object) -> Small:
+    if not isinstance(file, dict):
+        raise Refusal("bad_args", "This is no file.")
+    data, sha256, mtime_ns = paths.bytes_of(file.get("data64")), file.get("sha256"), file.get("mtime_ns")
+    if not isinstance(sha256, str) or not isinstance(mtime_ns, int) or len(data) > MAX_PIECE_BYTES:
+        raise Refusal("bad_args", "This is no small file.")
+    return Small(_place(file.get("path")), data, sha256, mtime_ns, _begun(os.urandom(16).hex()))
 
 
 def _begun(upload: object) -> bytes:
