@@ -57,7 +57,7 @@ class Standing:
         if self.left is None:
             return ""
         days, seconds = self.left.days, self.left.seconds
-        return _("%(days)d days %(hours)d h %(minutes)d min left") % {
+        return _("%(days)d d %(hours)d h %(minutes)d min left") % {
             "days": days,
             "hours": seconds // 3600,
             "minutes": seconds % 3600 // 60,

@@ -8,6 +8,7 @@ are. Japanese first, then English: whose language is which is not known here.
 import logging
 import smtplib
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import datetime, time, timedelta
 
 from django.conf import settings
@@ -21,6 +22,7 @@ from checkout import approvers, workdays
 from checkout.lettermodels import Letter
 from checkout.models import CheckoutRequest
 from clients.errors import Refusal
+from clients.people.directory import DirectoryFailed
 
 log = logging.getLogger("openvras.checkout")
 
@@ -100,7 +102,8 @@ def _warn(now: datetime) -> None:
         about = f"overdue {request.pk}"
         _letters(f"{about} user", [request.requester.email], "overdue", lines, now=now)
         if over >= 1 and not _written(f"{about} manager"):
-            _letters(f"{about} manager", [_manager(request)], "overdue", lines, now=now)
+            with suppress(DirectoryFailed):  # it is away: asked again by the next sweep
+                _letters(f"{about} manager", [_manager(request)], "overdue", lines, now=now)
         if over >= 3:
             _letters(f"{about} administrator", _administrators(), "overdue", lines, now=now)
 
@@ -167,9 +170,12 @@ def _written(about: str) -> bool:
 
 
 def _manager(request: CheckoutRequest) -> str:
+    """Their address; "" where the directory names none. Raises DirectoryFailed."""
     try:
         return approvers.manager_of(request.requester).email
-    except Refusal:  # the directory names none, or is away
+    except DirectoryFailed:
+        raise
+    except Refusal:
         return ""
 
 

@@ -36,8 +36,11 @@ def checkout_state(request: CheckoutRequest) -> SafeString:
 
 @register.simple_tag
 def step_state(step: Any) -> SafeString:
-    """What was decided at a step."""
-    return _sign(step.decision or "waiting", step.get_decision_display() if step.decision else "…")
+    """What was decided at a step; nothing at one whose turn did not come."""
+    if step.decision:
+        return _sign(step.decision, step.get_decision_display())
+    is_next = step == step.request.current_step
+    return _sign("waiting", CheckoutRequest.State.WAITING.label) if is_next else format_html("–")
 
 
 @register.filter

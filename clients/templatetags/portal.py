@@ -141,9 +141,12 @@ def lookup(mapping: dict[Any, Any], key: Any) -> Any:
 
 @register.inclusion_tag("field.html")
 def field(bound: BoundField) -> dict[str, Any]:
-    """A form field: label, control, help, errors, tied together for screen readers."""
+    """A form field: label, control, help, errors, tied together for screen readers. The first one wrong has
+    the focus."""
     widget = bound.field.widget
     checkbox = isinstance(widget, CheckboxInput)
     css = "form-check-input" if checkbox else "form-select" if isinstance(widget, Select) else "form-control"
     attrs: dict[str, str | bool] = {"class": f"{css} is-invalid" if bound.errors else css}
+    if bound.errors and bound.name == next(one for one in bound.form.errors if one in bound.form.fields):
+        attrs["autofocus"] = True  # whoever sent the form goes on where something is wrong
     return {"field": bound, "control": bound.as_widget(attrs=attrs), "checkbox": checkbox}

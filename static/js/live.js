@@ -51,6 +51,20 @@
     });
   };
 
+  // Whoever goes by keyboard stays on the link or button they were on, when its part is fetched again.
+  let kept = "";
+  const nameOf = (one) =>
+    [one.localName, one.id, one.getAttribute("href"), one.form?.getAttribute("action"), one.name, one.value].join(" ");
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    const at = document.activeElement;
+    kept = event.detail.target.contains(at) ? nameOf(at) : "";
+  });
+  document.addEventListener("htmx:afterSettle", () => {
+    if (!kept || document.activeElement !== document.body) return;
+    const ones = [...document.querySelectorAll("[data-topic] :is(a, button, input, select, summary)")];
+    ones.find((one) => nameOf(one) === kept)?.focus({ preventScroll: true });
+  });
+
   document.addEventListener("DOMContentLoaded", () => {
     if (parts().length > 0) connect();
   });

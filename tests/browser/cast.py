@@ -7,24 +7,30 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from django.conf import settings
 from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Group as Roles
 
-from checkout import chaining, requesting
+from checkout import chaining, requesting, wishes
+from checkout.models import Lease
 from clients import grouping, presence
 from clients.auditing import Actor, acting
 from clients.devices import policing
 from clients.devices.policing import Draft
 from clients.enrolment import enrolling, signing
 from clients.models import Client, Group, PublisherKey, Site
+from clients.people.rolenames import Role
 from imaging import distributing, publishing
 from imaging.distributing import Terms
 from imaging.models import Delivery, ImageVersion, MasterImage, Subscription
-from mydoc.models import Volume
+from mydoc.models import Replica, ReplicationRun, Volume
+from mydoc.replicas import passwords
 from tests import images, pcs
 from tests.browser import documents
 from tests.checkout.asking import wish
 from vrasnode.wire import clients as wire
+from vrasnode.wire.checkout import CheckoutReport, Keeper, LeaseReport, LeaseState
 from vrasnode.wire.devices import (
     Bus,
     DeviceEvent,
@@ -95,6 +101,30 @@ def _checkouts(sales: Group, *, now: datetime) -> None:
     volume = Volume.objects.select_related("client__group", "owner").get(owner__username="sato")
     with acting(Actor(name="sato", kind="user", origin="portal 192.0.2.31")):
         requesting.submit(volume, wish(now), by=volume.owner, now=now)
+
+
+def may_be_lent(owner: str, approver: str, *, now: datetime) -> None:
+    """Nothing stands in the way of a key for this one's data, and this one decides."""
+    volume = Volume.objects.filter(owner__username=owner).order_by("client__name")[0]
+    Volume.objects.filter(pk=volume.pk).update(server_half=b"wrapped")
+    key = X25519PrivateKey.generate().public_key().public_bytes_raw()
+    Client.objects.filter(pk=volume.client_id).update(hpke_key=key)
+    times = {name: now - timedelta(hours=1) for name in ("asked_at", "begun_at", "ended_at")}
+    replica = passwords.replica_of(volume)
+    ReplicationRun.objects.create(replica=replica, occasion="shutdown", state="done", **times)
+    Replica.objects.filter(pk=replica.pk).update(
+        last_good_at=now - timedelta(hours=1), files=1, total_bytes=9
+    )
+    role, _new = Roles.objects.get_or_create(name=Role.APPROVER.value)
+    get_user_model()._default_manager.get(username=approver).groups.add(role)
+
+
+def says_of_the_key(owner: str, state: str, *, now: datetime) -> None:
+    """The PC tells how the usage key of this one's data stands there."""
+    lease = Lease.objects.current().select_related("client").get(request__requester__username=owner)
+    said = LeaseReport(lease=str(lease.pk), state=LeaseState(state), keeper=Keeper.TPM, picked_up=now)
+    with acting(Actor(name=lease.client.name, kind="pc", origin="node 192.0.2.24")):
+        wishes.hear(lease.client, CheckoutReport(leases=[said]), now=now)
 
 
 def plug(name: str, *, now: datetime) -> None:

@@ -60,8 +60,7 @@ PAGES = {
 _IDS = """
 from django.contrib.auth.models import User
 from checkout.models import CheckoutRequest
-from clients.models import Client, Group
-from clients.sites import Site
+from clients.models import Client, Group, Site
 from imaging.models import Distribution, MasterImage
 from mydoc.models import FolderGrant, Volume, person_id
 print(Client.objects.get(name="pc-sales-04").pk, Group.objects.get(name="sales").pk,
@@ -135,10 +134,10 @@ def give_reason(page: Page, portal: Portal, words: str = "見積書の紛失に�
 
 
 @contextmanager
-def chromium() -> Iterator[Browser]:
-    """Debian's browser, without a screen."""
+def chromium(*more: str) -> Iterator[Browser]:
+    """Debian's browser, without a screen; `more` are switches of its command line."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", *more])
         try:
             yield browser
         finally:

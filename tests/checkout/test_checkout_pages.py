@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 import subprocess
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -71,9 +72,17 @@ def test_an_employee_asks_an_approver_approves_and_the_page_says_where_the_key_i
 
 
 def test_each_field_that_is_needed_says_so_and_nothing_is_submitted(lendable: Volume, sato: User) -> None:
-    page = browser_of(sato).post("/my/checkouts/new/", filled(lendable, purpose="", first=""))
+    page = (
+        browser_of(sato).post("/my/checkouts/new/", filled(lendable, purpose="", first="")).content.decode()
+    )
 
-    assert page.content.decode().count("This field is required.") == 2
+    assert page.count("This field is required.") == 2
+    # Each is tied to its field for who does not see it, and the first of them has the focus.
+    for name in ("first", "purpose"):
+        assert f'aria-describedby="id_{name}_error"' in page
+        assert f'id="id_{name}_error"' in page
+    (focused,) = re.findall(r"<input[^>]* autofocus[^>]*>", page)
+    assert 'name="first"' in focused
     assert not CheckoutRequest.objects.exists()
 
 

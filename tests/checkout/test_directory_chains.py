@@ -10,10 +10,11 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from django.contrib.auth.models import User
 from django.utils import timezone
 
-from checkout import approvers, chaining, deciding, deputizing, requesting
+from checkout import approvers, chaining, deciding, deputizing, requesting, sweeping, writing
 from checkout.approvers import Asked
 from checkout.chaining import Link, Terms
 from checkout.chainmodels import Kind
+from checkout.lettermodels import Letter
 from checkout.models import CheckoutRequest, Lease
 from clients.errors import Refusal
 from clients.models import Client, Group
@@ -21,10 +22,11 @@ from clients.people import admitting
 from clients.people import directory as directories
 from config.demo.directory import Directory
 from mydoc.models import Volume
-from tests.checkout.asking import wish
+from tests.checkout.asking import DAY, tell, wish
 from tests.checkout.conftest import Replicas
 from tests.mydoc.answering import beat, make_volume
 from tests.pcs import FakePc, facts_with_devices
+from vrasnode.wire.checkout import LeaseState
 from vrasnode.wire.clients import FactsReport
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db]
@@ -287,3 +289,27 @@ def test_the_manager_then_the_groups_officer_and_a_boss_who_is_both_approves_onc
 def test_a_chain_names_only_groups_that_the_directory_knows(office: Office, pc: FakePc) -> None:
     with pytest.raises(Refusal, match="no_such_group"):
         decided_by(pc, Link(Kind.GROUP, directory_group="CN=secruity,DC=example"))
+
+
+def test_a_pc_that_is_not_back_is_told_to_the_manager_as_soon_as_the_directory_says_who_that_is(
+    office: Office, pc: FakePc, lend: Callable[[User], Volume], settings: Any, now: datetime
+) -> None:
+    boss, judy = office.hire("boss", "vras-approvers"), office.hire("judy", "vras-employees", manager="boss")
+    decided_by(pc, Link(Kind.MANAGER))
+    asked = requesting.submit(lend(judy), wish(now), by=judy, now=now)
+    deciding.approve(asked, by=boss, now=now)
+    assert asked.lease is not None
+    tell(pc, str(asked.lease.pk), LeaseState.READY)
+    sweeping.pass_deadlines(now=asked.ends)
+    settings.EMAIL_HOST, later = "mail.example", asked.ends + 10 * DAY
+
+    def told() -> set[str]:
+        writing.write(now=later)
+        return {letter.to for letter in Letter.objects.filter(key__startswith=f"overdue {asked.pk} ")}
+
+    settings.DIRECTORY = office.directory.settings(url="ldaps://127.0.0.1:9", timeout_s=2)
+    assert told() == {judy.email, ""}  # no administrator here has an address
+    settings.DIRECTORY = office.directory.settings()
+
+    assert told() == {judy.email, "", boss.email}
+    assert boss.email

@@ -177,7 +177,7 @@ def _is_due(seen: Seen) -> bool:
 def _warning(seen: Seen, language: str) -> str:
     days, hours, minutes = _split(seen.left)
     if days:
-        return say("lease_warn_days", language, {"days": str(days)})
+        return say("lease_warn_day" if days == 1 else "lease_warn_days", language, {"days": str(days)})
     return say("lease_warn_hours", language, {"hours": str(hours), "minutes": str(minutes)})
 
 

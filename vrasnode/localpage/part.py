@@ -348,8 +348,8 @@ def page(state: LocalState, language: str, section: str = "") -> str:
         f'<!doctype html><html lang="{language}"><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
         f'<title>{html.escape(state.name)}</title><link rel="stylesheet" href="/style.css">'
-        f"<h1>{html.escape(state.name)}</h1><table>{facts}</table>"
-        f"{documents}{copies}{section}<h2>{words('page_devices')}</h2>{devices}</html>"
+        f"<main><h1>{html.escape(state.name)}</h1><table>{facts}</table>"
+        f"{documents}{copies}{section}<h2>{words('page_devices')}</h2>{devices}</main></html>"
     )
 
 

@@ -71,7 +71,8 @@ TABLE: dict[str, dict[str, str]] = {
     },
     "unencrypted_allowed": {
         "en": "User data is allowed here though the state directory is not encrypted: for trials only.",
-        "ja": "状態ディレクトリーが暗号化されていませんが、利用者データの保存が許可されています（試験用）。",
+        "ja": "状態ディレクトリーが暗号化されていませんが、ユーザーデータの保存が許可されています"
+        "（試験用）。",
     },
     "unencrypted_allowed.remedy": {
         "en": "Run the agent without --allow-unencrypted-state where people work.",

@@ -7,8 +7,8 @@ TABLE: dict[str, dict[str, str]] = {
     "lease_period_label": {"en": "Period", "ja": "期間"},
     "lease_state_label": {"en": "State", "ja": "状態"},
     "lease_left_label": {"en": "Time left", "ja": "残り時間"},
-    "lease_left_days": {"en": "{days} days {hours} hours", "ja": "{days}日 {hours}時間"},
-    "lease_left_hours": {"en": "{hours} hours {minutes} minutes", "ja": "{hours}時間 {minutes}分"},
+    "lease_left_days": {"en": "{days} d {hours} h", "ja": "{days}日 {hours}時間"},
+    "lease_left_hours": {"en": "{hours} h {minutes} min", "ja": "{hours}時間 {minutes}分"},
     "lease_folders_label": {"en": "Folders", "ja": "フォルダー"},
     "lease_folders_all": {"en": "all", "ja": "すべて"},
     "lease_state_offered": {
@@ -51,6 +51,10 @@ TABLE: dict[str, dict[str, str]] = {
     "lease_return_sure": {
         "en": "I understand: my documents are locked at once, and open again only on the company's LAN.",
         "ja": "すぐにロックされ、以後は社内LANでのみ開けることを理解しました。",
+    },
+    "lease_warn_day": {
+        "en": "This usage key ends in a day. Save your work in time.",
+        "ja": "利用キーはあと1日で終了します。早めに作業を保存してください。",
     },
     "lease_warn_days": {
         "en": "This usage key ends in {days} days. Save your work in time.",

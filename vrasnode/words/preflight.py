@@ -72,7 +72,7 @@ TABLE: dict[str, dict[str, str]] = {
     },
     "state_not_encrypted.remedy": {
         "en": "Put it on a LUKS2 partition bound to the TPM (systemd-cryptenroll) before user data comes.",
-        "ja": "利用者データを置く前に、TPMに結び付けたLUKS2パーティションに移してください"
+        "ja": "ユーザーデータを置く前に、TPMに結び付けたLUKS2パーティションに移してください"
         "（systemd-cryptenroll）。",
     },
     "state_encryption_unknown": {

@@ -1,8 +1,13 @@
 """A usage key's life on a PC, from the slice to its end: real volumes, clocks that a test sets."""
 
+import base64
+import os
+import sys
+from typing import Any
+
 import pytest
 
-from tests.vrasnode.checkout.cast import DAY, HOUR, PIN, LeasePc
+from tests.vrasnode.checkout.cast import DAY, HOUR, OTHER_PIN, PIN, LeasePc
 from vrasnode.errors import Refused
 from vrasnode.mydoc.guestnames import text_of
 from vrasnode.wire.checkout import Keeper, LeaseState
@@ -122,3 +127,43 @@ def test_a_key_for_some_folders_shares_these_alone_and_a_logon_on_the_lan_all(pc
     assert pc.guest.args["share_open"]["folders"] == [text_of("Documents/見積".encode())]
     pc.another_lan_logon(volume)
     assert "folders" not in pc.guest.args["share_open"]
+
+
+class Watched:
+    """Every program that this process starts, with its arguments and its environment, while it is `on`."""
+
+    def __init__(self) -> None:
+        self.on = False
+        self.started: list[bytes] = []
+        sys.addaudithook(self._hear)  # for good: Python takes none away again
+
+    def _hear(self, event: str, args: tuple[Any, ...]) -> None:
+        if self.on and event == "subprocess.Popen":
+            _program, arguments, _place, environment = args
+            self.started.append(repr((arguments, environment or dict(os.environ))).encode())
+
+
+def test_no_secret_stands_in_the_arguments_or_the_environment_of_a_program(tpm_pc: LeasePc) -> None:
+    pc, watched = tpm_pc, Watched()
+    watched.on = True
+    volume, lease = pc.carried()
+    keeper, state = pc.checkout._leases, pc.checkout._state
+    assert keeper is not None
+    assert state is not None
+    kept = state.of(lease)
+    pc.refuses(lease, OTHER_PIN)
+    pc.opens_with(volume, lease)
+    code = keeper._stretch.code(PIN, kept.salt)
+    half = keeper._keeper.give(kept.kept, code=code)
+    pc.checkout.give_back(lease)
+    pc.until(lambda: pc.lease(lease).state is LeaseState.ENDED)
+    watched.on = False
+
+    (slot,) = pc.volumes.lease_keys
+    forms = [PIN.encode(), OTHER_PIN.encode(), code.hex()[:32].encode()]
+    for secret in (code, half, slot):
+        forms += [secret.hex().encode(), base64.b64encode(secret), repr(secret)[2:-1].encode()]
+    said = b"\n".join(watched.started)
+    assert b"tpm2_unseal" in said
+    assert b"cryptsetup" in said
+    assert [form for form in forms if form in said] == []
