@@ -27,7 +27,7 @@ FIRST_PATIENCE_S, LEAST_PATIENCE_S = 1.0, 0.3
 STARVED_S = 0.05
 LEAST_TELL_S, TELL_S_A_PEER = 0.03, 0.006
 ANSWER_S = 2.0  # for a piece that was asked for
-LOST_AT_ONCE, LOST_S = 32, 3.0  # whoever was given it may have much else to do
+LOST_AT_ONCE, LOST_S, NOTED_S = 32, 3.0, 0.2  # whoever was given it may have much else to do
 STALLED_S = 5.0  # without a new piece: a cell that has another above gets pieces from the server itself
 LOOKED_AT = 64
 STARVED_GAPS = 5  # gaps between pieces without one, when all were given out: then one asks at once
@@ -89,7 +89,7 @@ class Relay:
         self._delays: deque[float] = deque(maxlen=_SAMPLES)
         self._far_delays: deque[float] = deque(maxlen=_SAMPLES)
         self._arrivals: deque[float] = deque(maxlen=_SAMPLES)
-        self._frontiers: deque[tuple[float, int]] = deque(maxlen=64)
+        self._frontiers: deque[tuple[float, int]] = deque([(float("-inf"), 0)], maxlen=64)
         self._claimed: dict[int, float] = {}
         self._fetches: deque[float] = deque(maxlen=_SAMPLES)
         self._reported: dict[int, float] = {}
@@ -221,7 +221,8 @@ class Relay:
 
     def frontier(self, piece: int, *, now: float) -> None:
         """The server says that all pieces below have been given out."""
-        self._frontiers.append((now, piece))
+        if piece > self._frontiers[-1][1] and now - self._frontiers[-1][0] >= NOTED_S:
+            self._frontiers.append((now, piece))
         self._given_out = piece >= self.pieces
         lag = (self.lacks & ((1 << piece) - 1)).bit_count() - self.fetching
         crowd = (1 + len(self.peers)) * max(LEAST_CREDIT, self._fair_credit)

@@ -159,6 +159,16 @@ def test_what_was_given_out_and_is_nowhere_is_missed_only_after_a_while() -> Non
     assert one.lost(now=5.1) == []
 
 
+def test_what_is_nowhere_is_missed_however_often_the_server_says_that_all_was_given_out() -> None:
+    one = relay()
+    one.depth = 2
+    one.joined("peer", 0, now=0.0)
+    for moment in range(600):
+        one.frontier(3, now=moment / 10)
+
+    assert one.lost(now=60.0) == [0, 1, 2]
+
+
 @given(st.sets(st.integers(0, 299)))
 def test_bits_and_mask_are_each_others_inverse(numbers: set[int]) -> None:
     assert set(bits(mask_of(numbers, 300))) == numbers
