@@ -19,7 +19,7 @@ from vrasnode.wire import codec
 from vrasnode.wire import mydoc as wire
 
 MOST_FILES, MOST_BYTES = wire.MAX_BROUGHT, wire.MAX_WRITE_BYTES
-SMALL_BYTES = MOST_BYTES // 4  # what is larger gains little
+SMALL_BYTES = MOST_BYTES  # what is larger comes in pieces anyway
 TOO_OLD = {"bad_path", "unknown_op", "bad_args", "guest_failed"}  # as PCs from before say it
 
 

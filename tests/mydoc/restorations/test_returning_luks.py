@@ -125,7 +125,7 @@ def test_it_survives_kills_and_every_file_is_there_once_and_whole_after_a_lock( 
     plan = returning.preview(copies.volume, target)
     row = returning.begin(copies.volume, target, reason="stolen", confirm=plan.confirm, now=now)
 
-    for kill_at in (11 + seed, 97 + 7 * seed, 0):
+    for kill_at in (7 + seed, 41 + 5 * seed, 0):
         child, asked = worker(now), len(there.asked)
         while not ended(child):
             there.look()
