@@ -11,6 +11,7 @@ PATIENCE_MS = 30_000
 HIDDEN = """() => {
   const one = document.activeElement;
   if (!one || one === document.body || one === document.documentElement) return "";
+  if (!one.matches(":focus")) return "";  // a button inside of a date or a time: the browser shows it
   const look = getComputedStyle(one), box = one.getBoundingClientRect();
   const ring = (look.outlineStyle !== "none" && look.outlineWidth !== "0px") || look.boxShadow !== "none";
   return ring && box.width > 1 && box.height > 1 && box.right <= innerWidth ? "" : one.outerHTML;
