@@ -27,7 +27,7 @@ from typing import Any
 
 from benchmarks import swarmfaults, swarmpeers
 from benchmarks.swarmfaults import FAULTS
-from config.demo.lan import Lan, LanPc
+from config.demo.lan import LAN_BRIDGE, NETWORK, Lan, LanPc
 from tests.lab.server import Server
 
 CHUNK, FRAME = 256 << 10, 85_000
@@ -143,6 +143,9 @@ class Bench:
         self.pcs = [self.lan.join(f"pc{number}") for number in range(pcs)]
         for number, pc in enumerate([self.place, *self.pcs], 1):
             self.shape(pc, number, mbit)
+            # As a Debian PC does it, whatever this machine is set to; for all methods.
+            route = [str(NETWORK), "dev", LAN_BRIDGE, "src", pc.address, "congctl", "cubic"]
+            subprocess.run(["ip", "-n", pc.namespace, "route", "replace", *route], check=True)
         self.server = stack.enter_context(Server(self.root / "server", lan=self._listen))
         stack.enter_context(self._nginx())
         given: dict[str, Any] = {"root": str(self.root), "addresses": [pc.address for pc in self.pcs]}

@@ -5,52 +5,39 @@ against its digest (`take`) before it counts; a peer that sends wrong bytes is l
 """
 
 import os
-import selectors
+import select
 import socket
 import ssl
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime
 
 from vrasnode import lowpriority
 from vrasnode.errors import Refused, VrasError
 from vrasnode.swarm.line import READ_BYTES, Line, Said, listen
-from vrasnode.swarm.lists import mask_in, numbers_in
+from vrasnode.swarm.lists import mask_in
+from vrasnode.swarm.peering import BEAT_S, Peering
 from vrasnode.swarm.places import depth_of, neighbours, side_of
-from vrasnode.swarm.relay import Relay
+from vrasnode.swarm.relay import LEAST_TELL_S, Relay
 from vrasnode.swarm.source import Source
 from vrasnode.swarm.trust import Papers
 from vrasnode.wire import codec
 from vrasnode.wire.swarm import Flag, Kind, PeerHello, SwarmMember
 
-BEAT_S = 0.5  # between signs of life
-SUSPECT_S, DEAD_S = 1.5, 10.0  # of silence
+LOOK_S, SUSPECT_S, DEAD_S = 0.75, 1.5, 10.0  # of silence
 SHAKE_S = 5.0
 DIAL_AGAIN_S = 1.0
-OTHER_DIALS_S = 0.3  # the one with the lower id dials first; the other one later, should that not work
+OTHER_DIALS_S = 0.5  # who came later dials first; the other one later, should that not work
 BURST_S = 0.1
 STEP_S = 0.03
-NAP_S = 0.001  # after each turn: what comes meanwhile is done at once
+NAP_S_A_PEER, LEAST_NAP_S, MOST_NAP_S = 0.001, 0.002, 0.02  # after a turn: what comes is done together
 PIECES_A_TURN = 4
 MAX_BAD_DELTAS = 3
 MOST_STRANGERS = 64  # lines of whom it is not known yet who they are
-
-
-@dataclass(eq=False)
-class _Peering:
-    """A line and whose it is: `member` since it was checked, `greeted` since it said hello."""
-
-    line: Line
-    since: float
-    member: SwarmMember | None = None
-    greeted: bool = False
-    quiet: bool = False
-    shown: tuple[str, str] | None = None  # client id and key of who is not known to take part
-    waits: bool = True  # to be told when more can be sent
+NEVER = float("-inf")
 
 
 class Engine:
@@ -98,15 +85,15 @@ class Engine:
         self._members: Mapping[str, SwarmMember] = {}
         self._dialled: dict[str, float] = {}
         self._known_since: dict[str, float] = {}
-        self._peerings: set[_Peering] = set()
-        self._by_name: dict[str, _Peering] = {}
+        self._peerings: set[Peering] = set()
+        self._by_name: dict[str, Peering] = {}
         self._arrived: deque[tuple[int, bytes]] = deque()
-        self._selector = selectors.DefaultSelector()
-        self._selector.register(self._listener, selectors.EVENT_READ, None)
+        self._by_handle: dict[int, Peering] = {}
+        self._poll = select.epoll()
+        self._poll.register(self._listener, select.EPOLLIN)
         self._wake_in, self._wake_out = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        self._selector.register(self._wake_in, selectors.EVENT_READ, None)
-        self._told_at = self._beat_at = self._ticked_at = 0.0
-        self._free_at = 0.0
+        self._poll.register(self._wake_in, select.EPOLLIN)
+        self._told_at = self._ticked_at = self._free_at = 0.0
         self._was_sending = relay.sends
 
     @property
@@ -128,11 +115,15 @@ class Engine:
             for peering in list(self._peerings):
                 if peering.member and peering.member not in near:
                     self._close(peering)
-            self.curious = False
             for peering in [one for one in self._peerings if one.shown]:
                 self._admit(peering)
             now = self._clock()
-            self._known_since = {name: self._known_since.get(name, now) for name in self._members}
+            first = not self._known_since
+            self._known_since = {
+                name: self._known_since.get(name, NEVER if first and member.slot < slot else now)
+                for name, member in self._members.items()
+            }
+            self._ticked_at = NEVER
         self.wake()
 
     def fetched(self, piece: int, frame: bytes) -> None:
@@ -141,34 +132,35 @@ class Engine:
         self.wake()
 
     def wake(self) -> None:
-        with suppress(BlockingIOError, OSError):
+        with suppress(OSError):
             os.write(self._wake_out, b".")
 
     def step(self, timeout_s: float = STEP_S) -> None:
         """One turn: what came, what can go, what is due."""
-        events = self._selector.select(timeout_s)
+        events = self._poll.poll(timeout_s)
         with self.lock:
-            ready = {key.data: mask for key, mask in events if key.data}
-            for key, _ in events:
-                if key.fileobj is self._listener:
-                    self._accept()
-                elif key.fileobj == self._wake_in:
-                    with suppress(BlockingIOError):
-                        os.read(self._wake_in, 4096)
-            for peering, mask in ready.items():
-                if peering in self._peerings:
+            can_send = set()
+            for handle, mask in events:
+                peering = self._by_handle.get(handle)
+                if peering is not None:
                     self._serve(peering, mask)
+                    if mask & select.EPOLLOUT:
+                        can_send.add(peering.name)
+                elif handle == self._wake_in:
+                    os.read(self._wake_in, 4096)
+                elif handle == self._listener.fileno():
+                    self._accept()
             self._take_arrived()
-            self._turn(self._clock(), ready)
+            self._turn(self._clock(), can_send)
         if events:
-            time.sleep(NAP_S)
+            time.sleep(max(LEAST_NAP_S, min(MOST_NAP_S, NAP_S_A_PEER * len(self._by_name))))
 
     def close(self) -> None:
         """Ends all lines. Not while `step` runs."""
         with self.lock:
             for peering in list(self._peerings):
                 self._close(peering)
-            self._selector.close()
+            self._poll.close()
             self._listener.close()
             os.close(self._wake_in)
             os.close(self._wake_out)
@@ -176,13 +168,14 @@ class Engine:
     def _take_arrived(self) -> None:
         while self._arrived:
             piece, frame = self._arrived.popleft()
-            self._source.keep(piece, frame)
+            self._source.keep(piece, frame, at_hand=True)
             self.relay.fetched(piece, now=self._clock())
 
-    def _turn(self, now: float, ready: Collection[_Peering]) -> None:
-        if now - self._told_at >= self.relay.tell_s:
+    def _turn(self, now: float, can_send: set[str]) -> None:
+        """What is due, and what can go: to `can_send`, and to whom there was nothing to send before."""
+        if now - self._told_at >= LEAST_TELL_S:
             self._told_at = now
-            self._tell(now)
+            can_send |= self._tell(now)
         if now - self._ticked_at >= 0.1:
             self._ticked_at = now
             self._sweep(now)
@@ -190,42 +183,45 @@ class Engine:
         if self.relay.hungry:
             for ask in self.relay.tick(now=now):
                 self._by_name[ask.peer].line.say(Kind.ASK, number=ask.piece)
-        for peering in list(self._by_name.values()):
-            if peering in ready or not peering.waits:
+                can_send.add(ask.peer)
+        for name in can_send.union(self.relay.owed()):
+            if (peering := self._by_name.get(name)) and (name in can_send or not peering.waits):
                 self._pump(peering, now)
 
-    def _tell(self, now: float) -> None:
+    def _tell(self, now: float) -> set[str]:
+        """Whom there was something to say to."""
         news = self.relay.news()
         if self._was_sending != self.relay.sends:
             self._was_sending = self.relay.sends
             for peering in self._by_name.values():
-                self._say_bitmap(peering.line)
-        elif (news and self.relay.sends) or now - self._beat_at >= BEAT_S:
-            self._beat_at = now
-            body, backlog = numbers_in(news), min(self.relay.backlog, self.relay.pieces - 1)
-            for peering in self._by_name.values():
-                peering.line.say(Kind.HAVE, number=backlog, body=body)
+                peering.say_all(self.relay)
+            return set(self._by_name)
+        told, tell_s = set(), self.relay.tell_s if self.relay.sends else BEAT_S
+        for name, peering in self._by_name.items():
+            peering.untold |= news
+            since = now - peering.told_at
+            if since >= BEAT_S or (peering.untold and since >= tell_s):
+                peering.tell(self.relay, now)
+                told.add(name)
+        return told
 
     def _sweep(self, now: float) -> None:
         for peering in list(self._peerings):
-            silent = now - max(peering.line.heard_at, peering.since)
+            if peering.silent(now) > LOOK_S and peering.greeted:
+                self._serve(peering, select.EPOLLIN)  # a piece may come too slowly to wake anybody
+            silent = peering.silent(now)
             if silent > (DEAD_S if peering.greeted else SHAKE_S):
                 self._close(peering)
-            elif peering.greeted and peering.member and silent > SUSPECT_S and not peering.quiet:
-                self.relay.quiet(peering.member.client_id)
+            elif peering.name in self.relay.peers and silent > SUSPECT_S and not peering.quiet:
+                self.relay.quiet(peering.name)
         for member in neighbours(self._members.values(), slot=self._slot, me=self._me):
             name = member.client_id
-            if (
-                name in self._by_name
-                or name in self.wrong
-                or any(peering.member and peering.member.client_id == name for peering in self._peerings)
-            ):
+            if name in self.wrong or any(peering.name == name for peering in self._peerings):
                 continue
-            patient = 0.0 if self._me < name else OTHER_DIALS_S
-            if now - self._known_since[name] < patient or now - self._dialled.get(name, -1e9) < DIAL_AGAIN_S:
-                continue
-            self._dialled[name] = now
-            self._call(member, now)
+            dialled_at = self._dialled.get(name, NEVER)
+            if now - self._known_since[name] >= OTHER_DIALS_S and now - dialled_at >= DIAL_AGAIN_S:
+                self._dialled[name] = now
+                self._call(member, now)
 
     def _call(self, member: SwarmMember, now: float) -> None:
         family = socket.AF_INET6 if ":" in member.address else socket.AF_INET
@@ -258,19 +254,24 @@ class Engine:
             self._mark(sock)
         context = self._dial if dialled else self._answer
         line = Line(sock, context, dialled=bool(dialled), max_body=self._max_body, buffer=self._buffer)
-        peering = _Peering(line, now, dialled)
+        peering = Peering(line, now, dialled)
         self._peerings.add(peering)
-        self._selector.register(peering.line.fileno(), selectors.EVENT_READ | selectors.EVENT_WRITE, peering)
+        self._by_handle[line.fileno()] = peering
+        self._poll.register(line.fileno(), select.EPOLLIN | select.EPOLLOUT)
 
-    def _serve(self, peering: _Peering, mask: int) -> None:
+    def _serve(self, peering: Peering, mask: int) -> None:
         try:
             if not peering.line.shaken:
                 if not peering.line.shake():
                     return
                 self._check(peering)
-            if mask & selectors.EVENT_READ:
+            if peering.shown and not mask & (select.EPOLLHUP | select.EPOLLERR):
+                self._poll.modify(peering.line.fileno(), 0)  # what it says waits until it is known
+                return
+            if mask & ~select.EPOLLOUT or not peering.greeted:  # or it spoke with the end of the handshake
+                before = peering.line.came_bytes
                 said = peering.line.hear()
-                if said:
+                if peering.line.came_bytes != before:
                     peering.line.heard_at = self._clock()
                 for one in said:
                     self._heard(peering, one)
@@ -278,7 +279,7 @@ class Engine:
         except (OSError, ssl.SSLError, VrasError, ValueError):
             self._close(peering)
 
-    def _check(self, peering: _Peering) -> None:
+    def _check(self, peering: Peering) -> None:
         """Who it is, before anything is said. Raises Refused(bad_peer)."""
         name, key = self._papers.member(peering.line.certificate, at=self._now())
         if name in self.wrong or (peering.member and peering.member.client_id != name):
@@ -287,23 +288,19 @@ class Engine:
         self._admit(peering)
         self.curious |= peering.shown is not None
 
-    def _admit(self, peering: _Peering) -> None:
+    def _admit(self, peering: Peering) -> None:
         """Says hello to a PC that takes part. Of whom that is not known waits until it is, for a while."""
         name, key = peering.shown or ("", "")
         member = self._members.get(name)
         if member is None or member.key != key:
             return
         peering.member, peering.shown = member, None
+        self._poll.modify(peering.line.fileno(), select.EPOLLIN | select.EPOLLOUT)
         peering.line.heard_at = self._clock()
         peering.line.say(Kind.HELLO, body=codec.encode(self._hello))
-        self._say_bitmap(peering.line)
+        peering.say_all(self.relay)
 
-    def _say_bitmap(self, line: Line) -> None:
-        if not self.relay.sends:
-            line.say(Kind.QUIET)
-        line.say(Kind.BITMAP, body=self.relay.have.to_bytes(-(-self.relay.pieces // 8), "little"))
-
-    def _heard(self, peering: _Peering, said: Said) -> None:
+    def _heard(self, peering: Peering, said: Said) -> None:
         if peering.member is None or peering.shown:
             raise Refused("bad_peer", "A peer spoke before it was known.")
         name, now = peering.member.client_id, self._clock()
@@ -331,7 +328,7 @@ class Engine:
                 self.relay.loud(name, now=now)  # it was silent for a while
             self._told(peering, said, name, now)
 
-    def _told(self, peering: _Peering, said: Said, name: str, now: float) -> None:
+    def _told(self, peering: Peering, said: Said, name: str, now: float) -> None:
         if said.kind is Kind.HAVE:
             mask = mask_in(said.body, self.relay.pieces)
             self.relay.heard(name, mask, backlog=said.number, now=now)
@@ -340,7 +337,7 @@ class Engine:
         elif said.kind is Kind.PIECE:
             self._piece(peering, said, name, now)
 
-    def _piece(self, peering: _Peering, said: Said, name: str, now: float) -> None:
+    def _piece(self, peering: Peering, said: Said, name: str, now: float) -> None:
         lacked = not self.relay.have >> said.number & 1
         if lacked:
             if not self._take(said.number, said.body):
@@ -353,10 +350,10 @@ class Engine:
                 self.relay.wrong(name)
                 raise Refused("wrong_bytes", f"{name} sent wrong bytes.")
             self.peer_bytes += len(said.body)
-            self._source.keep(said.number, said.body)
+            self._source.keep(said.number, said.body, at_hand=bool(said.flags & Flag.RELAY))
         self.relay.received(name, said.number, relay=bool(said.flags & Flag.RELAY), now=now)
 
-    def _greet(self, peering: _Peering, hello: PeerHello) -> None:
+    def _greet(self, peering: Peering, hello: PeerHello) -> None:
         if peering.member is None or hello != self._hello:
             raise Refused("bad_peer", "A peer means another distribution.")
         name = peering.member.client_id
@@ -369,9 +366,10 @@ class Engine:
             self._close(old)
         peering.greeted = True
         self._by_name[name] = peering
+        peering.line.one_of(max(1, len(self._members) - 1))
 
-    def _pump(self, peering: _Peering, now: float) -> None:
-        name = peering.member.client_id if peering.member else ""
+    def _pump(self, peering: Peering, now: float) -> None:
+        name = peering.name
         line, peer = peering.line, self.relay.peers.get(name)
         if line.idle and not (peer and (peer.queue or peer.asks)) and not peering.waits:
             return
@@ -384,6 +382,8 @@ class Engine:
                 if found is None:
                     break
                 self._send(line, *found)
+                if peering.untold:  # it travels with the piece
+                    peering.tell(self.relay, now)
                 line.flush()
         except (OSError, ssl.SSLError):
             self._close(peering)
@@ -391,8 +391,7 @@ class Engine:
         waits = not line.idle or (peer is not None and self._may_send(now) and self.relay.has_for(name))
         if waits != peering.waits:
             peering.waits = waits
-            events = selectors.EVENT_READ | (selectors.EVENT_WRITE if waits else 0)
-            self._selector.modify(line.fileno(), events, peering)
+            self._poll.modify(line.fileno(), select.EPOLLIN | (select.EPOLLOUT if waits else 0))
 
     def _send(self, line: Line, piece: int, relay: bool) -> None:
         frame = self._source.frame(piece)
@@ -407,14 +406,15 @@ class Engine:
     def _may_send(self, now: float) -> bool:
         return not self.upload_bytes_s or self._free_at <= now
 
-    def _close(self, peering: _Peering) -> None:
+    def _close(self, peering: Peering) -> None:
         if peering not in self._peerings:
             return
         self._peerings.discard(peering)
-        with suppress(KeyError, ValueError):
-            self._selector.unregister(peering.line.fileno())
+        handle = peering.line.fileno()
+        self._by_handle.pop(handle, None)
+        with suppress(OSError, ValueError):
+            self._poll.unregister(handle)
         peering.line.close()
-        name = peering.member.client_id if peering.member else ""
-        if self._by_name.get(name) is peering:
-            del self._by_name[name]
-            self.relay.left(name)
+        if self._by_name.get(peering.name) is peering:
+            del self._by_name[peering.name]
+            self.relay.left(peering.name)

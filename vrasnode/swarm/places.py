@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from zlib import crc32
 
-from vrasnode.swarm.relay import Side
+from vrasnode.swarm.known import Side
 from vrasnode.wire.swarm import BELOW, CELL_PCS, SwarmMember
 
 

@@ -13,10 +13,9 @@ Sets of pieces are Python integers, bit by bit: a batch is one `|`.
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from enum import StrEnum
 from random import Random
 
+from vrasnode.swarm.known import Ask, Peer, Side
 from vrasnode.swarm.masks import bits
 
 CREDIT_PIECES = 16  # under way to all PCs of a cell together, at least one each
@@ -24,48 +23,19 @@ LEAST_CREDIT = 2  # with those that are not passed on
 ASK_AT_ONCE = 4  # pieces asked of one peer and not there yet
 ASK_IN_ALL = 24
 FIRST_PATIENCE_S, LEAST_PATIENCE_S = 1.0, 0.3
+LEAST_PATIENCE_BEFORE_S = 1.0  # while the server has more to give: nobody waits for this very piece
 STARVED_S = 0.05
-LEAST_TELL_S, TELL_S_A_PEER = 0.03, 0.006
+LEAST_TELL_S, MOST_TELL_S = 0.03, 0.3
+TELL_S_A_PEER, TELL_AT_LAST_S_A_PEER = 0.02, 0.006
 ANSWER_S = 2.0  # for a piece that was asked for
 LOST_AT_ONCE, LOST_S, NOTED_S = 32, 3.0, 0.2  # whoever was given it may have much else to do
 STALLED_S = 5.0  # without a new piece: a cell that has another above gets pieces from the server itself
 LOOKED_AT = 64
 STARVED_GAPS = 5  # gaps between pieces without one, when all were given out: then one asks at once
 CHOICES = 3  # holders of a piece that are looked at, to ask the least busy
+LAGS = 3  # pieces of each PC of the cell: twice as many behind, and a PC takes nothing until it is so many
 BUSY = 3  # pieces to each of one's peers: then others are to relay what comes
 _SAMPLES, LEAST_SAMPLES = 31, 5
-
-
-class Side(StrEnum):
-    """Where a peer is, seen from here."""
-
-    CELL = "cell"
-    ABOVE = "above"  # hands on to me
-    BELOW = "below"  # I hand on to it
-
-
-@dataclass
-class Peer:
-    """What is known of a peer. `queue`: pieces to push, with whether it is to relay them."""
-
-    name: str
-    side: Side
-    has: int = 0
-    sends: bool = True
-    backlog: int = 0  # what it said that it has still to send to others
-    queue: dict[int, bool] = field(default_factory=dict)
-    asks: dict[int, None] = field(default_factory=dict)  # what it asked me for
-    asked: dict[int, float] = field(default_factory=dict)  # what I asked it for, and when
-    waits_since: float | None = None  # its queue has not moved since
-    laggard: bool = False
-
-
-@dataclass(frozen=True)
-class Ask:
-    """Ask this peer for this piece."""
-
-    peer: str
-    piece: int
 
 
 class Relay:
@@ -101,8 +71,10 @@ class Relay:
 
     @property
     def tell_s(self) -> float:
-        """How often news is told: with many peers it is many messages."""
-        return max(LEAST_TELL_S, TELL_S_A_PEER * len(self.peers))
+        """How often news is told: with many peers it is many messages. Towards the end others wait for it."""
+        if self._given_out:
+            return max(LEAST_TELL_S, TELL_AT_LAST_S_A_PEER * len(self.peers))
+        return max(LEAST_TELL_S, min(MOST_TELL_S, TELL_S_A_PEER * len(self.peers)))
 
     @property
     def lacks(self) -> int:
@@ -112,7 +84,8 @@ class Relay:
     @property
     def patience_s(self) -> float:
         """How long a piece may take from when the cell is first heard to have it until it comes by itself."""
-        return max(LEAST_PATIENCE_S, 4 * _median(self._delays, FIRST_PATIENCE_S / 4))
+        least = LEAST_PATIENCE_S if self._given_out else LEAST_PATIENCE_BEFORE_S
+        return max(least, 4 * _median(self._delays, FIRST_PATIENCE_S / 4))
 
     def joined(self, name: str, has: int, *, side: Side = Side.CELL, now: float) -> None:
         """A peer is there, or there again; it has these pieces."""
@@ -209,6 +182,10 @@ class Relay:
         """What waits to be sent to peers: to be told with the news."""
         return sum(len(peer.queue) + len(peer.asks) for peer in self.peers.values())
 
+    def owed(self) -> list[str]:
+        """The peers that something waits for."""
+        return [peer.name for peer in self.peers.values() if peer.queue or peer.asks]
+
     def has_for(self, name: str) -> bool:
         """Whether anything waits for this peer."""
         peer = self.peers[name]
@@ -226,7 +203,7 @@ class Relay:
         self._given_out = piece >= self.pieces
         lag = (self.lacks & ((1 << piece) - 1)).bit_count() - self.fetching
         crowd = (1 + len(self.peers)) * max(LEAST_CREDIT, self._fair_credit)
-        self._lags = lag > (crowd if self._lags else 3 * crowd + 8)
+        self._lags = lag > (LAGS * crowd if self._lags else 2 * LAGS * crowd + 8)
 
     def credit(self, *, now: float) -> int:
         """How many pieces to take from the server now."""

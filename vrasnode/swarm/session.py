@@ -27,8 +27,9 @@ log = logging.getLogger("vrasnode.swarm")
 TAKERS = 2
 CALL_S = 1.0  # between calls while there is nothing to take
 LINGER_CALL_S = 5.0
+BETWEEN_CREDITS_S = 0.01
 CREDIT_S = 0.25  # between looks whether something may be taken, if the engine does not say so before
-CURIOUS_S = 0.2  # at least, between calls to ask who somebody is
+CURIOUS_S = 0.1  # at least, between calls to ask who somebody is
 AFTER_ALL_S = 30.0  # to go on giving after the last one had everything: late joiners
 LINGER_S = 3600.0
 FETCH_AGAIN_S = 0.5
@@ -102,7 +103,7 @@ class Session:
         self._error: VrasError | None = None
         self._joined = False
         self._call_lock = threading.Lock()
-        self._called_at = float("-inf")
+        self._called_at = self._credited_at = float("-inf")
         self._revision = 0
         self._again: list[int] = []
         self._told_wrong: set[str] = set()
@@ -207,8 +208,12 @@ class Session:
 
     def _credit(self) -> None:
         """Tells those who take when something may be taken."""
+        now = self._clock()
+        if now - self._credited_at < BETWEEN_CREDITS_S:
+            return
+        self._credited_at = now
         with self._engine.lock:
-            some = self._left and self._relay.lacks and self._relay.credit(now=self._clock())
+            some = self._left and self._relay.lacks and self._relay.credit(now=now)
         if some or self._engine.curious or self._engine.wrong != self._told_wrong:
             with self._credited:
                 self._credited.notify()
@@ -281,6 +286,7 @@ class Session:
             revision=self._revision if self._joined else 0,
         )
         self._called_at = self._clock()
+        self._engine.curious = False  # whoever comes from now on may be unknown to the answer, too
         try:
             answer = self._tracker.swarm(self.terms, call)
         except Refused as error:
@@ -299,7 +305,6 @@ class Session:
         with self._engine.lock:
             self._relay.taken(answer.take, now=now)
             self._relay.frontier(answer.frontier, now=now)
-        self._engine.curious = False
         if answer.members is not None:
             self._revision = answer.revision
             self._engine.meet(answer.members, slot=answer.slot)

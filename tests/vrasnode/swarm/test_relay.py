@@ -6,9 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.swarmsim import Simulation
+from vrasnode.swarm.known import Ask, Side
 from vrasnode.swarm.masks import bits, mask_of
 from vrasnode.swarm.places import depth_of, neighbours, side_of
-from vrasnode.swarm.relay import Ask, Relay, Side
+from vrasnode.swarm.relay import Relay
 from vrasnode.wire.swarm import CELL_PCS, SwarmMember
 
 PIECES = 150
