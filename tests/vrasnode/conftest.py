@@ -5,6 +5,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -121,12 +122,13 @@ def made(volume_of_the_session: Made, tmp_path: Path) -> Iterator[Made]:
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
-    """Makes file systems of so many bytes (tmpfs). Needs root."""
+def small_disk() -> Iterator[Callable[[int], Path]]:
+    """Makes file systems of so many bytes (tmpfs), where the paths of sockets stay short. Needs root."""
     with ExitStack() as stack:
+        near = Path(stack.enter_context(TemporaryDirectory(prefix="openvras-disk-")))
 
         def mount(size_bytes: int) -> Path:
-            path = tmp_path / f"{size_bytes >> 20}M"  # short, for sockets lie below it
+            path = near / f"{size_bytes >> 20}M"
             path.mkdir()
             subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size_bytes}", "none", path], check=True)
             stack.callback(subprocess.check_call, ["umount", "-l", path])

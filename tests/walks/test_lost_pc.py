@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -40,13 +41,14 @@ print(volumekeys.half_of(Volume.objects.get(owner__username={user!r})).hex())
 
 
 @pytest.fixture
-def state(tmp_path: Path) -> Iterator[Path]:
-    """The PC's state directory; whatever serves a volume of it is ended."""
-    yield tmp_path / "pc"
-    mydoc = tmp_path / "pc" / "mydoc"
-    for path in mydoc.iterdir() if mydoc.exists() else []:
-        if is_volume(path.name):
-            Volumes(mydoc).stop(path.name)
+def state() -> Iterator[Path]:
+    """The PC's state directory, where the paths of sockets stay short; whatever serves a volume is ended."""
+    with TemporaryDirectory(prefix="openvras-pc-") as near:
+        yield Path(near, "pc")
+        mydoc = Path(near, "pc", "mydoc")
+        for path in mydoc.iterdir() if mydoc.exists() else []:
+            if is_volume(path.name):
+                Volumes(mydoc).stop(path.name)
 
 
 @pytest.fixture
