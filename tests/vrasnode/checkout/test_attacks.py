@@ -519,12 +519,13 @@ def test_without_a_tpm_nothing_is_taken_that_does_not_say_so(pc: LeasePc) -> Non
 
 @pytest.mark.soak
 def test_the_file_of_a_software_tpm_put_back_is_the_stated_residual(
-    office: LendingOffice, tmp_path: Path, chip: Callable[[str], Chip]
+    office: LendingOffice, tmp_path: Path, chip: Callable[[str], Chip], request: pytest.FixtureRequest
 ) -> None:
     """It releases the half again: nothing but hardware stops that. So a key must allow it, and it is said."""
     first = chip("pc")
     identity = member_of(office, tmp_path / "identity")
     pc = LeasePc(tmp_path, office=office, identity=identity, tpm=Tpm(first.tpm.tcti))
+    request.addfinalizer(pc.close)
     wish = pc.opened()
     refused = pc.lend(wish.volume, software=False)
     assert pc.lease(refused).code == "lease_needs_tpm"
@@ -552,7 +553,6 @@ def test_the_file_of_a_software_tpm_put_back_is_the_stated_residual(
     pc.opens_with(volume, lease)
 
     assert pc.readable(volume)
-    pc.close()
 
 
 def test_a_lost_pc_has_no_key(pc: LeasePc) -> None:
