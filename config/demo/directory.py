@@ -6,6 +6,7 @@
 - heidi: employee, and in 400 groups more; ivan: employee through two groups that contain each other
 """
 
+import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -206,16 +207,19 @@ def member(archive: Path) -> Path:
 
 def _make(scratch: Path, into: Path) -> None:
     archive = into / "controller.tar.gz"
-    with (
-        Lan() as lan,
-        DomainController(lan, scratch / "dc", Authority(scratch), archive=None) as controller,
-    ):
-        _furnish(Directory(controller))
-        place, share = scratch / "nas", scratch / "share"
-        with MemberServer(controller, place, share=share, archive=None) as server:
-            pass
-    for state, kept_as in ((controller.state, archive), (server.state, member(archive))):
-        run(["tar", "--create", "--gzip", "--xattrs", "--file", str(kept_as), "-C", str(state), "."])
+    # Samba's sockets have names of at most 107 bytes, and a source tree may lie deep.
+    with tempfile.TemporaryDirectory(prefix="openvras-dc-") as name:
+        short = Path(name)
+        with (
+            Lan() as lan,
+            DomainController(lan, short / "dc", Authority(scratch), archive=None) as controller,
+        ):
+            _furnish(Directory(controller))
+            place, share = short / "nas", scratch / "share"
+            with MemberServer(controller, place, share=share, archive=None) as server:
+                pass
+        for state, kept_as in ((controller.state, archive), (server.state, member(archive))):
+            run(["tar", "--create", "--gzip", "--xattrs", "--file", str(kept_as), "-C", str(state), "."])
 
 
 def _furnish(directory: Directory) -> None:

@@ -156,7 +156,8 @@ class ServicePc:
         login.chmod(0o600)
         (self.directory / "smb.conf").touch()
         conf = ("-s", str(self.directory / "smb.conf"), f"--option=lock directory={self.directory}")
-        what = (f"//{ADDRESS}/{SHARE}", "-A", str(login), "-m", "SMB3", "-c", "; ".join(commands))
+        patient = ("--timeout", str(int(ANSWER_S)))  # of itself it waits 20 s, too short where QEMU emulates
+        what = (f"//{ADDRESS}/{SHARE}", "-A", str(login), "-m", "SMB3", *patient, "-c", "; ".join(commands))
         return subprocess.Popen(
             self.lab.command(["smbclient", *conf, *what]),
             stdin=subprocess.DEVNULL,

@@ -322,7 +322,7 @@ def test_what_was_acknowledged_is_there_after_the_machine_was_switched_off_while
     (tmp_path / "kept").write_bytes(os.urandom(2 << 20))
     pc.open(documents)
     pc.share(documents)
-    pc.smb(documents.password, "mkdir 決算", f"put {tmp_path}/kept 決算/kept")
+    put = pc.smb(documents.password, "mkdir 決算", f"put {tmp_path}/kept 決算/kept")
     pc.ask("volume_close", serial=documents.serial)
     pc.open(documents)
     pc.share(documents)
@@ -335,6 +335,7 @@ def test_what_was_acknowledged_is_there_after_the_machine_was_switched_off_while
     pc.start()
     pc.open(documents)
     pc.share(documents)
-    pc.smb(documents.password, f"get 決算/kept {tmp_path}/got")
+    got = pc.smb(documents.password, f"get 決算/kept {tmp_path}/got")
 
+    assert (put.returncode, got.returncode) == (0, 0), f"{put.stdout}\n{got.stdout}"
     assert (tmp_path / "got").read_bytes() == (tmp_path / "kept").read_bytes()
