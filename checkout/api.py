@@ -25,7 +25,7 @@ from checkout.serializers import (
     WishSerializer,
 )
 from clients.people import roles
-from clients.people.tokens import HasARole
+from clients.people.permissions import HasARole
 from clients.serializers import ReasonSerializer
 
 

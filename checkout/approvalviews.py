@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.http import require_GET, require_POST
 
 from checkout import approvers, deciding, deputizing, standing
 from checkout.approvers import Asked
@@ -21,10 +21,9 @@ from checkout.chainmodels import Deputy
 from checkout.forms import AgainForm, DecisionForm, DeputyForm
 from checkout.models import CheckoutRequest
 from clients.errors import Refusal
-from clients.pages import everybody, user_of
+from clients.pages import everybody, form_page, user_of
 from clients.people import roles
 
-form_page = require_http_methods(["GET", "HEAD", "POST"])
 FRESH = timedelta(minutes=10)  # since the last login, for who comes by a mail
 
 

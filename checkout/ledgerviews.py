@@ -6,7 +6,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone, translation
 from django.utils.http import content_disposition_header
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.http import require_GET, require_POST
 
 from checkout import chaining, ledger, lending, standing
 from checkout.forms import TermsForm, written
@@ -15,10 +15,8 @@ from clients import pdf
 from clients.errors import Refusal
 from clients.forms import ReasonForm
 from clients.models import Group
-from clients.pages import page_of, staff, user_of
+from clients.pages import form_page, page_of, staff, user_of
 from mydoc.tree.serving import streamed
-
-form_page = require_http_methods(["GET", "HEAD", "POST"])
 
 
 @require_GET

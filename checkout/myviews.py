@@ -8,17 +8,15 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.http import require_GET, require_POST
 
 from checkout import approvers, calendars, choosing, forms, requesting, standing
 from checkout.choosing import Choice
 from checkout.models import CheckoutRequest
 from clients.errors import Refusal
-from clients.pages import everybody, page_of, user_of
+from clients.pages import everybody, form_page, page_of, user_of
 from clients.people import roles
 from mydoc.models import Volume
-
-form_page = require_http_methods(["GET", "HEAD", "POST"])
 
 
 @require_GET

@@ -1,4 +1,4 @@
-"""Addresses of checkout. `router` are REST routes, `node` are the PC's, `pages` the portal's."""
+"""Addresses of checkout. `rest` are programs', `node_patterns` the PC's, `pages` the portal's."""
 
 from django.urls import path
 from rest_framework.routers import SimpleRouter
@@ -10,6 +10,8 @@ router.register("checkouts", api.CheckoutViewSet)
 router.register("deputies", api.DeputyViewSet)
 router.register("groups", termsapi.GroupTermsViewSet, basename="group-checkout")
 router.register("losses", dossierapi.DossierViewSet, basename="dossier")
+
+rest = router.urls
 
 node_patterns = [path("checkout/time", node.time)]
 

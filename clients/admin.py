@@ -10,8 +10,8 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from clients import grouping
-from clients.enrolment import endorsing, enrolling
+from clients.enrolment import enrolling
+from clients.groups import grouping
 from clients.models import (
     ApiToken,
     Client,
@@ -22,6 +22,7 @@ from clients.models import (
     Group,
     PublisherKey,
 )
+from clients.publishers import endorsing
 
 admin.site.site_header = admin.site.site_title = settings.ADMIN_TITLE
 

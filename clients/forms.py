@@ -1,12 +1,10 @@
-"""What people fill in about PCs, groups, tokens and keys."""
+"""What forms of many subjects share: a name of its own, a reason, a name typed once more."""
 
 from typing import Any
 
 from django import forms
-from django.contrib.auth import get_user_model
 from django.utils.translation import gettext_lazy as _
 
-from clients.models import ApiToken, Client, EnrolmentToken, Group
 from vrasnode.wire import names
 
 BAD_NAME = _(
@@ -34,39 +32,6 @@ class NamedForm(forms.ModelForm[Any]):
         return name
 
 
-class GroupForm(NamedForm):
-    class Meta:
-        model = Group
-        fields = ["name", "note"]
-
-
-class MoveForm(forms.Form):
-    """To which group; empty is none."""
-
-    group = forms.ModelChoiceField(
-        Group.objects.all(), required=False, label=_("Group"), empty_label=_("no group")
-    )
-
-
-class AssignForm(forms.Form):
-    """Which employee has the PC; empty is none."""
-
-    user = forms.ModelChoiceField(
-        get_user_model()._default_manager.filter(is_active=True).order_by("username"),
-        required=False,
-        label=_("User"),
-        empty_label=_("no user"),
-        help_text=_("What was granted to them is granted on this PC."),
-    )
-
-
-class BulkForm(MoveForm):
-    """Selected PCs and what to do with them."""
-
-    pcs = forms.ModelMultipleChoiceField(Client.objects.select_related("group"))
-    act = forms.ChoiceField(choices=[("approve", "approve"), ("move", "move")])
-
-
 class ReasonForm(forms.Form):
     """Why. It goes to the audit log."""
 
@@ -91,23 +56,3 @@ class ConfirmForm(ReasonForm):
         if typed != self.name:
             raise forms.ValidationError(_("Type %(name)s exactly."), params={"name": self.name})
         return typed
-
-
-class EnrolmentTokenForm(forms.ModelForm[EnrolmentToken]):
-    group = forms.ModelChoiceField(
-        Group.objects.all(), required=False, label=_("Group"), empty_label=_("no group")
-    )
-
-    class Meta:
-        model = EnrolmentToken
-        fields = ["group", "approved"]
-        help_texts = {
-            "approved": _("The PC joins without a look at the screen. Whoever has the token can join."),
-        }
-
-
-class ApiTokenForm(forms.ModelForm[ApiToken]):
-    class Meta:
-        model = ApiToken
-        fields = ["name", "scope"]
-        help_texts = {"name": _("What the token is for, such as the machine that uses it.")}

@@ -8,7 +8,7 @@ from drf_spectacular.extensions import OpenApiAuthenticationExtension
 class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
     """Authorization: Bearer vras_<id>.<secret>"""
 
-    target_class = "clients.people.tokens.BearerAuthentication"
+    target_class = "clients.tokens.authentication.BearerAuthentication"
     name = "token"
 
     def get_security_definition(self, auto_schema: Any) -> dict[str, str]:

@@ -15,6 +15,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponseBase
 from django.utils.cache import patch_cache_control, patch_vary_headers
 from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods
 
 from clients import presence
 from clients.models import Client
@@ -23,6 +24,9 @@ from clients.presence import Presence
 
 P = ParamSpec("P")
 PAGE_ROWS = 50
+
+# Of a page with a form: shown, or sent.
+form_page = require_http_methods(["GET", "HEAD", "POST"])
 
 View = Callable[Concatenate[HttpRequest, P], HttpResponseBase]
 

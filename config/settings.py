@@ -161,10 +161,10 @@ AXES_RESET_ON_SUCCESS = True
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
-        "clients.people.tokens.BearerAuthentication",
+        "clients.tokens.authentication.BearerAuthentication",
         "rest_framework.authentication.SessionAuthentication",
     ],
-    "DEFAULT_PERMISSION_CLASSES": ["clients.people.tokens.IsStaffWithScope"],
+    "DEFAULT_PERMISSION_CLASSES": ["clients.people.permissions.IsStaffWithScope"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "DEFAULT_PAGINATION_CLASS": "rest_framework.pagination.LimitOffsetPagination",
     "DEFAULT_FILTER_BACKENDS": [
@@ -183,7 +183,7 @@ SPECTACULAR_SETTINGS = {
     "DESCRIPTION": "Master images for groups of PCs. Errors are RFC 9457 problem details with a `code`.",
     "VERSION": "1",
     "SERVE_INCLUDE_SCHEMA": False,
-    "SERVE_PERMISSIONS": ["clients.people.tokens.HasRole"],
+    "SERVE_PERMISSIONS": ["clients.people.permissions.HasRole"],
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "SWAGGER_UI_DIST": "SIDECAR",
     "ENUM_NAME_OVERRIDES": {

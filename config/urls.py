@@ -33,7 +33,7 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path(
         "api/v1/",
-        include([*clients.router.urls, *imaging.router.urls, *mydoc.router.urls, *checkout.router.urls]),
+        include([*clients.rest, *imaging.rest, *mydoc.rest, *checkout.rest]),
     ),
     path("api/schema/", login_not_required(SpectacularAPIView.as_view()), name="schema"),
     path("api/docs/", login_not_required(SpectacularSwaggerView.as_view()), name="api-docs"),

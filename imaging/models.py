@@ -1,13 +1,10 @@
 """Workgroup Desktop's rows. The bytes lie in the store; no row per chunk."""
 
-from typing import Any
-
-from django.db import IntegrityError, models, transaction
+from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from clients.errors import Refusal
-from clients.models import check_name
+from clients.models import Named
 from clients.stateful import Stateful
 from imaging.deltaset import DeltaSet
 from imaging.distributions import (
@@ -19,7 +16,6 @@ from imaging.distributions import (
     next_serial,
 )
 from imaging.subscriptions import MACHINES, Subscription
-from vrasnode.wire import names
 from vrasnode.wire.imaging import Machine
 
 # The rows of distributions are in modules of their own; Django, and everyone, finds them here.
@@ -42,17 +38,11 @@ NO_AGENT = _("A guest without an agent runs no command.")
 NO_PILOTS = _("Name pilot PCs, or how many: somebody approves after them.")
 
 
-class MasterImage(models.Model):
+class MasterImage(Named):
     """A named line of versions."""
 
-    name = models.CharField(_("name"), max_length=64, validators=[check_name])
-    # Two names that look alike are one name: nobody should have to tell them apart.
-    skeleton = models.CharField(
-        max_length=128,
-        unique=True,
-        editable=False,
-        error_messages={"unique": _("An image of this name, or of one that looks the same, exists.")},
-    )
+    TAKEN = _("An image of this name, or of one that looks the same, exists.")
+
     # Chosen when the image is made: what runs as one machine does not run as the other.
     machine = models.CharField(_("machine"), max_length=16, choices=MACHINES, default=Machine.CLIENT_VM.value)
     keep_versions = models.PositiveSmallIntegerField(
@@ -78,20 +68,6 @@ class MasterImage(models.Model):
         ordering = ["name"]
         verbose_name = _("master image")
         verbose_name_plural = _("master images")
-
-    def __str__(self) -> str:
-        return self.name
-
-    def save(self, *args: Any, **kwargs: Any) -> None:
-        """Raises Refusal(name_taken)."""
-        self.skeleton = names.skeleton(self.name)
-        try:
-            with transaction.atomic():
-                super().save(*args, **kwargs)
-        except IntegrityError as error:
-            raise Refusal(
-                "name_taken", _("An image of this name, or of one that looks the same, exists.")
-            ) from error
 
     def latest(self) -> "ImageVersion | None":
         """The newest version that can be distributed."""

@@ -19,7 +19,8 @@ from clients.auditing import Actor
 from clients.enrolment.node import node_door
 from clients.errors import Refusal
 from clients.models import ApiToken, Client
-from clients.people import roles, tokens
+from clients.people import roles
+from clients.tokens import issuing
 from imaging import arriving, desktops
 from imaging.store import store
 from vrasnode.errors import Refused
@@ -110,7 +111,7 @@ async def upload(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 def _publisher(authorization: str) -> ApiToken:
-    token = tokens.bearer(authorization.removeprefix("Bearer ").strip(), now=timezone.now())
+    token = issuing.bearer(authorization.removeprefix("Bearer ").strip(), now=timezone.now())
     if token is None or token.scope != ApiToken.Scope.WRITE or not roles.may_change(token.user):
         raise Refusal("not_authenticated", _("Log in with a token that may write."), status=401)
     return token

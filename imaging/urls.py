@@ -1,4 +1,4 @@
-"""Addresses of Workgroup Desktop. `router` are REST routes, `node` the PC's, `pages` the portal's."""
+"""Addresses of Workgroup Desktop. `rest` are programs', `node_patterns` the PC's, `pages` the portal's."""
 
 from django.contrib.auth.decorators import login_not_required
 from django.urls import path
@@ -12,6 +12,8 @@ router.register("versions", api.ImageVersionViewSet)
 router.register("subscriptions", api.SubscriptionViewSet)
 router.register("distributions", distributionapi.DistributionViewSet)
 router.register("deliveries", distributionapi.DeliveryViewSet)
+
+rest = router.urls
 
 node_patterns = [
     path("imaging/<str:digest>/manifest", node.manifest),

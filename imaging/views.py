@@ -7,18 +7,16 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_GET, require_http_methods
+from django.views.decorators.http import require_GET
 
 from clients import auditing
 from clients.forms import ConfirmForm
 from clients.models import Group, PublisherKey
-from clients.pages import page_of, staff
+from clients.pages import form_page, page_of, staff
 from imaging import arriving, distributing, previewing, publishing, reasons, waving
 from imaging.forms import DistributeForm, ImageForm, RollbackForm, SubscriptionForm, UploadForm
 from imaging.models import Delivery, Distribution, ImageVersion, MasterImage, Subscription
 from vrasnode.wire.imaging import Machine
-
-form_page = require_http_methods(["GET", "HEAD", "POST"])
 
 
 @form_page

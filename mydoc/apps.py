@@ -7,8 +7,12 @@ class MydocConfig(AppConfig):
     verbose_name = _("My Doc Manager")
 
     def ready(self) -> None:
+        from django.urls import register_converter
+
         from mydoc import wishes
+        from mydoc.converters import BytePath
         from mydoc.replicas import wishes as replicawishes
 
+        register_converter(BytePath, "bytes")
         wishes.register()
         replicawishes.register()

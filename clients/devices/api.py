@@ -36,7 +36,7 @@ from clients.enrolment import enrolling
 from clients.errors import Refusal
 from clients.etags import IF_MATCH, if_match
 from clients.models import Client, Group
-from clients.serializers import ClientSerializer
+from clients.pcs.serializers import ClientSerializer
 from clients.wifi import networking
 from vrasnode import words
 

@@ -17,21 +17,19 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.http import require_GET, require_POST
 
 from clients.devices import planning, policing, suspending
 from clients.devices.forms import ImportForm, ModelForms, RuleForm, SaveForm, SettingsForm, entries
 from clients.devices.policing import Draft, Owner
 from clients.errors import Refusal
 from clients.models import Client, DeviceRule, Group
-from clients.pages import page_of, staff
+from clients.pages import form_page, page_of, staff
 from vrasnode.devicepolicy import Remark
 from vrasnode.devicepolicy.starting import desktop_rules
 from vrasnode.errors import Refused
 from vrasnode.wire import codec
 from vrasnode.wire import devices as wire
-
-form_page = require_http_methods(["GET", "HEAD", "POST"])
 
 
 class Kept(codec.Message, frozen=True):

@@ -40,6 +40,13 @@ def make_token(*, group: Group | None, approved: bool, now: datetime) -> tuple[E
     return token, f"vrasenroll_{fresh.id}_{fresh.secret}_{pinned}"
 
 
+def delete_token(token: EnrolmentToken) -> None:
+    """Ends a token that nobody should use."""
+    with transaction.atomic():
+        auditing.record("enrolmenttoken.deleted", token)
+        token.delete()
+
+
 def enrol(request: wire.EnrolRequest, *, now: datetime) -> Client:
     """Takes a PC in as pending, or approved when its token says so. Raises Refusal."""
     _check(request)

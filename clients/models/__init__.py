@@ -2,6 +2,7 @@
 
 from clients.auditing import Event
 from clients.models.enrolment import EnrolmentToken, PublisherKey
+from clients.models.named import Named, check_name
 from clients.models.pcs import (
     Client,
     ClientQuerySet,
@@ -9,7 +10,6 @@ from clients.models.pcs import (
     DeviceRecord,
     DeviceRule,
     Group,
-    check_name,
 )
 from clients.models.people import ApiToken, DirectoryUser
 from clients.models.sites import Site, check_windows
@@ -26,6 +26,7 @@ __all__ = [
     "EnrolmentToken",
     "Event",
     "Group",
+    "Named",
     "PublisherKey",
     "Site",
     "WifiNetwork",

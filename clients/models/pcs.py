@@ -1,37 +1,26 @@
 """Rows of groups, of PCs and of their devices' policies."""
 
 import uuid
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 from django.conf import settings
-from django.core.exceptions import ValidationError
-from django.db import IntegrityError, models, transaction
+from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from clients.errors import Refusal
+from clients.models.named import Named, check_name
 from clients.stateful import Stateful
-from vrasnode.errors import Refused
 from vrasnode.wire import devices as wire
-from vrasnode.wire import names
 from vrasnode.wire.clients import HostFacts
 
 T = TypeVar("T")
 
 
-def check_name(name: str) -> None:
-    """A model validator for names of groups, PCs and images. Raises ValidationError."""
-    try:
-        names.check_name(name)
-    except Refused as error:
-        raise ValidationError(error.words, code=error.code) from error
-
-
-class Group(models.Model):
+class Group(Named):
     """PCs that share one master image and one set of policies."""
 
-    name = models.CharField(_("name"), max_length=64, validators=[check_name])
-    skeleton = models.CharField(max_length=128, unique=True, editable=False)
+    TAKEN = _("A group of this name, or of one that looks the same, exists.")
+
     note = models.CharField(_("note"), max_length=200, blank=True)
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
 
@@ -39,20 +28,6 @@ class Group(models.Model):
         ordering = ["name"]
         verbose_name = _("group")
         verbose_name_plural = _("groups")
-
-    def __str__(self) -> str:
-        return self.name
-
-    def save(self, *args: Any, **kwargs: Any) -> None:
-        """Raises Refusal(name_taken)."""
-        self.skeleton = names.skeleton(self.name)
-        try:
-            with transaction.atomic():
-                super().save(*args, **kwargs)
-        except IntegrityError as error:
-            raise Refusal(
-                "name_taken", _("A group of this name, or of one that looks the same, exists.")
-            ) from error
 
 
 class ClientQuerySet(models.QuerySet["Client"]):

@@ -6,15 +6,12 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_http_methods
 
 from clients import auditing
 from clients.models import Client, Site
-from clients.pages import page_of, staff
+from clients.pages import form_page, page_of, staff
 from clients.sites.finding import Sites
 from clients.sites.forms import SiteForm
-
-form_page = require_http_methods(["GET", "HEAD", "POST"])
 
 
 @form_page

@@ -8,7 +8,6 @@ test can also pull the cable. Needs root. Tested against Samba alone, no Windows
 import hashlib
 import os
 import signal
-import socket
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
@@ -158,14 +157,7 @@ class DomainController:
         return "\n".join(lines) + "\n"
 
     def _answers(self) -> bool:
-        def connects() -> bool:
-            try:
-                socket.create_connection((self.machine.address, LDAPS_PORT), timeout=5).close()
-            except OSError:
-                return False
-            return True
-
-        return self.machine.run_inside(connects)
+        return self.machine.answers(LDAPS_PORT)
 
 
 def recipe(*sources: Path) -> str:

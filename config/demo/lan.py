@@ -36,6 +36,7 @@ FIRST_PC = 256  # PCs get NETWORK[257], NETWORK[258] …
 NAMESPACES = Path("/run/netns")
 PREFIX = "openvras"
 GRACE_S = 10.0
+DIAL_S = 5.0
 ROUNDS = 2  # what is ended first may have been starting another (libvirtd, QEMU)
 
 _CLONE_NEWNET = 0x40000000  # <linux/sched.h>
@@ -59,6 +60,18 @@ class LanPc:
     def run_inside(self, act: Callable[[], T]) -> T:
         """What `act` returns, called on this PC's network: a socket it makes stays there."""
         return _inside(self.namespace, act)
+
+    def answers(self, port: int) -> bool:
+        """Whether something on this PC takes connections at a TCP port of its address."""
+
+        def connects() -> bool:
+            try:
+                socket.create_connection((self.address, port), timeout=DIAL_S).close()
+            except OSError:
+                return False
+            return True
+
+        return self.run_inside(connects)
 
     def received_bytes(self) -> int:
         """Bytes that came to this PC over the LAN since it was joined, with their Ethernet headers."""

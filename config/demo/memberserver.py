@@ -6,7 +6,6 @@ The account of replicas alone has a user of this machine here (its files are roo
 libnss-winbind, which would know everybody, writes into a machine's own nsswitch.conf. Needs root.
 """
 
-import socket
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -141,15 +140,7 @@ class MemberServer:
 
     def _answers(self) -> bool:
         """Files are served, and the controller knows this machine."""
-
-        def connects() -> bool:
-            try:
-                socket.create_connection((self.machine.address, SMB_PORT), timeout=5).close()
-            except OSError:
-                return False
-            return True
-
-        return self.machine.run_inside(connects) and self._is_member()
+        return self.machine.answers(SMB_PORT) and self._is_member()
 
     def _is_member(self) -> bool:
         return "succeeded" in run(self._command(["sh", "-c", "wbinfo --ping-dc 2>&1 || true"]))

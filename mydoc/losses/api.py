@@ -12,7 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from clients.models import Client
-from clients.people.tokens import HasAPc
+from clients.people.permissions import HasAPc
 from clients.serializers import ReasonSerializer
 from mydoc.losses import lockingout, losing
 from mydoc.losses.serving import certificate_file

@@ -8,17 +8,15 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_GET, require_http_methods
+from django.views.decorators.http import require_GET
 
 from clients.forms import ReasonForm
 from clients.models import Client
-from clients.pages import everybody, page_of, staff
+from clients.pages import everybody, form_page, page_of, staff
 from mydoc.losses import lockingout, losing
 from mydoc.losses.forms import LossForm
 from mydoc.losses.serving import certificate_file
 from mydoc.models import Lockout, Loss
-
-form_page = require_http_methods(["GET", "HEAD", "POST"])
 
 
 @form_page

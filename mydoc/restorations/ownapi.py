@@ -10,7 +10,7 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from clients.people.tokens import HasAPc
+from clients.people.permissions import HasAPc
 from mydoc import bytepaths
 from mydoc.models import Volume
 from mydoc.replicas import recalling

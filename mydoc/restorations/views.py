@@ -8,17 +8,14 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_http_methods
 
 from clients.errors import Refusal
 from clients.forms import ReasonForm
-from clients.pages import administrators
+from clients.pages import administrators, form_page
 from mydoc.models import Restoration, Volume
 from mydoc.replicas import recalling
 from mydoc.restorations import returning
 from mydoc.restorations.forms import RestoreForm
-
-form_page = require_http_methods(["GET", "HEAD", "POST"])
 
 
 @form_page

@@ -14,7 +14,7 @@ from rest_framework.response import Response
 from clients import presence
 from clients.etags import IF_MATCH, if_match
 from clients.people import roles
-from clients.people.tokens import IsStaffWithScope
+from clients.people.permissions import IsStaffWithScope
 from mydoc import bytepaths
 from mydoc.models import FolderGrant, Look, Volume
 from mydoc.tree import browsing, sharing

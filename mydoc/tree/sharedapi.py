@@ -14,7 +14,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from clients.errors import Refusal
-from clients.people.tokens import HasAPc
+from clients.people.permissions import HasAPc
 from mydoc import bytepaths
 from mydoc.models import FolderGrant, person_id
 from mydoc.tree import browsing, sharing, uploading

@@ -12,11 +12,11 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme, urlencode
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_GET, require_http_methods
+from django.views.decorators.http import require_GET
 
 from clients.errors import Refusal
 from clients.models import Client
-from clients.pages import administrators, page_of, presence_of, silent, staff
+from clients.pages import administrators, form_page, page_of, presence_of, silent, staff
 from clients.people import roles
 from mydoc import bytepaths
 from mydoc.models import FolderGrant, Opening, Restoration, Volume
@@ -30,7 +30,6 @@ from mydoc.volumes import standing
 from mydoc.volumes.standing import Standing
 from vrasnode.wire import mydoc as wire
 
-form_page = require_http_methods(["GET", "HEAD", "POST"])
 SORTS = {
     "owner": "owner__username",
     "-owner": "-owner__username",

@@ -8,11 +8,11 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.http import require_GET, require_POST
 
 from clients.errors import Refusal
 from clients.forms import ReasonForm
-from clients.pages import administrators, page_of, staff
+from clients.pages import administrators, form_page, page_of, staff
 from clients.people import roles
 from mydoc.models import Keeping, NasLook, Replica, ReplicaAlarm
 from mydoc.nas import looking
@@ -20,7 +20,6 @@ from mydoc.replicas import alarming, replicating
 from mydoc.upkeep import keeping, retaining, standing
 from mydoc.upkeep.forms import KeepingForm
 
-form_page = require_http_methods(["GET", "HEAD", "POST"])
 SHOWN = 50  # replicas in a preview
 
 

@@ -14,11 +14,12 @@ from django.contrib.auth.models import Group as Roles
 
 from checkout import chaining, requesting, wishes
 from checkout.models import Lease
-from clients import grouping, presence
+from clients import presence
 from clients.auditing import Actor, acting
 from clients.devices import policing
 from clients.devices.policing import Draft
 from clients.enrolment import enrolling, signing
+from clients.groups import grouping
 from clients.models import Client, Group, PublisherKey, Site
 from clients.people.rolenames import Role
 from imaging import distributing, publishing

@@ -11,8 +11,8 @@ from django.test import Client as Browser
 from checkout import chaining
 from checkout.models import CheckoutRequest, Lease
 from clients.models import ApiToken, Event, Group
-from clients.people import tokens
 from clients.people.rolenames import Role
+from clients.tokens import issuing
 from mydoc.models import Volume
 from tests.checkout.asking import DAY, HOUR
 from tests.checkout.test_checkout_pages import browser_of
@@ -75,7 +75,7 @@ def test_an_approver_does_not_waive_the_replica_or_call_a_key_back(lent: Checkou
 def test_a_token_that_may_only_read_decides_nothing(
     asked: CheckoutRequest, mori: User, now: datetime
 ) -> None:
-    _row, text = tokens.make(mori, name="x", scope=ApiToken.Scope.READ, now=now)
+    _row, text = issuing.make(mori, name="x", scope=ApiToken.Scope.READ, now=now)
     headers = {"authorization": f"Bearer {text}"}
 
     assert Browser().get("/api/v1/checkouts/inbox/", headers=headers).status_code == 200

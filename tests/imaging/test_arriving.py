@@ -14,7 +14,7 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.files.uploadedfile import SimpleUploadedFile
 
-from clients.people import tokens
+from clients.tokens import issuing
 from imaging import arriving, node, publishing
 from imaging import store as stores
 from imaging.models import ImageVersion, MasterImage, Pack
@@ -31,7 +31,7 @@ Answer = tuple[int, dict[str, Any]]
 
 @pytest.fixture
 def token(admin: User, now: datetime) -> str:
-    return tokens.make(admin, name="test", scope="write", now=now)[1]
+    return issuing.make(admin, name="test", scope="write", now=now)[1]
 
 
 def a_pack(*texts: str) -> tuple[str, bytes]:
@@ -149,7 +149,7 @@ def test_an_oversized_pack_is_refused_before_it_is_read(token: str) -> None:
 
 def test_only_a_token_that_may_write_sends_packs(admin: User, now: datetime) -> None:
     pack_id, body = a_pack("a")
-    reader = tokens.make(admin, name="reader", scope="read", now=now)[1]
+    reader = issuing.make(admin, name="reader", scope="read", now=now)[1]
 
     for token in ("", "vras_0000.0000", reader):
         assert put(pack_id, body, token)[0] == 401

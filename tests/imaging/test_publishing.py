@@ -8,8 +8,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from clients.enrolment import endorsing, signing
+from clients.enrolment import signing
 from clients.errors import Refusal, WrongState
+from clients.publishers import endorsing
 from imaging import publishing
 from imaging.models import ImageVersion, MasterImage
 from imaging.store import store

@@ -416,7 +416,7 @@ def stored(day: Workday, volume: str) -> tuple[bytes, bytes]:
 def server_half(day: Workday, volume: str) -> bytes:
     """What only the running server makes of it, by a key beside the database."""
     code = (
-        "from mydoc.volumes import halves as volumekeys; from mydoc.models import Volume; "
-        f"print(volumekeys.half_of(Volume.objects.get(pk={volume!r})).hex())"
+        "from mydoc.volumes import halves; from mydoc.models import Volume; "
+        f"print(halves.half_of(Volume.objects.get(pk={volume!r})).hex())"
     )
     return bytes.fromhex(day.office.server.manage("shell", "-c", code).split()[-1])

@@ -34,9 +34,9 @@ user = User.objects.create_user({USER!r}, password={PASSWORD!r})
 user.groups.add(Group.objects.get_or_create(name="employee")[0])
 """
 _HALF = """
-from mydoc.volumes import halves as volumekeys
+from mydoc.volumes import halves
 from mydoc.models import Volume
-print(volumekeys.half_of(Volume.objects.get(owner__username={user!r})).hex())
+print(halves.half_of(Volume.objects.get(owner__username={user!r})).hex())
 """
 
 

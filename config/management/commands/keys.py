@@ -6,9 +6,10 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
 from clients.auditing import Actor, acting
-from clients.enrolment import endorsing, signing
+from clients.enrolment import signing
 from clients.errors import Refusal
 from clients.models import PublisherKey
+from clients.publishers import endorsing
 
 
 class Command(BaseCommand):

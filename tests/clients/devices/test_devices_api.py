@@ -198,9 +198,9 @@ def test_text_that_is_no_rules_is_refused_with_its_line(rest: Browser) -> None:
 def test_a_token_that_may_only_read_changes_no_policy(client: Browser, admin: User, sales: Group) -> None:
     from django.utils import timezone
 
-    from clients.people import tokens
+    from clients.tokens import issuing
 
-    _row, text = tokens.make(admin, name="watch", scope="read", now=timezone.now())
+    _row, text = issuing.make(admin, name="watch", scope="read", now=timezone.now())
     headers = {"Authorization": f"Bearer {text}", "If-Match": "*"}
 
     assert client.get(POLICY, headers=headers).status_code == 200

@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 from django.test import Client as Browser
 
 from clients.models import ApiToken, Client
-from clients.people import tokens
+from clients.tokens import issuing
 from mydoc.losses import lockingout, losing
 from mydoc.models import Lockout, Loss, Volume
 from tests.pcs import FakePc
@@ -157,7 +157,7 @@ class Rest:
     """A program with somebody's token."""
 
     def __init__(self, browser: Browser, user: User, *, now: datetime, scope: str = "write") -> None:
-        _row, token = tokens.make(user, name="test", scope=ApiToken.Scope(scope), now=now)
+        _row, token = issuing.make(user, name="test", scope=ApiToken.Scope(scope), now=now)
         self.browser, self.headers = browser, {"authorization": f"Bearer {token}"}
 
     def get(self, path: str) -> Any:

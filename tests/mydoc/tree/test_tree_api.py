@@ -8,8 +8,8 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client as Browser
 
-from clients.people import tokens
 from clients.people.rolenames import Role
+from clients.tokens import issuing
 from mydoc import bytepaths
 from mydoc.models import FolderGrant, Look, Volume
 from tests.mydoc.answering import AnsweringPc, tell, whole
@@ -151,7 +151,7 @@ def test_nobodys_sharing_is_overwritten_unseen(
 def test_a_token_that_may_only_read_shares_nothing(
     volume: Volume, kato: User, admin: User, now: datetime
 ) -> None:
-    _row, text = tokens.make(admin, name="x", scope="read", now=now)
+    _row, text = issuing.make(admin, name="x", scope="read", now=now)
     program = Browser(headers={"authorization": f"Bearer {text}"})
 
     assert program.get(at(volume, "grants")).status_code == 200

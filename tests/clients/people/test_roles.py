@@ -16,10 +16,11 @@ from django.urls import ResolverMatch
 from clients.enrolment.signing import KeyStore
 from clients.errors import Refusal
 from clients.models import DirectoryUser, Event
-from clients.people import admitting, roles, tokens
+from clients.people import admitting, roles
 from clients.people.directory import Person
 from clients.people.rights import RightsMiddleware
 from clients.people.rolenames import Role
+from clients.tokens import issuing
 from config.env import Environment
 from tests.test_doors import METHODS, OPEN, example, routes
 
@@ -140,7 +141,7 @@ def test_the_page_for_those_without_a_role_says_whom_to_ask(being: Callable[...,
 @pytest.mark.parametrize("path", ["/api/v1/clients/", "/api/v1/tokens/", "/api/schema/"])
 def test_a_token_is_worth_what_its_owner_is(being: Callable[..., User], now: datetime, path: str) -> None:
     user = being(Role.AUDITOR)
-    _row, text = tokens.make(user, name="x", scope="write", now=now)
+    _row, text = issuing.make(user, name="x", scope="write", now=now)
     bearer = {"authorization": f"Bearer {text}"}
     before = Browser().get(path, headers=bearer).status_code
 

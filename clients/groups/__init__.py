@@ -1,0 +1,1 @@
+"""Groups of PCs: they come, are named, and go."""

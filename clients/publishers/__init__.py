@@ -1,0 +1,1 @@
+"""Publishers' keys: who may sign images, and that PCs trust them."""
