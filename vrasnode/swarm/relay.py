@@ -12,7 +12,7 @@ Sets of pieces are Python integers, bit by bit: a batch is one `|`.
 
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from random import Random
 
 from vrasnode.swarm.known import Ask, Peer, Side
@@ -20,6 +20,7 @@ from vrasnode.swarm.masks import bits
 
 CREDIT_PIECES = 16  # under way to all PCs of a cell together, at least one each
 LEAST_CREDIT = 2  # with those that are not passed on
+ALONE_S, ALONE_PIECES = 0.5, 192  # without peers: what comes in that time, and no more than so many
 ASK_AT_ONCE = 4  # pieces asked of one peer and not there yet
 ASK_IN_ALL = 24
 FIRST_PATIENCE_S, LEAST_PATIENCE_S = 1.0, 0.3
@@ -196,17 +197,19 @@ class Relay:
         news, self._news = self._news, 0
         return news
 
-    def frontier(self, piece: int, *, now: float) -> None:
-        """The server says that all pieces below have been given out."""
+    def frontier(self, piece: int, *, now: float, ahead: int = 0) -> None:
+        """The server says that all pieces below have been given out. `ahead`: so many of them this PC is to
+        get and has not begun to; others will have about as many."""
         if piece > self._frontiers[-1][1] and now - self._frontiers[-1][0] >= NOTED_S:
             self._frontiers.append((now, piece))
         self._given_out = piece >= self.pieces
-        lag = (self.lacks & ((1 << piece) - 1)).bit_count() - self.fetching
-        crowd = (1 + len(self.peers)) * max(LEAST_CREDIT, self._fair_credit)
+        lag = (self.lacks & ((1 << piece) - 1)).bit_count() - self.fetching - ahead
+        crowd = (1 + len(self.peers)) * (max(LEAST_CREDIT, self._fair_credit) + ahead)
         self._lags = lag > (LAGS * crowd if self._lags else 2 * LAGS * crowd + 8)
 
-    def credit(self, *, now: float) -> int:
-        """How many pieces to take from the server now."""
+    def credit(self, *, now: float, ahead: int = 0) -> int:
+        """How many pieces to get from the server now. What is this PC's to get `ahead` of that, others wait
+        for, however far behind it is."""
         if not self.sends and any(peer.sends for peer in self.peers.values()):
             return 0
         if self.fetching >= self._fair_credit or (self.depth and self.peers and not self._stalled(now)):
@@ -214,7 +217,7 @@ class Relay:
         self._flag_laggards(now)
         waited_for = sorted(len(p.queue) for p in self.peers.values() if not p.laggard)
         backlog = waited_for[len(waited_for) // 4] if waited_for else 0
-        if self._lags and waited_for:
+        if self._lags and waited_for and not ahead:
             return 0
         # All together take no more at a time than a switch holds; the next is here before the last is gone.
         credit = max(
@@ -265,7 +268,7 @@ class Relay:
             asks.append(Ask(peer.name, piece))
         return asks
 
-    def lost(self, *, now: float) -> list[int]:
+    def lost(self, *, now: float, ahead: Container[int] = ()) -> list[int]:
         """Pieces that were given out a while ago, and that nobody here has; each named once in a while."""
         fetch_s = _median(self._fetches, 0.0)
         patience = LOST_S + self.patience_s + 3 * fetch_s
@@ -280,7 +283,9 @@ class Relay:
         lost = self.lacks & ~known & ((1 << self._frontiers[edge - 1][1]) - 1)
         named = []
         for piece in bits(lost):
-            if piece not in self._claimed and now - self._reported.get(piece, float("-inf")) > patience:
+            if piece in self._claimed or piece in ahead:
+                continue
+            if now - self._reported.get(piece, float("-inf")) > patience:
                 self._reported[piece] = now
                 named.append(piece)
                 if len(named) == LOST_AT_ONCE:
@@ -289,6 +294,10 @@ class Relay:
 
     @property
     def _fair_credit(self) -> int:
+        if not self.peers and len(self._arrivals) > 1:
+            # Nobody waits for what this PC takes, so it may be as much as keeps its line busy.
+            gap = (self._arrivals[-1] - self._arrivals[0]) / (len(self._arrivals) - 1)
+            return min(ALONE_PIECES, max(CREDIT_PIECES, int(ALONE_S / max(gap, 0.001))))
         return max(1, CREDIT_PIECES // (1 + len(self.peers)))
 
     def _stalled(self, now: float) -> bool:

@@ -16,6 +16,7 @@ from random import Random
 from typing import Protocol
 
 from vrasnode.errors import Refused, Unreachable, VrasError
+from vrasnode.swarm.ahead import Ahead
 from vrasnode.swarm.engine import Engine
 from vrasnode.swarm.relay import Relay
 from vrasnode.swarm.source import Source
@@ -106,6 +107,7 @@ class Session:
         self._called_at = self._credited_at = float("-inf")
         self._revision = 0
         self._again: list[int] = []
+        self._ahead = Ahead()
         self._told_wrong: set[str] = set()
         self._told_finished = False
         self._told_whole = False
@@ -213,7 +215,8 @@ class Session:
             return
         self._credited_at = now
         with self._engine.lock:
-            some = self._left and self._relay.lacks and self._relay.credit(now=now)
+            ahead = len(self._ahead)
+            some = (self._left or ahead) and self._relay.lacks and self._relay.credit(now=now, ahead=ahead)
         if some or self._engine.curious or self._engine.wrong != self._told_wrong:
             with self._credited:
                 self._credited.notify()
@@ -256,22 +259,26 @@ class Session:
             now = self._clock()
             with self._engine.lock:
                 self._relay.sends = self._sends()
-                credit = self._relay.credit(now=now) if self._relay.lacks else 0
-                lost = self._relay.lost(now=now)
+                credit = self._relay.credit(now=now, ahead=len(self._ahead)) if self._relay.lacks else 0
+                lost = self._relay.lost(now=now, ahead=self._ahead)
+                pieces = [] if lost else self._ahead.take(credit, have=self._relay.have)
+                if pieces:
+                    self._relay.taken(pieces, now=now)
+                    return pieces
             if self._left == 0 and not lost:
                 credit = 0
             since = now - self._called_at
             pause = CALL_S if self._relay.lacks else LINGER_CALL_S
             asked = self._engine.curious and since >= CURIOUS_S
             if credit or lost or since >= pause or asked or self._news_for_server():
-                return self._call(want=min(credit, MAX_CLAIM), lost=lost)
+                return self._call(credit=credit, lost=lost)
             return []
 
     def _news_for_server(self) -> bool:
         return self._engine.wrong != self._told_wrong or (not self._relay.lacks and not self._told_finished)
 
-    def _call(self, *, want: int = 0, lost: list[int] | None = None) -> list[int]:
-        """Talks to the server; what it gave this PC to get."""
+    def _call(self, *, credit: int = 0, lost: list[int] | None = None) -> list[int]:
+        """Talks to the server; what this PC is to get now of what it was given."""
         wrong, finished = set(self._engine.wrong) - self._told_wrong, not self._relay.lacks
         need = None if self._joined else _bitmap(self._relay.lacks, self._relay.pieces)
         call = SwarmCall(
@@ -279,7 +286,7 @@ class Session:
             port=self._engine.port,
             pieces=self._relay.pieces,
             need=need,
-            want=want,
+            want=self._wanted(credit),
             missing=lost or [],
             wrong=sorted(wrong),
             finished=finished,
@@ -297,14 +304,19 @@ class Session:
         self._joined, self._left = True, answer.left
         self._told_wrong |= wrong
         self._told_finished = finished
-        self._hear(answer)
-        return answer.take
+        return self._hear(answer, credit + len(lost or []))
 
-    def _hear(self, answer: SwarmAnswer) -> None:
+    def _wanted(self, credit: int) -> int:
+        pcs = 1 + len(self._relay.peers)
+        room = self._ahead.room(left=self._left, pcs=pcs, now=self._clock())
+        return min(max(credit, room), MAX_CLAIM) if credit else 0
+
+    def _hear(self, answer: SwarmAnswer, credit: int) -> list[int]:
         now = self._clock()
         with self._engine.lock:
-            self._relay.taken(answer.take, now=now)
-            self._relay.frontier(answer.frontier, now=now)
+            pieces = self._ahead.put(answer.take, credit=credit, now=now)
+            self._relay.taken(pieces, now=now)
+            self._relay.frontier(answer.frontier, now=now, ahead=len(self._ahead))
         if answer.members is not None:
             self._revision = answer.revision
             self._engine.meet(answer.members, slot=answer.slot)
@@ -315,6 +327,7 @@ class Session:
         elif now - self._all_done_at > AFTER_ALL_S:
             self._closed.set()
             self._engine.wake()
+        return pieces
 
     def _fetch(self, pieces: list[int]) -> None:
         here: set[int] = set()

@@ -21,7 +21,7 @@ from vrasnode.wire.codec import Message
 
 HEAD = Struct("!BBHII")  # kind, flags, 0, piece number, length of what follows
 MAX_PIECES = 1 << 20  # a bitmap of 128 KiB
-MAX_CLAIM = 64
+MAX_CLAIM = 192
 CELL_PCS = 32  # PCs that all know each other; more PCs are a tree of cells
 BELOW = 2  # cells that a cell hands on to
 

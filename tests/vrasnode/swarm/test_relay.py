@@ -306,3 +306,41 @@ def test_many_pcs_take_one_piece_at_a_time_and_the_next_while_the_last_is_passed
     one.fetched(0, now=0.1)
 
     assert one.credit(now=0.1) == 1
+
+
+def got_at_speed(pieces_s: int) -> Relay:
+    """A PC without peers, to which half of the pieces came at this speed."""
+    one = relay()
+    for piece in range(PIECES // 2):
+        one.taken([piece], now=piece / pieces_s)
+        one.fetched(piece, now=piece / pieces_s)
+    return one
+
+
+def test_a_pc_without_peers_takes_what_comes_in_half_a_second_and_with_peers_little_again() -> None:
+    slow, fast = got_at_speed(10), got_at_speed(200)
+
+    alone = slow.credit(now=9.0), fast.credit(now=9.0)
+    fast.joined("peer", (1 << PIECES) - 1, now=9.0)
+
+    assert alone[0] < 20
+    assert 90 <= alone[1] <= 110
+    assert fast.credit(now=9.0) <= 8
+
+
+def test_what_this_pc_is_to_get_itself_is_not_missed() -> None:
+    one = relay()
+    one.joined("peer", 0, now=0.0)
+    one.frontier(3, now=0.0, ahead=2)
+
+    assert one.lost(now=5.0, ahead=(0, 2)) == [1]
+
+
+def test_a_pc_that_lags_gets_what_others_wait_for_and_no_more() -> None:
+    one = relay()
+    for number in range(3):
+        one.joined(f"peer{number}", 0, now=0.0)
+    one.frontier(PIECES - 1, now=0.0)
+
+    assert one.credit(now=0.0) == 0
+    assert one.credit(now=0.0, ahead=2) > 0
