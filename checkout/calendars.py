@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from checkout import workdays
+from clients import workdays
 
 LEAST_MONTHS, MOST_MONTHS = 1, 3
 WEEKS = calendar.Calendar(firstweekday=calendar.SUNDAY)

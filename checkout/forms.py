@@ -11,11 +11,12 @@ from django.http import QueryDict
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from checkout import chaining, workdays
+from checkout import chaining
 from checkout.chaining import Link, Terms
 from checkout.chainmodels import Kind
 from checkout.models import CheckoutRequest
 from checkout.requesting import Wish
+from clients import workdays
 from clients.models import Group
 from mydoc import bytepaths
 from mydoc.models import Volume

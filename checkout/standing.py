@@ -7,8 +7,9 @@ from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 
-from checkout import lending, wishes, workdays
+from checkout import lending, wishes
 from checkout.models import CheckoutRequest, Lease
+from clients import workdays
 from mydoc import bytepaths
 from vrasnode.wire.checkout import Keeper, LeaseReport, LeaseState
 

@@ -6,11 +6,16 @@ named again, and nothing new comes.
 """
 
 import logging
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
+from uuid import UUID
 
 import msgspec
 from django.db import transaction
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.translation import gettext
 
 from checkout import lending
 from checkout.models import CheckoutRequest, Lease
@@ -19,7 +24,9 @@ from clients.enrolment import nodeslice, signing
 from clients.errors import WrongState
 from clients.models import Client
 from clients.signals import client_lost, client_revoked
-from mydoc.models import Lockout
+from mydoc.models import Lockout, Volume
+from mydoc.replicas import hindering
+from mydoc.replicas.hindering import Hindrance
 from mydoc.volumes import unlocking
 from vrasnode.errors import Refused
 from vrasnode.wire import codec
@@ -47,6 +54,7 @@ AT_THE_DEADLINE = {"", "deadline", "expired", "period_over", "budget_over"}
 def register() -> None:
     """Joins the registry: called once when Django starts."""
     nodeslice.register(SLICE, provide=slice_of, hear=_hear)
+    hindering.register(why_away)
     client_revoked.connect(_revoked, dispatch_uid="checkout")
     client_lost.connect(_lost, dispatch_uid="checkout")
 
@@ -89,6 +97,28 @@ def hear(client: Client, report: CheckoutReport, *, now: datetime) -> None:
     if heard:
         owners = sorted({f"my.{lease.request.requester_id}" for lease, _said in heard})
         nudge.pages("checkouts", f"client.{client.pk}", *owners)
+
+
+def why_away(volumes: Sequence[Volume], now: datetime) -> dict[UUID, Hindrance]:
+    """Those that are lent, or should be back by now: nothing is copied away from the company."""
+    found = {}
+    for lease in Lease.objects.current().filter(volume__in=volumes, starts__lte=now):
+        about = {"until": date_format(timezone.localtime(lease.ends), "SHORT_DATETIME_FORMAT")}
+        if now < lease.ends:
+            found[lease.volume_id] = Hindrance(
+                "checked_out",
+                gettext("The PC is checked out until %(until)s: it copies when it is back.") % about,
+                gettext("Nothing, until it is back on the company's network."),
+            )
+        else:
+            found[lease.volume_id] = Hindrance(
+                "checkout_overdue",
+                gettext("The PC was checked out until %(until)s and is not back yet.") % about,
+                gettext(
+                    "Ask for it: on the company's network it copies by itself. If gone, declare it lost."
+                ),
+            )
+    return found
 
 
 def time_for(client: Client, wish: TimeRequest, *, now: datetime) -> Signed:

@@ -18,9 +18,10 @@ from django.urls import reverse
 from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 
-from checkout import approvers, workdays
+from checkout import approvers
 from checkout.lettermodels import Letter
 from checkout.models import CheckoutRequest
+from clients import workdays
 from clients.errors import Refusal
 from clients.people.directory import DirectoryFailed
 

@@ -141,10 +141,7 @@ def wifi_of(client: Client) -> str:
     told = networking.standing_of(client)
     if told is None or told.wifi is WifiState.NONE:
         return ""
-    said = words.say(f"wifi_{told.wifi}", language(), {"ssid": told.ssid})
-    if not told.code:
-        return said
-    return f"{said} {words.say(told.code, language()) if told.code in words.known_codes() else told.words}"
+    return networking.words_of(told)
 
 
 @register.filter

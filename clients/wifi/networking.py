@@ -4,20 +4,23 @@ How a PC joins is vrasnode.network.wireless; whether an address is the company's
 """
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 import msgspec
 from cryptography import x509
 from django.db import transaction
+from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
 from clients import auditing, nudge
 from clients.enrolment import nodeslice, signing
 from clients.errors import Refusal
 from clients.models import Client, Group, WifiNetwork, WifiSecret, WifiStanding
-from vrasnode import sealing
+from vrasnode import sealing, words
 from vrasnode.wire import codec
 from vrasnode.wire import network as wire
 from vrasnode.wire.devices import DeviceFacts, Need
@@ -171,11 +174,25 @@ def cards(clients: Iterable[Client]) -> list[tuple[Client, bool | None]]:
 
 def standing_of(client: Client) -> wire.NetworkReport | None:
     """What a PC told of its Wi-Fi; None: nothing that we can read."""
-    row = WifiStanding.objects.filter(client=client).first()
-    try:
-        return msgspec.convert(row.report, wire.NetworkReport) if row else None
-    except msgspec.ValidationError:  # of another version of the product
-        return None
+    return standings([client.pk]).get(client.pk)
+
+
+def standings(clients: Iterable[UUID]) -> dict[UUID, wire.NetworkReport]:
+    """The same for many, by their ids; those that told nothing that we can read are absent."""
+    found = {}
+    for row in WifiStanding.objects.filter(client__in=list(clients)):
+        with suppress(msgspec.ValidationError):  # of another version of the product
+            found[row.client_id] = msgspec.convert(row.report, wire.NetworkReport)
+    return found
+
+
+def words_of(told: wire.NetworkReport) -> str:
+    """How a PC's Wi-Fi stands, and why it is not connected, in the reader's language."""
+    language = (get_language() or "en").partition("-")[0]
+    said = words.say(f"wifi_{told.wifi}", language, {"ssid": told.ssid})
+    if not told.code:
+        return said
+    return f"{said} {words.say(told.code, language) if told.code in words.known_codes() else told.words}"
 
 
 def standing_json(client: Client) -> dict[str, Any] | None:

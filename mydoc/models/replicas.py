@@ -28,6 +28,8 @@ class Replica(models.Model):
     recovery_custodians = models.JSONField(default=list, editable=False)  # fingerprints, outer first
     wanted_at = models.DateTimeField(null=True, editable=False)  # somebody asked for one by hand
     last_good_at = models.DateTimeField(_("last good replica"), null=True, editable=False)
+    refused = models.CharField(max_length=40, blank=True, editable=False)  # a code: why no key was given
+    refused_at = models.DateTimeField(null=True, editable=False)  # the last time
     snapshot = models.CharField(max_length=64, blank=True, editable=False)
     manifest = models.CharField(max_length=64, blank=True, editable=False)  # SHA-256 of the file
     files = models.PositiveBigIntegerField(default=0, editable=False)

@@ -1,7 +1,9 @@
 """Replicas over REST: each time that a volume was copied, and the wish that it be copied now."""
 
 import base64
+from datetime import datetime
 from typing import Any, ClassVar
+from uuid import UUID
 
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema, extend_schema_field
@@ -11,8 +13,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from clients.serializers import ReasonSerializer
-from mydoc.models import ReplicationRun, Volume
-from mydoc.replicas import passwords, replicating
+from mydoc.models import Replica, ReplicationRun, Volume
+from mydoc.replicas import hindering, passwords, replicating
+from mydoc.replicas.hindering import Hindrance
 from mydoc.volumes.serializers import ReplicaRecoverySerializer
 
 
@@ -57,6 +60,58 @@ class ReplicationRunViewSet(viewsets.ReadOnlyModelViewSet[ReplicationRun]):
         "replica__volume": ["exact"],
         "replica__volume__client__name": ["exact"],
     }
+
+
+class LateReplicaSerializer(serializers.ModelSerializer[Volume]):
+    """A volume without a good replica for longer than the working days that are bearable, and why."""
+
+    name = serializers.CharField(source="*", read_only=True)
+    last_good_at = serializers.SerializerMethodField()
+    code = serializers.SerializerMethodField(help_text="of what is in the way")
+    words = serializers.SerializerMethodField()
+    to_do = serializers.SerializerMethodField(help_text="what to do next")
+
+    class Meta:
+        model = Volume
+        fields = ["id", "name", "client", "last_good_at", "code", "words", "to_do"]
+
+    @extend_schema_field(serializers.DateTimeField(allow_null=True))
+    def get_last_good_at(self, volume: Volume) -> datetime | None:
+        replica: Replica | None = getattr(volume, "replica", None)
+        return replica.last_good_at if replica else None
+
+    def get_code(self, volume: Volume) -> str:
+        return self._why(volume).code
+
+    def get_words(self, volume: Volume) -> str:
+        return self._why(volume).words
+
+    def get_to_do(self, volume: Volume) -> str:
+        return self._why(volume).to_do
+
+    def _why(self, volume: Volume) -> Hindrance:
+        found: dict[UUID, Hindrance] = self.context["late"]
+        return found.get(volume.pk, Hindrance("", "", ""))  # it was copied this very moment
+
+
+class LateReplicaViewSet(viewsets.GenericViewSet[Volume]):
+    """The alarm about replicas that are missing for days."""
+
+    queryset = Volume.objects.select_related("owner", "client", "replica")
+    serializer_class = LateReplicaSerializer
+    filterset_fields: ClassVar = {
+        "client": ["exact"],
+        "client__name": ["exact"],
+        "owner__username": ["exact"],
+    }
+
+    def list(self, request: Request) -> Response:
+        """Which volumes have had no good replica for days, why, and what to do; the oldest first."""
+        now = timezone.now()
+        rows = self.filter_queryset(self.get_queryset().filter(pk__in=replicating.overdue(now=now)))
+        page = self.paginate_queryset(rows.order_by("replica__last_good_at", "created_at", "pk")) or []
+        context = {**self.get_serializer_context(), "late": hindering.of_each(page, now=now)}
+        return self.get_paginated_response(LateReplicaSerializer(page, many=True, context=context).data)
 
 
 class VolumeReplicaViewSet(viewsets.GenericViewSet[Volume]):

@@ -15,9 +15,10 @@ import msgspec
 from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import Q
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from clients import auditing, nudge
+from clients import auditing, nudge, workdays
 from clients.errors import Refusal, WrongState
 from clients.models import Client
 from mydoc.models import Opening, Replica, ReplicationRun, Volume
@@ -42,6 +43,7 @@ log = logging.getLogger("openvras.mydoc")
 RESUME_AFTER = timedelta(minutes=1)
 FAILED_AFTER = timedelta(hours=1)
 MAX_RUNS = 64  # in one report
+PASSING = {"no_such_run", "volume_open"}  # the PC's own news was on its way
 Occasion = ReplicationRun.Occasion
 State = ReplicationRun.State
 ENDED = {RunState.CUT_OFF: State.CUT_OFF, RunState.FAILED: State.FAILED}
@@ -98,9 +100,20 @@ def give_key(client: Client, request: ReplicationKeyRequest, *, now: datetime) -
 
     Without a `run` the PC begins by itself. With `locked` the server's half of the volume's key is in it, so
     that a replica which was cut off is finished before anybody logs on: for no other run, to no PC that is
-    lost or locked out, and never for a volume that is open. Raises Refusal: no_nas, no_such_run,
+    lost or locked out, and never for a volume that is open. A "no" is kept, to be said of a replica that is
+    late. Raises Refusal: no_nas, no_such_run,
     not_on_the_lan, gateway_busy, replica_tended, volume_open, locked_out, half_deleted, bad_reply_key.
     """
+    try:
+        return _give_key(client, request, now=now)
+    except Refusal as refusal:
+        if refusal.code not in PASSING:
+            rows = Replica.objects.filter(volume=_uuid(request.volume), volume__client=client)
+            rows.update(refused=refusal.code[:40], refused_at=now)
+        raise
+
+
+def _give_key(client: Client, request: ReplicationKeyRequest, *, now: datetime) -> ReplicationKeyAnswer:
     if not enabled():
         raise no_nas()
     volume = Volume.objects.filter(pk=_uuid(request.volume), client=client).select_related("client").first()
@@ -169,10 +182,16 @@ def overdue(*, now: datetime) -> "QuerySet[Volume]":
     it is seen here, also of those that are silent."""
     if not enabled():
         return Volume.objects.none()
-    since = _working_days_before(now, settings.REPLICA_PATIENCE_DAYS)
+    since = working_days_before(now, settings.REPLICA_PATIENCE_DAYS)
     never = Q(replica=None) | Q(replica__last_good_at=None)
     rows = Volume.objects.filter(client__state=Client.State.APPROVED)
     return rows.filter(Q(replica__last_good_at__lt=since) | (never & Q(created_at__lt=since)))
+
+
+def working_days_before(now: datetime, days: int) -> datetime:
+    """The same time of the day, so many working days earlier."""
+    today = timezone.localtime(now).date()
+    return now - (today - workdays.before(today, days))
 
 
 def no_nas() -> Refusal:
@@ -290,14 +309,6 @@ def _end(run: ReplicationRun, state: str, *, reason: str, now: datetime) -> None
         ReplicationRun.objects.filter(pk=run.pk).update(reason=reason[:40])
         run.reason = reason[:40]
     _tell(run.replica.volume)
-
-
-def _working_days_before(now: datetime, days: int) -> datetime:
-    """Saturdays and Sundays do not count."""
-    while days:
-        now -= timedelta(days=1)
-        days -= now.weekday() < 5
-    return now
 
 
 def _uuid(text: str) -> uuid.UUID:

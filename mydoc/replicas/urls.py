@@ -8,6 +8,7 @@ from mydoc.replicas import api, node, views
 router = SimpleRouter()
 router.register("volumes", api.VolumeReplicaViewSet, basename="volume-replica")
 router.register("replications", api.ReplicationRunViewSet)
+router.register("late-replicas", api.LateReplicaViewSet, basename="late-replica")
 
 node_patterns = [
     path("replication/key", node.key),

@@ -5,9 +5,11 @@ virtual server's, and our own.
 from collections.abc import Mapping
 from typing import Any
 
+from django.conf import settings
 from django.utils.translation import gettext_lazy as _
 
 from mydoc import bytepaths
+from mydoc.nas import fileserver
 
 WORDS: Mapping[str, Any] = {
     "left_now": _("Somebody at the PC did not want to wait. It goes on at the next start."),
@@ -40,9 +42,55 @@ WORDS: Mapping[str, Any] = {
     "volume_full": _("The user's own data volume is full: nothing can be put together there."),
     "no_manifest": _("The PC did not say which files there are: it is tried again."),
     "restic_failed": _("The copying program failed: its words are in the PC's report."),
+    "nas_altered": _("What is read back from the NAS is not what was written: look at its disks."),
+    "nas_no_delete": _("The NAS's account may write and not delete: retention needs both."),
+    "gateway_busy": _("As many PCs as may copy at once did so: this one got no slot."),
+    "replica_tended": _("The server was just looking after this replica. The PC asks again by itself."),
+    "not_unwrapped": _("The server cannot unwrap this replica's password: its own key is not the right one."),
+    "no_keys": _("This server's keys are missing: it can give no PC what it needs."),
+}
+OPEN_LONGER = _(
+    "Leave the PC on and the data unlocked for longer, once, by cable if it can be, or press “Copy now” "
+    "while it is unlocked. What was sent is not sent again."
+)
+AT_THE_GATEWAY = _("Look at the gateway (its service, its port, its log), then press “Copy now”.")
+OF_ITSELF = _("Nothing now: it goes on by itself. If it stays so, look at the volume's page.")
+TO_DO: Mapping[str, Any] = {
+    "left_now": _(
+        "Ask the PC's user to let one shutdown copy to its end, or press “Copy now” while the data is "
+        "unlocked. What was sent is not sent again."
+    ),
+    "hold_over": OPEN_LONGER,
+    "cut_off": OPEN_LONGER,
+    "pc_silent": OPEN_LONGER,
+    "volume_closed": OPEN_LONGER,
+    "volume_locked": OPEN_LONGER,
+    "volume_unclean": _("Have its owner log on to the PC: what the lost power left behind is mended then."),
+    "service_silent": _("Restart the PC. If it stays so, distribute the virtual server again."),
+    "gateway_away": AT_THE_GATEWAY,
+    "gateway_refused": AT_THE_GATEWAY,
+    "gateway_forbids": AT_THE_GATEWAY,
+    "gateway_certificate": _("Set OPENVRAS_GATEWAY_CA to the authority of the gateway's certificate."),
+    "wrong_repository_key": _("Move what lies there aside, then press “Copy now”: all is sent anew."),
+    "repository_damaged": _("Look at the NAS's disks and at the alarms of replicas, then press “Copy now”."),
+    "volume_full": _("Have its owner delete something, or raise OPENVRAS_VOLUME_LIMIT_GIB."),
+    "gateway_busy": _("Spread the copies wider: OPENVRAS_REPLICA_SPREAD_MIN. Or copy at a calm hour."),
+    "replica_tended": OF_ITSELF,
+    "no_manifest": OF_ITSELF,
+    "not_unwrapped": _("Put the server's own key back from its backup: see docs/operating.md."),
+    "no_keys": _("Put the server's own key back from its backup: see docs/operating.md."),
 }
 
 
 def words_of(code: str) -> str:
     """The sentence for a code; one that is not known, as it is."""
-    return str(WORDS.get(code) or bytepaths.readable(code, 60))
+    if code in WORDS:
+        return str(WORDS[code])
+    if code.startswith("nas_") and settings.NAS is not None:
+        return fileserver.words_of(code.removeprefix("nas_"), settings.NAS)
+    return bytepaths.readable(code, 60)
+
+
+def to_do_of(code: str) -> str:
+    """What to do about it when it stays so."""
+    return str(TO_DO.get(code) or _("Look at the volume's page and the PC's log, then press “Copy now”."))

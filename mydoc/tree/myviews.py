@@ -8,6 +8,7 @@ from django.views.decorators.http import require_GET
 from clients.models import Client
 from clients.pages import everybody, page_of, presence_of
 from mydoc.models import Look
+from mydoc.replicas import hindering
 from mydoc.tree import sharing
 from mydoc.volumes import standing
 
@@ -30,6 +31,7 @@ def my(request: HttpRequest) -> HttpResponse:
         "clients": clients,
         "presence": heard,
         "standings": standing.of_each(volumes, heard),
+        "late": hindering.of_each(volumes, now=now),
         "grants": [(grant, standing.of(grant.volume, heard.get(grant.volume.client_id))) for grant in grants],
         "page": page_of(request, looks),
     }

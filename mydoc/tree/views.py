@@ -20,7 +20,7 @@ from clients.pages import administrators, form_page, page_of, presence_of, silen
 from clients.people import roles
 from mydoc import bytepaths
 from mydoc.models import FolderGrant, Opening, Restoration, Volume
-from mydoc.replicas import replicating
+from mydoc.replicas import hindering, replicating
 from mydoc.tree import browsing, listing, reasons, sharing
 from mydoc.tree.forms import FindForm, LookForm, ShareForm, WithdrawForm
 from mydoc.tree.reasons import Reason
@@ -85,6 +85,7 @@ def volumes(request: HttpRequest) -> HttpResponse:
     context = {
         "page": page,
         "standings": _standings(request, list(page.object_list)),
+        "late": hindering.of_each(list(page.object_list), now=timezone.now()),
         "sort": request.GET.get("sort", "owner"),
         "owner": _owner(request),
         "may_open": roles.may_change(request.user),
@@ -177,6 +178,7 @@ def volume(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
         "grants": desk.volume.grants.select_related("person"),
         "page": page_of(request, desk.volume.looks.all()),
         "kept": keepstanding.of(desk.volume),
+        "late": hindering.of_each([desk.volume], now=timezone.now()).get(desk.volume.pk),
         "restorations": Restoration.objects.about(desk.volume).select_related(
             "source__client", "target__client", "run"
         )[:5],
@@ -314,5 +316,6 @@ def client_card(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     """The part of a PC's page that is about user data."""
     client = get_object_or_404(Client, pk=pk)
     rows = standing.rows().filter(client=client)
-    context = {"client": client, "standings": _standings(request, list(rows))}
+    late = hindering.of_each(list(rows), now=timezone.now())
+    context = {"client": client, "standings": _standings(request, list(rows)), "late": late}
     return render(request, "mydoc/client_card.html", context)

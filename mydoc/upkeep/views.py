@@ -16,17 +16,20 @@ from clients.pages import administrators, form_page, page_of, staff
 from clients.people import roles
 from mydoc.models import Keeping, NasLook, Replica, ReplicaAlarm
 from mydoc.nas import looking
-from mydoc.replicas import alarming, replicating
+from mydoc.replicas import alarming, hindering, replicating
 from mydoc.upkeep import keeping, retaining, standing
 from mydoc.upkeep.forms import KeepingForm
 
 SHOWN = 50  # replicas in a preview
+LATE_SHOWN = 10  # volumes without a good replica, with why; the rest is in their list
 
 
 @require_GET
 @staff
 def replicas(request: HttpRequest) -> HttpResponse:
     """All replicas: what is wrong with one, what was read again, restored and compared; the rules."""
+    now = timezone.now()
+    late = replicating.overdue(now=now).select_related("owner", "client").order_by("created_at", "pk")
     rows = Replica.objects.select_related("volume__owner", "volume__client").order_by(
         "volume__owner__username", "volume__client__name"
     )
@@ -37,6 +40,9 @@ def replicas(request: HttpRequest) -> HttpResponse:
         "alarms": ReplicaAlarm.objects.open().select_related(
             "replica__volume__owner", "replica__volume__client", "keeps"
         ),
+        "late": hindering.of_each(list(late[:LATE_SHOWN]), now=now),
+        "late_volumes": late[:LATE_SHOWN],
+        "late_count": late.count(),
         "rules": Keeping.now(),
         "look": NasLook.objects.first(),
         "enabled": replicating.enabled(),

@@ -9,6 +9,7 @@ import msgspec
 from django.db.models import F, OuterRef, Prefetch, QuerySet, Subquery
 from django.utils import timezone
 from django.utils.formats import date_format
+from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
 from clients.models import Client
@@ -16,6 +17,7 @@ from clients.presence import Presence
 from mydoc import bytepaths
 from mydoc.models import Opening, Volume
 from mydoc.volumes import accounts
+from vrasnode import words as pcwords
 from vrasnode.wire import mydoc as wire
 from vrasnode.wire.checkout import SESSION
 
@@ -152,6 +154,9 @@ def reason_words(code: str) -> str:
 
 def _why(volume: Volume, report: wire.VolumeReport) -> str:
     if report.state is wire.VolumeState.BROKEN:
+        language = get_language() or "en"
+        if not language.startswith("en") and report.code in pcwords.known_codes():
+            return pcwords.say(report.code, language)  # the PC's own words are English
         return bytepaths.readable(report.words or report.code, 300)
     if report.state is wire.VolumeState.LOCKED and report.proof:
         code = report.proof.reason

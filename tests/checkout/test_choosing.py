@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 
-from checkout import calendars, deciding, workdays
+from checkout import calendars, deciding
 from checkout.models import CheckoutRequest
+from clients import workdays
 from clients.models import Event
 from mydoc import bytepaths
 from mydoc.models import Volume

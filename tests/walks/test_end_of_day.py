@@ -24,8 +24,9 @@ pytestmark = pytest.mark.soak
 AGENT = """
 import sys
 from pathlib import Path
-from vrasnode import screen, world
+from vrasnode import world
 from vrasnode.cli.main import main
+from vrasnode.machines import screen
 state = Path(sys.argv[sys.argv.index("--state") + 1])
 world.POWER_OFF = ("touch", str(state.parent / "powered-off"))
 screen.Screen.__init__.__defaults__ = (state.parent / "console",)

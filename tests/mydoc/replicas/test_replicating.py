@@ -361,11 +361,21 @@ def test_a_revoked_pc_copies_nothing_any_more(pc: FakePc, volume: Volume) -> Non
     assert not Replica.objects.admitted().exists()
 
 
-@pytest.mark.parametrize(("days", "late"), [(2, False), (7, True)])
+@pytest.mark.parametrize(
+    ("made", "seen", "late"),
+    [
+        ("2026-06-05", "2026-06-08", False),  # from a Friday to a Monday
+        ("2026-06-05", "2026-06-11", True),
+        ("2026-04-30", "2026-05-07", False),  # the holidays of May are no working days
+        ("2026-04-30", "2026-05-09", True),
+    ],
+)
 def test_who_has_no_good_replica_for_working_days_is_said(
-    volume: Volume, now: datetime, days: int, late: bool
+    volume: Volume, made: str, seen: str, late: bool
 ) -> None:
-    Volume.objects.update(created_at=now - timedelta(days=days))
+    Volume.objects.update(created_at=datetime.fromisoformat(f"{made}T09:00+09:00"))
+
+    now = datetime.fromisoformat(f"{seen}T10:00+09:00")
 
     assert replicating.overdue(now=now).exists() is late
 

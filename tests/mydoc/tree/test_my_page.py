@@ -132,6 +132,8 @@ def test_damaged_data_says_what_the_pc_said_and_that_nothing_was_deleted(
 
     assert "The header cannot be read." in html
     assert "Nothing was deleted." in html
+    mine.cookies["django_language"] = "ja"
+    assert "ドキュメントのボリュームが破損しています。" in mine.get("/my/").content.decode()
 
 
 def test_data_on_a_pc_that_is_off_says_so(mine: Browser, volume: Volume, pc: FakePc, now: datetime) -> None:
