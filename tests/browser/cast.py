@@ -22,7 +22,7 @@ from clients.enrolment import enrolling, signing
 from clients.groups import grouping
 from clients.models import Client, Group, PublisherKey, Site
 from clients.people.rolenames import Role
-from imaging import distributing, publishing
+from imaging import distributing, publishing, waving
 from imaging.distributing import Terms
 from imaging.models import Delivery, ImageVersion, MasterImage, Subscription
 from mydoc.models import Replica, ReplicationRun, Volume
@@ -81,8 +81,14 @@ def company(*, now: datetime) -> None:
     documents.rows(now=now)
     Site.objects.create(name="大阪", ranges="10.2.0.0/16", rates="mon-fri 9-18 10Mbit/s", at_once=20)
     _checkouts(sales, now=now)
+    wave = office.distributions.get()
+    for minute, name in ((8, "pc-sales-01"), (6, "pc-sales-02"), (5, "pc-sales-04")):
+        waving.take_sample(wave, now=now - timedelta(minutes=minute))
+        fetch(name, 20, now=now)
+    waving.take_sample(wave, now=now - timedelta(minutes=3))
     boot("pc-sales-01", now=now)
     _report("pc-sales-02", DeliveryStage.STAGED, now=now, percent=100)
+    waving.take_sample(wave, now=now - timedelta(minutes=1))
     fetch("pc-sales-03", 62, now=now)
     _report(
         "pc-sales-04",
@@ -92,6 +98,7 @@ def company(*, now: datetime) -> None:
         code="disk_full",
         words="The state directory has 1.2 GB free, 3.4 GB are needed. Free space, then retry.",
     )
+    waving.take_sample(wave, now=now)
 
 
 def _checkouts(sales: Group, *, now: datetime) -> None:
