@@ -8,7 +8,6 @@
   fails. The guests' part of these is emulation.
 """
 
-import argparse
 import os
 import statistics
 import subprocess
@@ -22,7 +21,7 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.reporting import Report, Series
-from benchmarks.running import EXIT_BAR, EXIT_NOT_RUN, versions
+from benchmarks.running import EXIT_NOT_RUN, parser, say, tell, versions
 from config.demo import documents, lan, pcs
 from config.demo.bootimage import default_cache
 from config.demo.directory import Directory
@@ -111,7 +110,7 @@ def measure_walk(report: Report, office: Office, rounds: int, *, say: Callable[[
 
 
 def main() -> int:
-    options = _parser().parse_args()
+    options = parser(__doc__, quick="one round", rounds=ROUNDS).parse_args()
     rounds = options.rounds or (1 if options.quick else ROUNDS)
     words = "one user on one PC" + (", quick" if options.quick else "")
     report = Report("cutoff", words, rounds, COMMANDS, judged=not options.quick, notes=[NOTE])
@@ -122,20 +121,17 @@ def main() -> int:
             place = Path(undo.enter_context(tempfile.TemporaryDirectory(prefix="openvras-bench-")))
             measure_pc(report, place / "volumes", rounds if options.quick else PC_ROUNDS)
             cache = default_cache()
-            images = documents.build(cache, say=_say)
+            images = documents.build(cache, say=say)
             office = undo.enter_context(
-                Office(place / "office", port=0, count=1, cache=cache, say=_say, full=True)
+                Office(place / "office", port=0, count=1, cache=cache, say=say, full=True)
             )
             office.furnish()
             documents.equip(office, images)
-            measure_walk(report, office, rounds, say=_say)
+            measure_walk(report, office, rounds, say=say)
     except VrasError as error:
         print(error, file=sys.stderr)
         return EXIT_NOT_RUN
-    print(report.text(versions()))
-    if options.json:
-        print(report.json(versions()))
-    return 0 if report.passed else EXIT_BAR
+    return tell(report, versions(), as_json=options.json)
 
 
 def _p95(report: Report, name: str) -> Series:
@@ -172,24 +168,6 @@ def _until(so: Callable[[], bool]) -> None:
         if time.monotonic() > deadline:
             raise HostBroken("too_slow", f"It did not happen within {LIMIT_S:.0f} s.")
         time.sleep(LOOK_S)
-
-
-def _say(words: str) -> None:
-    print(words, flush=True)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="one round; no bars")
-    parser.add_argument("--json", action="store_true", help="the result as one JSON object on the last line")
-    parser.add_argument("--rounds", type=_count, metavar="N", help=f"default: {ROUNDS}")
-    return parser
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or not int(text):
-        raise argparse.ArgumentTypeError("at least one round")
-    return int(text)
 
 
 if __name__ == "__main__":

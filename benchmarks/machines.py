@@ -9,7 +9,6 @@ here: that is `vrasnode bench`, on PCs with KVM. Two things can be said even so:
   Both run emulated, so only their ratio means something.
 """
 
-import argparse
 import platform
 import re
 import subprocess
@@ -29,6 +28,7 @@ from pathlib import Path
 from benchmarks import probing, scratch
 from benchmarks.probing import Machine, System
 from benchmarks.reporting import Report, ratios
+from benchmarks.running import EXIT_NOT_RUN, parser, say, tell
 from config.demo import lan
 from config.demo.bootimage import default_cache
 from config.demo.lan import LAN_BRIDGE, NETWORK, Lan
@@ -39,7 +39,6 @@ from vrasnode.machines.hypervisor import Hypervisor, make_overlay
 RATE_BYTES_S = 120 << 20
 AT_LEAST = 0.95
 ROUNDS = 3
-EXIT_BAR, EXIT_NOT_RUN = 1, 3
 GUEST = NETWORK[1000]
 MIB = 1 << 20
 GROUP = f"throttle-group,id=rate,x-bps-total={RATE_BYTES_S}"
@@ -79,7 +78,7 @@ def measure(place: Place, *, rounds: int, judged: bool) -> Report:
     report = Report("machines", workload, rounds, _commands(place.size), judged)
     values: dict[str, list[float]] = defaultdict(list)
     for number in range(1, rounds + 1):
-        _say(f"round {number} of {rounds} …")
+        say(f"round {number} of {rounds} …")
         for kind, found in (
             ("host", _host(place)),
             ("ours", _guest(place, virtio=True)),
@@ -241,7 +240,7 @@ def versions() -> dict[str, str]:
 
 def main() -> int:
     """Parses the command line, measures in a place of its own, prints the report."""
-    options = _parser().parse_args()
+    options = parser(__doc__, quick="small, one minute", rounds=ROUNDS).parse_args()
     size = QUICK if options.quick else FULL
     try:
         lan.sweep_stale()
@@ -253,27 +252,12 @@ def main() -> int:
             with computer, _served(network, directory / "served", size) as url:
                 hypervisor = Hypervisor(computer.uri)
                 place = Place(directory, hypervisor, start, url, size)
-                report = measure(place, rounds=options.rounds, judged=not options.quick)
+                report = measure(place, rounds=options.rounds or ROUNDS, judged=not options.quick)
                 hypervisor.close()
     except VrasError as error:
         print(f"{error}", file=sys.stderr)
         return EXIT_NOT_RUN
-    print(report.text(versions()))
-    if options.json:
-        print(report.json(versions()))
-    return 0 if report.passed else EXIT_BAR
-
-
-def _say(words: str) -> None:
-    print(words, flush=True)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="small, one minute; no bars")
-    parser.add_argument("--json", action="store_true", help="the result as one JSON object on the last line")
-    parser.add_argument("--rounds", type=int, default=ROUNDS, metavar="N", help="default: %(default)s")
-    return parser
+    return tell(report, versions(), as_json=options.json)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@
 gateway is the product's, before a folder of this machine. "alone" is restic with its defaults.
 """
 
-import argparse
 import base64
 import hashlib
 import json
@@ -22,7 +21,7 @@ from pathlib import Path
 
 from benchmarks import measuring, scratch
 from benchmarks.reporting import Report, ratios
-from benchmarks.running import EXIT_BAR, EXIT_NOT_RUN, versions
+from benchmarks.running import EXIT_NOT_RUN, parser, say, tell, versions
 from config.demo.processes import Child, wait_for
 from config.demo.server import ROOT
 from vrasnode.errors import HostBroken, VrasError
@@ -186,7 +185,7 @@ def _round(desk: Desk, found: dict[str, list[float]], *, turn: int) -> None:
 
 
 def main() -> int:
-    options = _parser().parse_args()
+    options = parser(__doc__, quick="few files, one round", rounds=ROUNDS).parse_args()
     recipe = QUICK if options.quick else FULL
     rounds = options.rounds or (1 if options.quick else ROUNDS)
     try:
@@ -201,16 +200,13 @@ def main() -> int:
             loaded = ", ".join(f"{load:.1f}" for load in os.getloadavg())
             note = f"Load before it began, all processors, over 1, 5 and 15 minutes: {loaded}."
             report = Report("replica", words, rounds, COMMANDS, judged=not options.quick, notes=[note])
-            measure(report, desk, rounds, say=_say)
+            measure(report, desk, rounds, say=say)
     except VrasError as error:
         print(error, file=sys.stderr)
         return EXIT_NOT_RUN
     rclone = _version(str(Path(sys.executable).with_name("rclone")), "version")
     found = {**versions(), "restic": _version("restic", "version"), "rclone": rclone}
-    print(report.text(found))
-    if options.json:
-        print(report.json(found))
-    return 0 if report.passed else EXIT_BAR
+    return tell(report, found, as_json=options.json)
 
 
 def _gateway(desk: Desk, directory: Path) -> Child:
@@ -241,18 +237,6 @@ def _free_port() -> int:
 
 def _version(*command: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[1]
-
-
-def _say(words: str) -> None:
-    print(words, flush=True)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="few files, one round; no bars")
-    parser.add_argument("--json", action="store_true", help="the result as one JSON object on the last line")
-    parser.add_argument("--rounds", type=int, metavar="N", help=f"default: {ROUNDS}")
-    return parser
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import argparse
 import platform
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -43,18 +43,23 @@ def main(description: str, measure: Callable[[Bench], Report]) -> int:
     try:
         with ExitStack() as undo:
             lan.sweep_stale()
-            found = workload.get(recipe, options.workload, say=_say)
+            found = workload.get(recipe, options.workload, say=say)
             directory = undo.enter_context(scratch.directory())
             network = undo.enter_context(Lan())
             report = measure(
-                Bench(found, directory, network, options.rounds, judged=not options.quick, say=_say)
+                Bench(found, directory, network, options.rounds or ROUNDS, judged=not options.quick, say=say)
             )
     except VrasError as error:
         print(f"{error}", file=sys.stderr)
         return EXIT_NOT_RUN
-    print(report.text(versions()))
-    if options.json:
-        print(report.json(versions()))
+    return tell(report, versions(), as_json=options.json)
+
+
+def tell(report: Report, parts: Mapping[str, str], *, as_json: bool) -> int:
+    """Prints what was measured with which versions of what took part; the exit code."""
+    print(report.text(parts))
+    if as_json:
+        print(report.json(parts))
     return 0 if report.passed else EXIT_BAR
 
 
@@ -74,17 +79,24 @@ def _debian_version(package: str) -> str:
     return subprocess.run(asked, check=True, capture_output=True, text=True).stdout
 
 
-def _say(words: str) -> None:
+def say(words: str) -> None:
+    """How far it is."""
     print(words, flush=True)
 
 
+def parser(description: str | None, *, quick: str, rounds: int) -> argparse.ArgumentParser:
+    """The options that all have. `quick` says what is less then; `--rounds` is None where it is not given."""
+    made = argparse.ArgumentParser(description=(description or "").splitlines()[0])
+    made.add_argument("--quick", action="store_true", help=f"{quick}; no bars")
+    made.add_argument("--json", action="store_true", help="the result as one JSON object on the last line")
+    made.add_argument("--rounds", type=_count, metavar="N", help=f"default: {rounds}")
+    return made
+
+
 def _parser(description: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--quick", action="store_true", help="a workload that builds in a minute; no bars")
-    parser.add_argument("--json", action="store_true", help="the result as one JSON object on the last line")
-    parser.add_argument("--rounds", type=_count, default=ROUNDS, metavar="N", help="default: %(default)s")
-    parser.add_argument("--workload", type=Path, metavar="DIR", help="where v1.raw and v2t.raw lie, or go")
-    return parser
+    made = parser(description, quick="a workload that builds in a minute", rounds=ROUNDS)
+    made.add_argument("--workload", type=Path, metavar="DIR", help="where v1.raw and v2t.raw lie, or go")
+    return made
 
 
 def _count(text: str) -> int:

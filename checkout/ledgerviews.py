@@ -91,9 +91,7 @@ def terms(request: HttpRequest, pk: int) -> HttpResponse:
 def waive(request: HttpRequest, pk: int) -> HttpResponse:
     """The key is made without a recent replica, for a reason."""
     row = get_object_or_404(CheckoutRequest, pk=pk)
-    form = ReasonForm(request.POST)
-    reason = form.cleaned_data["reason"] if form.is_valid() else ""
-    lending.waive_replica(row, by=user_of(request), reason=reason, now=timezone.now())
+    lending.waive_replica(row, by=user_of(request), reason=_reason(request), now=timezone.now())
     messages.success(request, _("The key is made without a recent replica."))
     return redirect("checkout:my-request", pk)
 
@@ -103,8 +101,11 @@ def waive(request: HttpRequest, pk: int) -> HttpResponse:
 def call_back(request: HttpRequest, pk: int) -> HttpResponse:
     """Ends what is lent."""
     row = get_object_or_404(CheckoutRequest, pk=pk)
-    form = ReasonForm(request.POST)
-    reason = form.cleaned_data["reason"] if form.is_valid() else ""
-    lending.call_back(row, by=user_of(request), reason=reason, now=timezone.now())
+    lending.call_back(row, by=user_of(request), reason=_reason(request), now=timezone.now())
     messages.success(request, _("Called back: the PC locks as soon as it hears of it."))
     return redirect("checkout:my-request", pk)
+
+
+def _reason(request: HttpRequest) -> str:
+    form = ReasonForm(request.POST)
+    return form.cleaned_data["reason"] if form.is_valid() else ""

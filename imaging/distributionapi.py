@@ -15,7 +15,7 @@ from rest_framework.response import Response
 
 from clients.errors import Refusal
 from clients.models import Group
-from clients.serializers import ReasonSerializer
+from clients.serializers import ReasonSerializer, reason_of
 from imaging import distributing, previewing, reasons, steering, tabling, waving
 from imaging.distributing import Terms
 from imaging.models import Delivery, DeliveryQuerySet, Distribution, ImageVersion, MasterImage
@@ -83,9 +83,7 @@ class DistributionViewSet(
     def cancel(self, request: Request, pk: str) -> Response:
         """Stops what is not staged yet."""
         distribution = self.get_object()
-        wish = ReasonSerializer(data=request.data)
-        wish.is_valid(raise_exception=True)
-        steering.cancel(distribution, reason=wish.validated_data["reason"], now=timezone.now())
+        steering.cancel(distribution, reason=reason_of(request), now=timezone.now())
         return Response(self.get_serializer(distribution).data)
 
     @extend_schema(request=SteerSerializer)

@@ -1,6 +1,7 @@
 """`vrasctl pc`, `group`, `events`: who belongs here, and what happened."""
 
 import os
+from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -101,9 +102,7 @@ def approve(session: Session, names: tuple[str, ...]) -> None:
 @common
 def revoke(session: Session, name: str, reason: str) -> None:
     """Refuse a PC from its next contact on."""
-    pc = find_pc(session.rest, name)
-    done = session.rest.post(f"/api/v1/clients/{pc['id']}/revoke/", {"reason": reason})
-    session.rows(_with_versions(session.rest, [done]), _PC)
+    _act(session, name, "revoke", {"reason": reason})
 
 
 @pc_group.command()
@@ -112,10 +111,8 @@ def revoke(session: Session, name: str, reason: str) -> None:
 @common
 def move(session: Session, name: str, group: str) -> None:
     """Move a PC to another group."""
-    pc = find_pc(session.rest, name)
     wish = {"group": None if group == "-" else group}
-    done = session.rest.post(f"/api/v1/clients/{pc['id']}/regroup/", wish)
-    session.rows(_with_versions(session.rest, [done]), _PC)
+    _act(session, name, "regroup", wish)
 
 
 @pc_group.command()
@@ -124,10 +121,8 @@ def move(session: Session, name: str, group: str) -> None:
 @common
 def assign(session: Session, name: str, user: str) -> None:
     """Say which employee has a PC: what was granted to them is granted there."""
-    pc = find_pc(session.rest, name)
     wish = {"user": None if user == "-" else user}
-    done = session.rest.post(f"/api/v1/clients/{pc['id']}/assign/", wish)
-    session.rows(_with_versions(session.rest, [done]), _PC)
+    _act(session, name, "assign", wish)
 
 
 @pc_group.command()
@@ -278,6 +273,12 @@ def find_pc(rest: Rest, name: str) -> dict[str, Any]:
     if not found:
         raise ServerRefused("not_found", f"There is no PC called {name}.", status=404)
     return (living or found)[0]
+
+
+def _act(session: Session, name: str, act: str, wish: Mapping[str, Any]) -> None:
+    """Has the server do something with one PC, and shows it."""
+    done = session.rest.post(f"/api/v1/clients/{find_pc(session.rest, name)['id']}/{act}/", wish)
+    session.rows(_with_versions(session.rest, [done]), _PC)
 
 
 def _with_versions(rest: Rest, pcs: Any) -> list[dict[str, Any]]:

@@ -5,7 +5,6 @@ Layout of the key directory (0700): `root.key` (meant to be kept offline after s
 server's halves of volumes' keys). Keys are PEM PKCS#8, but `mydoc.key`: 32 random bytes.
 """
 
-import os
 import secrets
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -30,6 +29,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from django.conf import settings
 from django.utils.translation import gettext_lazy as _
 
+from clients import privatefile
 from clients.errors import Refusal
 from clients.models import PublisherKey
 from vrasnode.wire import clients as wire
@@ -84,7 +84,7 @@ class KeyStore:
                 final.hardlink_to(self.directory / aside)
         finally:
             (self.directory / aside).unlink()
-        self._sync()
+        privatefile.sync_folder(self.directory)
         return True
 
     def wrap(self, secret: bytes, context: str) -> bytes:
@@ -204,23 +204,7 @@ class KeyStore:
             ) from error
 
     def _write(self, name: str, data: bytes) -> None:
-        """Durably, readable by us alone, and whole or not at all."""
-        temporary = self.directory / f".{name}.{os.getpid()}"
-        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        try:
-            os.write(handle, data)
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-        temporary.rename(self.directory / name)
-        self._sync()
-
-    def _sync(self) -> None:
-        folder = os.open(self.directory, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        privatefile.write(self.directory / name, data)
 
 
 def store() -> KeyStore:

@@ -12,7 +12,7 @@ from rest_framework.response import Response
 from clients.enrolment import enrolling
 from clients.models import Client
 from clients.pcs.serializers import ClientSerializer, RegroupSerializer
-from clients.serializers import ReasonSerializer
+from clients.serializers import ReasonSerializer, reason_of
 
 
 class ClientViewSet(viewsets.ReadOnlyModelViewSet[Client]):
@@ -43,9 +43,7 @@ class ClientViewSet(viewsets.ReadOnlyModelViewSet[Client]):
     def revoke(self, request: Request, pk: str) -> Response:
         """Refuses a PC from its next contact on."""
         client = self.get_object()
-        wish = ReasonSerializer(data=request.data)
-        wish.is_valid(raise_exception=True)
-        enrolling.revoke(client, reason=wish.validated_data["reason"])
+        enrolling.revoke(client, reason=reason_of(request))
         return Response(self.get_serializer(client).data)
 
     @extend_schema(request=RegroupSerializer)

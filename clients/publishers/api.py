@@ -12,7 +12,7 @@ from rest_framework.serializers import BaseSerializer
 
 from clients.models import PublisherKey
 from clients.publishers import endorsing
-from clients.serializers import ReasonSerializer
+from clients.serializers import ReasonSerializer, reason_of
 
 
 class PublisherKeySerializer(serializers.ModelSerializer[PublisherKey]):
@@ -64,7 +64,5 @@ class PublisherKeyViewSet(
     def revoke(self, request: Request, pk: str) -> Response:
         """No PC accepts what this key signs any more."""
         key = self.get_object()
-        wish = ReasonSerializer(data=request.data)
-        wish.is_valid(raise_exception=True)
-        endorsing.revoke(key, reason=wish.validated_data["reason"])
+        endorsing.revoke(key, reason=reason_of(request))
         return Response(self.get_serializer(key).data)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from config.demo import bootmaster
-from vrasnode.servicevm.build import bootdisk, debianpackages, hosttools, initramfs
+from vrasnode.servicevm.build import bootdisk, debianpackages, hosttools, initramfs, rootfs
 from vrasnode.servicevm.build import cache as cache_of
 
 MARKER = f"/{bootmaster.VERSION_FILE}"
@@ -59,7 +59,7 @@ def build_images(cache: Path, *, say: Callable[[str], None] = lambda _line: None
 
 def _recipe() -> str:
     """Names everything here that decides what the images hold."""
-    modules = (bootdisk, bootmaster, debianpackages, hosttools, initramfs)
+    modules = (bootdisk, bootmaster, debianpackages, hosttools, initramfs, rootfs)
     sources = [Path(module.__file__ or "") for module in modules]
     return cache_of.recipe([Path(__file__), *sources, *sorted(bootmaster.GUEST.iterdir())])
 

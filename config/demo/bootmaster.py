@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from vrasnode.servicevm.build import bootdisk, debianpackages, initramfs
+from vrasnode.servicevm.build import bootdisk, debianpackages, rootfs
 from vrasnode.servicevm.build.debianpackages import KERNEL
 from vrasnode.servicevm.build.hosttools import run
 
@@ -72,34 +72,19 @@ def make(
 
 def _system(debs: Mapping[str, Path], scratch: Path) -> Path:
     """The guest's own files, as a tree."""
-    root, kernel = scratch / "root", scratch / "kernel"
+    root = scratch / "root"
     for name in SYSTEM:
         debianpackages.unpack(debs[name], root)
     for folder in FOLDERS:
         (root / folder).mkdir(parents=True, exist_ok=True)
-    _link_busybox(root)
+    rootfs.link_busybox(root)
     for source, place in PLACES.items():
         (root / place).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(GUEST / source, root / place)
         (root / place).chmod(0o644 if source in {"grub.cfg", "inittab"} else 0o755)
-    debianpackages.unpack(debs[KERNEL], kernel)
-    (image,) = (kernel / "boot").glob("vmlinuz-*")
-    shutil.copyfile(image, root / "boot/vmlinuz")
-    first_files = initramfs.build(
-        busybox=root / "bin/busybox", init=GUEST / "initramfs-init", kernel_tree=kernel, modules=MODULES
-    )
-    (root / "boot/initrd.img").write_bytes(first_files)
+    init = GUEST / "initramfs-init"
+    rootfs.add_kernel(debs[KERNEL], root, unpacked=scratch / "kernel", init=init, modules=MODULES)
     return root
-
-
-def _link_busybox(root: Path) -> None:
-    """A name for each program that busybox has, where no package brought the real one."""
-    busybox = root / "bin/busybox"
-    for program in run(busybox, "--list-full").stdout.split():
-        link = root / program
-        link.parent.mkdir(parents=True, exist_ok=True)
-        if not link.exists():
-            link.symlink_to("/bin/busybox")
 
 
 class _Masters:

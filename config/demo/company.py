@@ -8,8 +8,6 @@ is gone when it ends.
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from config.demo import directory, names
 from config.demo.authority import Authority
@@ -17,11 +15,12 @@ from config.demo.directory import Directory
 from config.demo.domaincontroller import HOST, LDAPS_PORT, REALM, DomainController
 from config.demo.lan import NETWORK, Lan
 from config.demo.memberserver import ACCOUNT_NAME, NAS, MemberServer
+from config.demo.standing import Standing
 
 SERVER_NAME = f"vras.{REALM.lower()}"
 
 
-class Company:
+class Company(Standing):
     """A context manager: running inside, gone after it; what is in `share`, the file server's, stays. It has
     to be the first on its LAN, for domain controllers do not move."""
 
@@ -29,37 +28,28 @@ class Company:
         self._lan = lan
         self._cache = cache
         self._share = share
-        self._undo = ExitStack()
         self.directory: Directory
         self.controller: DomainController
         self.nas: MemberServer
 
-    def __enter__(self) -> Self:
+    def _stand_up(self, undo: ExitStack) -> None:
         archive = directory.kept(self._cache)
-        with ExitStack() as undo:
-            # Its sockets' paths have to be short.
-            self._place = Path(undo.enter_context(tempfile.TemporaryDirectory(prefix="openvras-dc-")))
-            authority = Authority(self._place / "authority")
-            self.controller = undo.enter_context(
-                DomainController(self._lan, self._place / "dc", authority, archive=archive)
+        # Its sockets' paths have to be short.
+        self._place = Path(undo.enter_context(tempfile.TemporaryDirectory(prefix="openvras-dc-")))
+        authority = Authority(self._place / "authority")
+        self.controller = undo.enter_context(
+            DomainController(self._lan, self._place / "dc", authority, archive=archive)
+        )
+        self.nas = undo.enter_context(
+            MemberServer(
+                self.controller,
+                self._place / "nas",
+                share=self._share,
+                archive=directory.member(archive),
             )
-            self.nas = undo.enter_context(
-                MemberServer(
-                    self.controller,
-                    self._place / "nas",
-                    share=self._share,
-                    archive=directory.member(archive),
-                )
-            )
-            undo.enter_context(names.serving(self._lan, self._place / "names", hosts=self.hosts))
-            self.directory = Directory(self.controller)
-            self._undo = undo.pop_all()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._undo.close()
+        )
+        undo.enter_context(names.serving(self._lan, self._place / "names", hosts=self.hosts))
+        self.directory = Directory(self.controller)
 
     @property
     def hosts(self) -> dict[str, str]:

@@ -10,13 +10,12 @@ import os
 import signal
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from config.demo.authority import Authority
 from config.demo.lan import Lan, LanPc
 from config.demo.processes import Child, run, wait_for
 from config.demo.relay import Relay
+from config.demo.standing import Standing
 from vrasnode.servicevm.build import cache as cache_of
 
 REALM = "CORP.OPENVRAS.TEST"
@@ -34,7 +33,7 @@ SERVICES = "s3fs, rpc, ldap, cldap, kdc, dns, winbindd"
 _AT_HOME = 'mount --bind "$1" /run/samba && shift && exec "$@"'
 
 
-class DomainController:
+class DomainController(Standing):
     """One controller that runs. A context manager: afterwards its LAN, processes and files are gone."""
 
     def __init__(self, lan: Lan, directory: Path, authority: Authority, *, archive: Path | None) -> None:
@@ -44,27 +43,18 @@ class DomainController:
         self.machine: LanPc = lan.join("dc1")
         self._archive = archive
         self._server = lan.join("server")
-        self._undo = ExitStack()
 
-    def __enter__(self) -> Self:
-        with ExitStack() as undo:
-            self._lay_out()
-            own = ["unshare", "--mount", "--propagation", "private", "sh", "-c", _AT_HOME, "sh"]
-            argv = ["samba", "-i", "-s", str(self._config), "--debug-stdout", "--no-process-group"]
-            command = self.machine.command([*own, str(self.directory / "run"), *argv])
-            log = self.directory / "samba.log"
-            self._samba = undo.enter_context(Child("samba", command, log=log))
-            undo.callback(self.machine.end_processes)
-            wait_for("LDAPS", self._answers, children=[self._samba], timeout_s=UP_S)
-            self.relay = undo.enter_context(Relay(self._server, self.machine.address, LDAPS_PORT))
-            self.kdc = undo.enter_context(Relay(self._server, self.machine.address, KERBEROS_PORT))
-            self._undo = undo.pop_all()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._undo.close()
+    def _stand_up(self, undo: ExitStack) -> None:
+        self._lay_out()
+        own = ["unshare", "--mount", "--propagation", "private", "sh", "-c", _AT_HOME, "sh"]
+        argv = ["samba", "-i", "-s", str(self._config), "--debug-stdout", "--no-process-group"]
+        command = self.machine.command([*own, str(self.directory / "run"), *argv])
+        log = self.directory / "samba.log"
+        self._samba = undo.enter_context(Child("samba", command, log=log))
+        undo.callback(self.machine.end_processes)
+        wait_for("LDAPS", self._answers, children=[self._samba], timeout_s=UP_S)
+        self.relay = undo.enter_context(Relay(self._server, self.machine.address, LDAPS_PORT))
+        self.kdc = undo.enter_context(Relay(self._server, self.machine.address, KERBEROS_PORT))
 
     @property
     def url(self) -> str:

@@ -22,9 +22,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from types import TracebackType
-from typing import Self, TypeVar
+from typing import TypeVar
 
+from config.demo.standing import Standing
 from vrasnode.errors import HostBroken
 
 T = TypeVar("T")
@@ -102,7 +102,7 @@ class LanPc:
         return int(link["stats64"][direction]["bytes"])
 
 
-class Lan:
+class Lan(Standing):
     """A bridge that PCs join. A context manager: after it everything is gone, what ran on the PCs' networks
     too, also after an exception.
 
@@ -114,21 +114,12 @@ class Lan:
         self.address = SERVER_ADDRESS
         self.namespace = f"{PREFIX}-{self.tag}-lan"
         self.pcs: list[LanPc] = []
-        self._undo = ExitStack()
 
-    def __enter__(self) -> Self:
-        with ExitStack() as undo:
-            undo.enter_context(_namespace(self.namespace))
-            _ip("-n", self.namespace, "link", "add", "br0", "type", "bridge")
-            _quiet_up(self.namespace, "br0")
-            _ip("-n", self.namespace, "address", "add", f"{self.address}/{NETWORK.prefixlen}", "dev", "br0")
-            self._undo = undo.pop_all()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._undo.close()
+    def _stand_up(self, undo: ExitStack) -> None:
+        undo.enter_context(_namespace(self.namespace))
+        _ip("-n", self.namespace, "link", "add", "br0", "type", "bridge")
+        _quiet_up(self.namespace, "br0")
+        _ip("-n", self.namespace, "address", "add", f"{self.address}/{NETWORK.prefixlen}", "dev", "br0")
 
     def command(self, argv: Sequence[str]) -> list[str]:
         """`argv`, wrapped so that it runs on the LAN itself, at `address` (and sees the same files)."""

@@ -8,12 +8,11 @@ libnss-winbind, which would know everybody, writes into a machine's own nsswitch
 
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from config.demo.domaincontroller import ADMINISTRATOR_PASSWORD, REALM, DomainController
 from config.demo.lan import LanPc
 from config.demo.processes import Child, run, wait_for
+from config.demo.standing import Standing
 
 NAS = f"nas1.{REALM.lower()}"
 SHARE = "replicas"
@@ -26,7 +25,7 @@ UP_S = 120.0
 _AT_HOME = 'mount --bind "$1" /run/samba && mount --bind "$2" /etc/resolv.conf && shift 2 && exec "$@"'
 
 
-class MemberServer:
+class MemberServer(Standing):
     """One that runs. A context manager: afterwards its processes are gone, and what is in `share` stays.
 
     `archive` holds the state of one that has joined the directory which `controller` runs; None: it joins.
@@ -40,25 +39,16 @@ class MemberServer:
         self.share = share
         self._controller = controller
         self._archive = archive
-        self._undo = ExitStack()
 
-    def __enter__(self) -> Self:
-        with ExitStack() as undo:
-            self._lay_out()
-            undo.callback(self.machine.end_processes)
-            children = []
-            for name in ("winbindd", "smbd"):
-                argv = [name, "-F", "--no-process-group", "-s", str(self._config), "--debug-stdout"]
-                log = self.directory / f"{name}.log"
-                children.append(undo.enter_context(Child(name, self._command(argv), log=log)))
-            wait_for("the file server", self._answers, children=children, timeout_s=UP_S)
-            self._undo = undo.pop_all()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._undo.close()
+    def _stand_up(self, undo: ExitStack) -> None:
+        self._lay_out()
+        undo.callback(self.machine.end_processes)
+        children = []
+        for name in ("winbindd", "smbd"):
+            argv = [name, "-F", "--no-process-group", "-s", str(self._config), "--debug-stdout"]
+            log = self.directory / f"{name}.log"
+            children.append(undo.enter_context(Child(name, self._command(argv), log=log)))
+        wait_for("the file server", self._answers, children=children, timeout_s=UP_S)
 
     @property
     def url(self) -> str:

@@ -12,8 +12,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import urllib3
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
@@ -23,6 +22,7 @@ from config.demo.bootimage import MARKER
 from config.demo.company import SERVER_NAME, Company
 from config.demo.processes import Child, run
 from config.demo.server import ADMIN, ROOT, DemoServer
+from config.demo.standing import Standing
 from config.demo.workplace import SESSION
 from vrasnode.errors import HostBroken
 from vrasnode.machines.hypervisor import Answer, Hypervisor
@@ -159,7 +159,7 @@ class DemoPc:
         return Proof(nonce=nonce, sha256=words[1])
 
 
-class Office:
+class Office(Standing):
     """Server, LAN and `count` PCs, running inside the context, gone after it; state stays in `data`.
 
     `full`: a company with a directory, and user data on the PCs; else local accounts, and none. `agent` is
@@ -189,43 +189,34 @@ class Office:
         self._say = say
         self._count = count
         self._port = port
-        self._undo = ExitStack()
         self.pcs: list[DemoPc] = []
         self.crowd: Child | None = None  # the process in which the simulated PCs are
         self.server: DemoServer
 
-    def __enter__(self) -> Self:
+    def _stand_up(self, undo: ExitStack) -> None:
         for sweep in (pcs.sweep_stale, lan.sweep_stale):
             for name in sweep():
                 self._say(f"Removed what an earlier run left: {name}")
-        with ExitStack() as undo:
-            self.data.mkdir(parents=True, exist_ok=True, mode=0o700)
-            network = undo.enter_context(lan.Lan())
-            env = dict(self._server_env)
-            if self._full:
-                company = Company(network, cache=self.cache, share=self.data / "nas")
-                self.company = undo.enter_context(company)
-                self._hosts.write_text(_hosts_text(company.hosts))
-                env = {**company.server_env(), **_replicas(network.address), **env}
-            # PCs keep the address that they enrolled with, so the port inside the LAN is always the same.
-            listener = network.open_listener(PORT)
-            self.server = undo.enter_context(
-                DemoServer(
-                    self.data / "server",
-                    port=self._port,
-                    listeners=[listener],
-                    env=env,
-                    wrap=partial(self._on_lan, network) if self._full else list,
-                )
+        self.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        network = undo.enter_context(lan.Lan())
+        env = dict(self._server_env)
+        if self._full:
+            company = Company(network, cache=self.cache, share=self.data / "nas")
+            self.company = undo.enter_context(company)
+            self._hosts.write_text(_hosts_text(company.hosts))
+            env = {**company.server_env(), **_replicas(network.address), **env}
+        # PCs keep the address that they enrolled with, so the port inside the LAN is always the same.
+        listener = network.open_listener(PORT)
+        self.server = undo.enter_context(
+            DemoServer(
+                self.data / "server",
+                port=self._port,
+                listeners=[listener],
+                env=env,
+                wrap=partial(self._on_lan, network) if self._full else list,
             )
-            self._join_all(network, undo)
-            self._undo = undo.pop_all()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._undo.close()
+        )
+        self._join_all(network, undo)
 
     @property
     def children(self) -> list[Child]:

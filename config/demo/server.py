@@ -12,19 +12,18 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import redis
 import urllib3
 
 from config.demo.processes import Child, run, wait_for
+from config.demo.standing import Standing
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 ADMIN = "admin"
 
 
-class DemoServer:
+class DemoServer(Standing):
     """The processes of a server. A context manager: running inside, ended after.
 
     `listeners` are sockets besides loopback on which PCs are served (their descriptors are passed on). `wrap`
@@ -46,22 +45,13 @@ class DemoServer:
         self.port: int = self._listeners[0].getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         self._more_env = env or {}
-        self._undo = ExitStack()
         self.children: list[Child] = []
 
-    def __enter__(self) -> Self:
-        with ExitStack() as undo:
-            for listener in self._listeners:
-                undo.callback(listener.close)
-            self._prepare()
-            self._start(undo)
-            self._undo = undo.pop_all()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._undo.close()
+    def _stand_up(self, undo: ExitStack) -> None:
+        for listener in self._listeners:
+            undo.callback(listener.close)
+        self._prepare()
+        self._start(undo)
 
     @property
     def env(self) -> dict[str, str]:

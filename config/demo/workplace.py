@@ -8,16 +8,14 @@ played with (bootmaster) stay as small as they are.
 
 import hashlib
 import json
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from config.demo import bootmaster
-from vrasnode.servicevm.build import bootdisk, debianpackages, hosttools, initramfs, libraries
+from vrasnode.servicevm.build import bootdisk, debianpackages, hosttools, initramfs, libraries, rootfs
 from vrasnode.servicevm.build import cache as cache_of
 from vrasnode.servicevm.build.debianpackages import KERNEL
-from vrasnode.servicevm.build.hosttools import run
 
 PACKAGES = ("busybox-static", "cifs-utils", "curl", "krb5-user", "qemu-guest-agent")
 PROGRAMS = tuple(
@@ -27,7 +25,6 @@ PROGRAMS = tuple(
         *("usr/bin/kinit", "usr/bin/klist", "usr/bin/kdestroy"),
     )
 )
-LOADER, BUSYBOX = Path("lib64/ld-linux-x86-64.so.2"), Path("bin/busybox")
 # Beside what any guest needs: networks, SMB, and the ciphers that SMB asks for by name.
 MODULES = (
     *(*bootmaster.MODULES, "virtio_net", "af_packet"),
@@ -93,7 +90,7 @@ def build_workplace(cache: Path, *, say: Callable[[str], None] = lambda _line: N
 
 def _recipe() -> str:
     """Names everything here that decides what the image holds."""
-    modules = (bootdisk, debianpackages, hosttools, initramfs, libraries)
+    modules = (bootdisk, debianpackages, hosttools, initramfs, libraries, rootfs)
     sources = [Path(module.__file__ or "") for module in modules]
     return cache_of.recipe([Path(__file__), *sources, *PLACES, bootmaster.GUEST / "initramfs-init"])
 
@@ -103,17 +100,18 @@ def _make(debs: Mapping[str, Path], *, scratch: Path, disk: Path) -> str:
     packages, root = scratch / "packages", scratch / "root"
     for name in sorted(set(debs) - {KERNEL}):
         debianpackages.unpack(debs[name], packages)
-    for file in {*PROGRAMS, *libraries.needed_by(PROGRAMS, tree=packages), LOADER, BUSYBOX}:
-        _copy(packages, file, root)
+    for file in {*PROGRAMS, *libraries.needed_by(PROGRAMS, tree=packages), rootfs.LOADER, rootfs.BUSYBOX}:
+        rootfs.copy(packages, file, root)
     for folder in FOLDERS:
         (root / folder).mkdir(parents=True, exist_ok=True)
-    _link_busybox(root)
+    rootfs.link_busybox(root)
     for source, place in PLACES.items():
         _put(root / place, source.read_text(), mode=0o644 if source.name in NOT_RUN else 0o755)
     for place, text in TEXTS.items():
         _put(root / place, text)
     (root / "etc/resolv.conf").symlink_to("/run/resolv.conf")
-    _kernel(debs[KERNEL], root, scratch)
+    init = bootmaster.GUEST / "initramfs-init"
+    rootfs.add_kernel(debs[KERNEL], root, unpacked=scratch / "kernel", init=init, modules=MODULES)
     marker = _describe(root)
     bootdisk.create(disk, scratch=scratch)
     change = bootdisk.Change()
@@ -123,48 +121,12 @@ def _make(debs: Mapping[str, Path], *, scratch: Path, disk: Path) -> str:
     return marker
 
 
-def _copy(packages: Path, file: Path, root: Path) -> None:
-    """A file under the name that it is looked for; links are followed, inside the tree."""
-    source = packages / file
-    while source.is_symlink():
-        link = source.readlink()
-        source = packages / link.relative_to("/") if link.is_absolute() else source.parent / link
-    target = root / file
-    target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(source, target)
-    target.chmod(0o755)
-
-
-def _link_busybox(root: Path) -> None:
-    busybox = root / BUSYBOX
-    for program in run(busybox, "--list-full").stdout.split():
-        link = root / program
-        link.parent.mkdir(parents=True, exist_ok=True)
-        if not link.exists():
-            link.symlink_to("/bin/busybox")
-
-
 def _put(path: Path, text: str, *, mode: int = 0o644) -> None:
     """Never through a link of busybox that may lie there."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
     path.write_text(text)
     path.chmod(mode)
-
-
-def _kernel(deb: Path, root: Path, scratch: Path) -> None:
-    kernel = scratch / "kernel"
-    debianpackages.unpack(deb, kernel)
-    (image,) = (kernel / "boot").glob("vmlinuz-*")
-    (root / "boot").mkdir(exist_ok=True)
-    shutil.copyfile(image, root / "boot/vmlinuz")
-    first_files = initramfs.build(
-        busybox=root / BUSYBOX,
-        init=bootmaster.GUEST / "initramfs-init",
-        kernel_tree=kernel,
-        modules=MODULES,
-    )
-    (root / "boot/initrd.img").write_bytes(first_files)
 
 
 def _describe(root: Path) -> str:

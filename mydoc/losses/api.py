@@ -13,7 +13,7 @@ from rest_framework.response import Response
 
 from clients.models import Client
 from clients.people.permissions import HasAPc
-from clients.serializers import ReasonSerializer
+from clients.serializers import ReasonSerializer, reason_of
 from mydoc.losses import lockingout, losing
 from mydoc.losses.serving import certificate_file
 from mydoc.models import Loss
@@ -101,6 +101,4 @@ class ClientLossViewSet(viewsets.GenericViewSet[Client]):
 
     def _asked(self, request: Request) -> tuple[Client, str]:
         client = self.get_object()
-        wish = ReasonSerializer(data=request.data)
-        wish.is_valid(raise_exception=True)
-        return client, str(wish.validated_data["reason"])
+        return client, str(reason_of(request))

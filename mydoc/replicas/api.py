@@ -12,7 +12,7 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from clients.serializers import ReasonSerializer
+from clients.serializers import ReasonSerializer, reason_of
 from mydoc.models import Replica, ReplicationRun, Volume
 from mydoc.replicas import hindering, passwords, replicating
 from mydoc.replicas.hindering import Hindrance
@@ -134,9 +134,7 @@ class VolumeReplicaViewSet(viewsets.GenericViewSet[Volume]):
     def recover_replica(self, request: Request, pk: str) -> Response:
         """The wrapped password of its replica: with both custodians' keys any restic reads it on the NAS."""
         volume = self.get_object()
-        wish = ReasonSerializer(data=request.data)
-        wish.is_valid(raise_exception=True)
-        replica = passwords.hand_out(volume, reason=wish.validated_data["reason"])
+        replica = passwords.hand_out(volume, reason=reason_of(request))
         answer = {
             "volume": f"replica {volume.pk}",
             "name": str(volume),

@@ -7,7 +7,6 @@ is revoked is not in it.
 
 import base64
 import hashlib
-import os
 import subprocess
 import threading
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from pathlib import Path
 
 from django.utils import timezone
 
+from clients import privatefile
 from mydoc.models import Replica
 from mydoc.nas import fileserver, tickets
 from mydoc.nas.settings import GatewaySettings, NasSettings
@@ -89,14 +89,7 @@ def write(path: Path) -> bool:
     text = "".join(f"{name}:{_hash(password)}\n" for name, password in sorted(_people().items()))
     if path.exists() and path.read_text() == text:
         return False
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_suffix(f".{os.getpid()}")
-    handle = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(handle, "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(handle)
-    aside.rename(path)
+    privatefile.write(path, text.encode())
     return True
 
 

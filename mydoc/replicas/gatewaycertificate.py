@@ -4,7 +4,6 @@ which virtual servers are told to believe.
     own.key  own.pem     in the gateway's directory, made anew before the certificate ends
 """
 
-import os
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -15,6 +14,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from clients import privatefile
 from clients.enrolment import signing
 from mydoc.nas.settings import GatewaySettings
 
@@ -51,8 +51,8 @@ def furnished(door: GatewaySettings, directory: Path, *, now: datetime) -> Gatew
         key = ec.generate_private_key(ec.SECP256R1())
         made = signing.store().issue_for_service(key.public_key(), host=_host(door), life=LIFE, now=now)
         pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        _write(directory / "own.key", pem)
-        _write(directory / "own.pem", made.public_bytes(Encoding.PEM))
+        privatefile.write(directory / "own.key", pem)
+        privatefile.write(directory / "own.pem", made.public_bytes(Encoding.PEM))
     return replace(door, certificate=directory / "own.pem", key=directory / "own.key")
 
 
@@ -63,15 +63,3 @@ def _host(door: GatewaySettings) -> str:
 def _names(certificate: x509.Certificate) -> set[str]:
     found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     return {str(name.value) for name in found}
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Whole or not at all, for our eyes."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_suffix(f".{os.getpid()}")
-    handle = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(handle, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(handle)
-    aside.rename(path)

@@ -9,7 +9,7 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from clients.serializers import ReasonSerializer
+from clients.serializers import ReasonSerializer, reason_of
 from mydoc.models import Restoration, Volume
 from mydoc.restorations import returning
 from mydoc.restorations.words import words_of
@@ -91,7 +91,5 @@ class RestorationViewSet(viewsets.ReadOnlyModelViewSet[Restoration]):
     def stop(self, request: Request, pk: str) -> Response:
         """Nothing more of it comes; what has come stays."""
         row = self.get_object()
-        wish = ReasonSerializer(data=request.data)
-        wish.is_valid(raise_exception=True)
-        returning.stop(row, reason=wish.validated_data["reason"], now=timezone.now())
+        returning.stop(row, reason=reason_of(request), now=timezone.now())
         return Response(self.get_serializer(row).data)

@@ -10,7 +10,7 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from clients.serializers import ReasonSerializer
+from clients.serializers import ReasonSerializer, reason_of
 from mydoc.models import Keeping, NasLook, Replica, ReplicaAlarm, Upkeep
 from mydoc.nas import looking
 from mydoc.replicas import alarming
@@ -48,9 +48,7 @@ class ReplicaAlarmViewSet(viewsets.ReadOnlyModelViewSet[ReplicaAlarm]):
     def release(self, request: Request, pk: str) -> Response:
         """Lets it go, and with it the generation that it kept."""
         alarm = self.get_object()
-        wish = ReasonSerializer(data=request.data)
-        wish.is_valid(raise_exception=True)
-        alarming.close(alarm, reason=wish.validated_data["reason"], now=timezone.now())
+        alarming.close(alarm, reason=reason_of(request), now=timezone.now())
         return Response(self.get_serializer(alarm).data)
 
 

@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 
-from clients.serializers import ReasonSerializer
+from clients.serializers import ReasonSerializer, reason_of
 from mydoc.models import Custodian, Opening, Volume
 from mydoc.volumes import recovering, unlocking
 from mydoc.volumes.serializers import (
@@ -73,9 +73,7 @@ class VolumeViewSet(viewsets.ReadOnlyModelViewSet[Volume]):
     def recover(self, request: Request, pk: str) -> Response:
         """The wrapped recovery key. It takes both custodians' private keys to open it."""
         volume = self.get_object()
-        wish = ReasonSerializer(data=request.data)
-        wish.is_valid(raise_exception=True)
-        wrapped = recovering.hand_out(volume, reason=wish.validated_data["reason"])
+        wrapped = recovering.hand_out(volume, reason=reason_of(request))
         answer = {
             "volume": volume.pk,
             "name": str(volume),
@@ -104,7 +102,5 @@ class OpeningViewSet(viewsets.ReadOnlyModelViewSet[Opening]):
     def close(self, request: Request, pk: str) -> Response:
         """Locks the volume now. Its owner may log on again."""
         opening = self.get_object()
-        wish = ReasonSerializer(data=request.data)
-        wish.is_valid(raise_exception=True)
-        unlocking.close_by_hand(opening, reason=wish.validated_data["reason"], now=timezone.now())
+        unlocking.close_by_hand(opening, reason=reason_of(request), now=timezone.now())
         return Response(self.get_serializer(opening).data)

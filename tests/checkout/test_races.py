@@ -3,49 +3,24 @@
 On SQLite they queue at its one lock; tests/test_postgresql.py runs them on rows that are held one by one.
 """
 
-import threading
 from collections.abc import Callable
 from datetime import datetime
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import connection
 
 from checkout import chaining, deciding, requesting
 from checkout.chaining import Link, Terms
 from checkout.chainmodels import Kind
 from checkout.models import CheckoutRequest, Lease
-from clients.errors import Refusal
 from clients.models import Group
 from clients.people.rolenames import Role
 from mydoc.models import Volume
 from tests.checkout.asking import wish
+from tests.racing import at_once
 
 pytestmark = pytest.mark.django_db(transaction=True)
 State = CheckoutRequest.State
-
-
-def at_once(*acts: Callable[[], object]) -> list[str]:
-    """How each ended: "" or the code of its refusal."""
-    gate = threading.Barrier(len(acts))
-    ends = ["never ended"] * len(acts)
-
-    def run(place: int, act: Callable[[], object]) -> None:
-        gate.wait()
-        try:
-            act()
-            ends[place] = ""
-        except Refusal as refusal:
-            ends[place] = refusal.code
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=run, args=pair) for pair in enumerate(acts)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return ends
 
 
 def again(request: CheckoutRequest) -> CheckoutRequest:

@@ -9,6 +9,8 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
+from tests.lab.chip import Chip
+from tests.vrasnode.mydoccast import DataOffice
 from tests.vrasnode.office import CHUNK, Keys, Office, Published, publish
 from tests.vrasnode.volumecast import Made
 from vrasnode.contact.identity import Identity
@@ -105,6 +107,14 @@ def member_of(office: Office, directory: Path) -> Identity:
     return identity
 
 
+@pytest.fixture
+def data_office(keys: Keys) -> Iterator[DataOffice]:
+    """An installation that knows user data."""
+    with DataOffice(keys=keys).open() as office:
+        assert isinstance(office, DataOffice)
+        yield office
+
+
 @pytest.fixture(scope="session")
 def volume_of_the_session(tmp_path_factory: pytest.TempPathFactory) -> Made:
     """A new volume, to be copied: making one is the slow part of most tests of volumes."""
@@ -150,3 +160,16 @@ def xfs(tmp_path: Path) -> Iterator[Path]:
         yield path
     finally:
         subprocess.run(["umount", "-l", path], check=True)
+
+
+@pytest.fixture
+def chip(tmp_path: Path) -> Iterator[Callable[[str], Chip]]:
+    """The TPM of the PC of this name."""
+    with ExitStack() as stack:
+
+        def switch_on(name: str) -> Chip:
+            chip = Chip(tmp_path / f"tpm-{name}")
+            stack.callback(chip.end)
+            return chip
+
+        yield switch_on

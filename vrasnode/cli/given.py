@@ -1,5 +1,6 @@
 """What commands are given by files: a policy, and the facts of a PC. Reads and decodes; decides nothing."""
 
+import argparse
 from pathlib import Path
 
 from vrasnode.contact.slices import Slices
@@ -10,6 +11,19 @@ from vrasnode.places import State
 from vrasnode.wire import codec
 from vrasnode.wire.clients import HostFacts
 from vrasnode.wire.devices import DevicePolicy
+from vrasnode.words import LANGUAGES
+
+
+def add_options(parser: argparse.ArgumentParser, *, words: str) -> None:
+    """The options of a command that tells people something about devices; `words` is what it tells."""
+    parser.add_argument(
+        "--policy", type=Path, metavar="FILE", help="instead of the PC's: JSON, or rules of usbguard"
+    )
+    parser.add_argument(
+        "--facts", type=Path, metavar="FILE", help="instead of this PC: the facts of one, as JSON"
+    )
+    parser.add_argument("--language", choices=LANGUAGES, default="en", help=f"of the {words}")
+    parser.add_argument("--json", action="store_true", help="one JSON object")
 
 
 def read_policy(path: Path) -> DevicePolicy:

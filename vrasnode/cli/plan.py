@@ -9,14 +9,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from vrasnode.cli.given import read_facts, read_policy, told_policy
+from vrasnode.cli.given import add_options, read_facts, read_policy, told_policy
 from vrasnode.devicepolicy import check_rules, lint
 from vrasnode.devicepolicy.planning import Plan, Planned, findings, make_plan
 from vrasnode.errors import Refused
 from vrasnode.host import hardware, thispc
 from vrasnode.places import State
 from vrasnode.wire.devices import DeviceFacts, DevicePolicy
-from vrasnode.words import LANGUAGES, say
+from vrasnode.words import say
 
 
 def add_to(commands: Any) -> None:
@@ -24,14 +24,7 @@ def add_to(commands: Any) -> None:
     planning = commands.add_parser("plan", help="show what becomes of each device of this PC, and why")
     planning.set_defaults(run=run)
     planning.add_argument("--state", type=Path, required=True, metavar="DIR", help="the state directory")
-    planning.add_argument(
-        "--policy", type=Path, metavar="FILE", help="instead of the PC's: JSON, or rules of usbguard"
-    )
-    planning.add_argument(
-        "--facts", type=Path, metavar="FILE", help="instead of this PC: the facts of one, as JSON"
-    )
-    planning.add_argument("--language", choices=LANGUAGES, default="en", help="of the reasons")
-    planning.add_argument("--json", action="store_true", help="one JSON object")
+    add_options(planning, words="reasons")
 
 
 def run(options: argparse.Namespace) -> int:

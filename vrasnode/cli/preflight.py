@@ -10,12 +10,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from vrasnode.cli.given import read_facts, read_policy, told_policy
+from vrasnode.cli.given import add_options, read_facts, read_policy, told_policy
 from vrasnode.host import thispc
 from vrasnode.places import State
 from vrasnode.preflight import Finding, Severity, examine
 from vrasnode.wire.clients import HostFacts
-from vrasnode.words import LANGUAGES, say
+from vrasnode.words import say
 
 BLOCKED = 5
 STATE = Path("/var/lib/vrasnode")
@@ -29,14 +29,7 @@ def add_to(commands: Any) -> None:
     examining.add_argument(
         "--state", type=Path, default=STATE, metavar="DIR", help=f"the state directory (default: {STATE})"
     )
-    examining.add_argument(
-        "--policy", type=Path, metavar="FILE", help="instead of the PC's: JSON, or rules of usbguard"
-    )
-    examining.add_argument(
-        "--facts", type=Path, metavar="FILE", help="instead of this PC: the facts of one, as JSON"
-    )
-    examining.add_argument("--language", choices=LANGUAGES, default="en", help="of the findings")
-    examining.add_argument("--json", action="store_true", help="one JSON object")
+    add_options(examining, words="findings")
 
 
 def run(options: argparse.Namespace) -> int:

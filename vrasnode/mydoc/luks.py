@@ -19,6 +19,7 @@ from uuid import UUID
 
 from vrasnode.errors import HostBroken, Refused
 from vrasnode.host import disk
+from vrasnode.mydoc import secretpipes
 from vrasnode.mydoc.secretpipes import handed
 from vrasnode.sealing import passphrase
 
@@ -146,16 +147,7 @@ def _done(arguments: Sequence[str], handles: Sequence[int], path: Path) -> bool:
     """Runs cryptsetup; False when it said that the key is none of this volume's."""
     command = ["cryptsetup", "--batch-mode", *arguments]
     try:
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            pass_fds=handles,
-            timeout=PATIENCE_S,
-            check=False,
-        )
+        done = secretpipes.run(command, handles, timeout_s=PATIENCE_S)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise HostBroken("cryptsetup_failed", f"cryptsetup does not work on {path}: {error}.") from error
     if done.returncode not in (0, _NO_SUCH_KEY):

@@ -1,7 +1,8 @@
 """Secrets handed to a program: through pipes that it inherits, so never as arguments, never in a file."""
 
 import os
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 _MOST_BYTES = 4096  # a pipe takes so much at once, whoever reads it and when: pipe(7), PIPE_BUF
@@ -25,3 +26,19 @@ def handed(*secrets: bytes) -> Iterator[list[int]]:
     finally:
         for handle in handles:
             os.close(handle)
+
+
+def run(
+    command: Sequence[str], handles: Sequence[int], *, timeout_s: float
+) -> "subprocess.CompletedProcess[str]":
+    """Runs a program that inherits these and nothing else of ours. Raises OSError, TimeoutExpired."""
+    return subprocess.run(
+        command,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        pass_fds=handles,
+        timeout=timeout_s,
+        check=False,
+    )

@@ -21,7 +21,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from vrasnode.errors import HostBroken
-from vrasnode.mydoc import luks
+from vrasnode.mydoc import luks, secretpipes
 from vrasnode.mydoc.secretpipes import handed
 from vrasnode.sealing import passphrase
 
@@ -51,16 +51,7 @@ def start(file: Path, key: bytes, *, export: str, at: Path, read_only: bool = Fa
             *_arguments(file, handles[0], export=export, at=at, read_only=read_only),
         ]
         try:
-            done = subprocess.run(
-                command,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                errors="replace",
-                pass_fds=handles,
-                timeout=START_S,
-                check=False,
-            )
+            done = secretpipes.run(command, handles, timeout_s=START_S)
         except (OSError, subprocess.TimeoutExpired) as error:
             end(at)
             raise _failed(file, str(error)) from error

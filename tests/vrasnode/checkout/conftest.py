@@ -1,7 +1,6 @@
 """Who appears in tests of usage keys."""
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -27,19 +26,6 @@ def pc(office: LendingOffice, tmp_path: Path) -> Iterator[LeasePc]:
     pc = LeasePc(tmp_path, office=office, identity=identity, tpm=NO_TPM)
     yield pc
     pc.close()
-
-
-@pytest.fixture
-def chip(tmp_path: Path) -> Iterator[Callable[[str], Chip]]:
-    """The TPM of the PC of this name."""
-    with ExitStack() as stack:
-
-        def switch_on(name: str) -> Chip:
-            chip = Chip(tmp_path / f"tpm-{name}")
-            stack.callback(chip.end)
-            return chip
-
-        yield switch_on
 
 
 @pytest.fixture

@@ -2,8 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,19 +15,6 @@ from vrasnode.mydoc.pchalf import Halves
 pytestmark = pytest.mark.slow
 
 VOLUME = "5b0e8f0e-7a51-4f0e-9d3b-0d6d4c9f1a77"
-
-
-@pytest.fixture
-def chip(tmp_path: Path) -> Iterator[Callable[[str], Chip]]:
-    """The TPM of the PC of this name."""
-    with ExitStack() as stack:
-
-        def switch_on(name: str) -> Chip:
-            chip = Chip(tmp_path / f"tpm-{name}")
-            stack.callback(chip.end)
-            return chip
-
-        yield switch_on
 
 
 def test_what_a_tpm_sealed_it_gives_back_for_that_purpose_alone(chip: Callable[[str], Chip]) -> None:

@@ -35,6 +35,9 @@ class Clock:
 class Pc:
     """The part with what it needs, and what it told."""
 
+    kind = Imaging
+    threads = 2
+
     def __init__(self, office: Office, identity: Identity, directory: Path) -> None:
         self.office = office
         self.identity = identity
@@ -47,8 +50,8 @@ class Pc:
         self.restart()
 
     def restart(self, machine: Machine = Machine.CLIENT_VM) -> None:
-        self.slots = Slots(self.directory)
-        self.imaging = Imaging(
+        self.slots = self.open_slots()
+        self.imaging = self.kind(
             slots=self.slots,
             source=Server(self.office.url, identity=self.identity),
             client_id=CLIENT_ID,
@@ -58,10 +61,13 @@ class Pc:
             look=self._look,
             clock=self.clock,
             now=lambda: self.now,
-            threads=2,
+            threads=self.threads,
             clones=False,
             machine=machine,
         )
+
+    def open_slots(self) -> Slots:
+        return Slots(self.directory)
 
     def _report(self, report: DeliveryReport, keep: bool) -> None:
         self.told.append(report)

@@ -2,14 +2,14 @@
 under libvirt are in `test_desktop_machines`."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
 import pytest
 
-from tests.vrasnode.office import CHUNK, CLIENT_ID, IMAGE, Published
-from vrasnode.domainxml import Accelerator, Mark, mark_of
+from tests.vrasnode.machines.cast import ScriptedMachine, StagingPc
+from tests.vrasnode.office import CHUNK, Published
+from vrasnode.domainxml import Accelerator, Mark
 from vrasnode.errors import HostBroken, Unreachable
 from vrasnode.imaging.slots import Slots
 from vrasnode.machines.desktop import MAX_STARTS, SHUT_DOWN_S, WHEN_HOPELESS_S, Desktop
@@ -17,87 +17,48 @@ from vrasnode.machines.grants import Grants
 from vrasnode.machines.hypervisor import Answer, MachineState
 from vrasnode.machines.passing import Failure, Passing
 from vrasnode.machines.shape import Machine
-from vrasnode.wire.imaging import Apply, Assignment, DeliveryReport, DeliveryStage, Health
+from vrasnode.wire.imaging import Apply, DeliveryStage, Health
 
 GPU, NIC = "0000:01:00.0", "0000:02:00.0"
 ALIAS = str.maketrans(":.", "__")
 HEALTH = Health(within_s=60, command=["/usr/bin/healthy"])
 
 
-class Time:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        self.now += 0.001
-        return self.now
-
-
-class Machines:
-    """One machine. `guest` says how versions behave: healthy, sick, mute, dead."""
+class Machines(ScriptedMachine):
+    """The client VM: healthy, sick, mute, dead."""
 
     def __init__(self) -> None:
-        self.now = MachineState.ABSENT
-        self.mark: Mark | None = None
+        super().__init__()
         self.disk = ""
-        self.guest: dict[str, str] = {}
-        self.obeys = True
-        self.fails: HostBroken | None = None
-        self.calls: list[str] = []
         self.passed: list[str] = []  # what the last start had of the PC
         self.unpassable: set[str] = set()
         self.blinding: set[str] = set()  # with one of these the guest never answers
 
-    def start(self, vm_xml: str) -> None:
-        self.calls.append("start")
-        if self.fails:
-            raise self.fails
+    def read(self, vm_xml: str) -> None:
         self.passed = [name for name in (GPU, NIC) if f"ua-pci-{name.translate(ALIAS)}" in vm_xml]
         if self.unpassable & set(self.passed):
             raise HostBroken("pass_through_failed", "vfio: group is not viable.")
-        self.mark = mark_of(vm_xml)
         self.disk = vm_xml.partition('source file="')[2].partition('"')[0]
-        self.now = MachineState.STOPPED if self._guest() == "dead" else MachineState.RUNNING
-
-    def shut_down(self, name: str) -> None:
-        self.calls.append("shut_down")
-        if self.obeys:
-            self.now = MachineState.STOPPED
-
-    def destroy(self, name: str) -> None:
-        self.calls.append("destroy")
-        self.now = MachineState.STOPPED
-
-    def state(self, name: str) -> MachineState:
-        return self.now
-
-    def metadata(self, name: str) -> Mark | None:
-        return self.mark
 
     def ping(self, name: str) -> bool:
-        return self._guest() in ("healthy", "sick")
+        return self.behaviour() in ("healthy", "sick")
 
     def ask(self, name: str, command: Sequence[str], *, timeout_s: float) -> Answer:
-        if self._guest() == "mute":
+        if self.behaviour() == "mute":
             raise Unreachable("guest_silent", "No answer.")
-        sick = self._guest() == "sick"
+        sick = self.behaviour() == "sick"
         return Answer(exit_code=int(sick), output=b"", errors=b"No desktop" if sick else b"")
 
-    def _guest(self) -> str:
-        assert self.mark is not None
-        if self.blinding & set(self.passed):
-            return "blind"
-        return self.guest.get(self.mark.manifest, "healthy")
+    def behaviour(self) -> str:
+        return "blind" if self.blinding & set(self.passed) else super().behaviour()
 
 
-class Pc:
-    """The part with what it needs, and what it told."""
+class Pc(StagingPc):
+    """The part with what it needs."""
 
     def __init__(self, directory: Path) -> None:
-        self.directory = directory
+        super().__init__(directory)
         self.machines = Machines()
-        self.told: list[DeliveryReport] = []
-        self.time = Time()
         self.overlay_fails: HostBroken | None = None
         self.granted: tuple[str, ...] = ()
         self.policy = "1"
@@ -115,7 +76,7 @@ class Pc:
             tell=self.failures.append,
             boot_id="boot-1",
         )
-        self.desktop = Desktop(
+        self.desktop = self.part = Desktop(
             self.directory / "desktop",
             slots=self.slots,
             machines=self.machines,
@@ -124,7 +85,7 @@ class Pc:
             accelerator=Accelerator.TCG,
             direct_io=True,
             make_overlay=self._make_overlay,
-            report=lambda report, keep: self.told.append(report) if keep else None,
+            report=self.hear,
             clock=self.time,
             threads=2,
         )
@@ -134,40 +95,9 @@ class Pc:
             raise self.overlay_fails
         overlay.write_text(base.name)
 
-    def assignment(self, version: Published, *, serial: int, apply: Apply = Apply.NEXT_START) -> Assignment:
-        return Assignment(
-            client_id=CLIENT_ID,
-            serial=serial,
-            image=IMAGE,
-            number=serial,
-            manifest=version.digest,
-            apply=apply,
-            health=self.health,
-            expires=datetime.now(UTC) + timedelta(days=1),
-        )
-
-    def stage(self, version: Published, data: bytes, *, serial: int, apply: Apply = Apply.NEXT_START) -> Path:
-        assignment = self.assignment(version, serial=serial, apply=apply)
-        self.slots.accept(assignment)
-        slot = self.slots.open()
-        self.slots.part(slot).write_bytes(data)
-        self.slots.stage(assignment, slot, version.encoded)
-        return self.slots.image(slot)
-
-    def steps(self, count: int = 60, *, seconds: float = 2.0) -> None:
-        """So many steps, the time between them passing."""
-        for _ in range(count):
-            while self.desktop.step():
-                pass
-            self.time.now += seconds
-
     @property
     def overlays(self) -> set[str]:
         return {path.name for path in (self.directory / "desktop").glob("*.qcow2")}
-
-    @property
-    def serial(self) -> int | None:
-        return self.slots.boot.current.serial if self.slots.boot.current else None
 
 
 @pytest.fixture
@@ -178,7 +108,7 @@ def pc(tmp_path: Path) -> Pc:
 @pytest.fixture
 def running(pc: Pc, old: Published) -> Pc:
     """The old version runs and is proven."""
-    pc.stage(old, old.data, serial=1)
+    pc.stage(old, serial=1)
     pc.steps(3)
     assert pc.desktop.summary == ("running", old.digest)
     pc.told.clear()
@@ -194,7 +124,7 @@ def test_with_nothing_to_run_nothing_is_started(pc: Pc) -> None:
 
 
 def test_the_first_version_is_started_proven_and_told(pc: Pc, old: Published) -> None:
-    pc.stage(old, old.data, serial=1)
+    pc.stage(old, serial=1)
 
     pc.steps(3)
 
@@ -218,7 +148,7 @@ def test_a_stopped_machine_is_started_again_with_its_overlay(running: Pc, old: P
 
 
 def test_a_staged_version_waits_for_the_users_own_stop(running: Pc, new: Published) -> None:
-    running.stage(new, new.data, serial=2)
+    running.stage(new, serial=2)
     running.steps(30)
     assert running.machines.calls == []
 
@@ -231,7 +161,7 @@ def test_a_staged_version_waits_for_the_users_own_stop(running: Pc, new: Publish
 
 
 def test_now_means_that_the_guest_is_asked_to_go(running: Pc, new: Published) -> None:
-    running.stage(new, new.data, serial=2, apply=Apply.NOW)
+    running.stage(new, serial=2, apply=Apply.NOW)
 
     running.steps(10)
 
@@ -244,7 +174,7 @@ def test_a_guest_that_does_not_go_is_switched_off_after_a_minute(
     new: Published,
 ) -> None:
     running.machines.obeys = False
-    running.stage(new, new.data, serial=2, apply=Apply.NOW)
+    running.stage(new, serial=2, apply=Apply.NOW)
 
     running.steps(int(SHUT_DOWN_S / 2) - 2)
     assert running.machines.calls == ["shut_down"]
@@ -265,7 +195,7 @@ def test_a_version_that_does_not_become_healthy_in_three_starts_is_taken_back_wi
     new: Published,
 ) -> None:
     running.machines.guest[new.digest] = guest
-    running.stage(new, new.data, serial=2, apply=Apply.NOW)
+    running.stage(new, serial=2, apply=Apply.NOW)
 
     running.steps(200)
 
@@ -285,7 +215,7 @@ def test_a_version_that_is_healthy_at_its_third_start_stays(
     new: Published,
 ) -> None:
     running.machines.guest[new.digest] = "mute"
-    running.stage(new, new.data, serial=2, apply=Apply.NOW)
+    running.stage(new, serial=2, apply=Apply.NOW)
     while running.machines.calls.count("start") < MAX_STARTS:
         running.steps(1)
 
@@ -301,7 +231,7 @@ def test_without_a_version_to_go_back_to_it_is_told_and_left_alone_until_it_reco
     old: Published,
 ) -> None:
     pc.machines.guest[old.digest] = "mute"
-    pc.stage(old, old.data, serial=1)
+    pc.stage(old, serial=1)
     pc.steps(300)
     assert pc.machines.calls.count("start") == MAX_STARTS
     assert pc.machines.now is MachineState.RUNNING
@@ -315,7 +245,7 @@ def test_without_a_version_to_go_back_to_it_is_told_and_left_alone_until_it_reco
 
 def test_a_machine_that_always_ends_at_once_is_not_started_all_the_time(pc: Pc, old: Published) -> None:
     pc.machines.guest[old.digest] = "dead"
-    pc.stage(old, old.data, serial=1)
+    pc.stage(old, serial=1)
 
     pc.steps(600, seconds=1.0)
 
@@ -327,10 +257,10 @@ def test_a_first_version_that_does_not_start_gives_way_to_the_next_without_being
     pc: Pc, old: Published, new: Published
 ) -> None:
     pc.machines.guest[old.digest] = "mute"
-    pc.stage(old, old.data, serial=1)
+    pc.stage(old, serial=1)
     pc.steps(2)
 
-    pc.stage(new, new.data, serial=2, apply=Apply.NOW)
+    pc.stage(new, serial=2, apply=Apply.NOW)
     pc.steps(10)
 
     assert pc.serial == 2
@@ -343,10 +273,10 @@ def test_a_version_that_works_takes_the_place_of_one_that_never_did(
     new: Published,
 ) -> None:
     pc.machines.guest[old.digest] = "mute"
-    pc.stage(old, old.data, serial=1)
+    pc.stage(old, serial=1)
     pc.steps(300)
 
-    pc.stage(new, new.data, serial=2, apply=Apply.NOW)
+    pc.stage(new, serial=2, apply=Apply.NOW)
     pc.steps(100)
 
     assert pc.serial == 2
@@ -360,7 +290,7 @@ def test_a_flipped_byte_in_a_staged_image_is_never_started(
     old: Published,
     new: Published,
 ) -> None:
-    image = running.stage(new, new.data, serial=2)
+    image = running.stage(new, serial=2)
     image.chmod(0o600)
     with image.open("rb+") as file:
         file.seek(at)
@@ -379,7 +309,7 @@ def test_a_flipped_byte_in_a_staged_image_is_never_started(
 
 
 def test_a_staged_image_that_is_gone_is_not_waited_for(running: Pc, new: Published) -> None:
-    running.stage(new, new.data, serial=2).unlink()
+    running.stage(new, serial=2).unlink()
     running.machines.now = MachineState.STOPPED
 
     running.steps(5)
@@ -392,7 +322,7 @@ def test_no_room_for_an_overlay_fails_the_new_version_and_the_old_one_is_started
     running: Pc,
     new: Published,
 ) -> None:
-    running.stage(new, new.data, serial=2)
+    running.stage(new, serial=2)
     running.overlay_fails = HostBroken("overlay_failed", "The disk is full.")
     running.machines.now = MachineState.STOPPED
 
@@ -419,7 +349,7 @@ def test_the_next_process_takes_a_running_machine_over(running: Pc, old: Publish
 
 def test_the_next_process_goes_on_watching_a_start(running: Pc, new: Published) -> None:
     running.machines.guest[new.digest] = "mute"
-    running.stage(new, new.data, serial=2, apply=Apply.NOW)
+    running.stage(new, serial=2, apply=Apply.NOW)
     while running.serial != 2:
         running.steps(1)
     running.restart()
@@ -446,7 +376,7 @@ def test_a_start_that_libvirt_refuses_is_tried_again_later_and_counted(
     running: Pc,
     new: Published,
 ) -> None:
-    running.stage(new, new.data, serial=2)
+    running.stage(new, serial=2)
     running.machines.fails = HostBroken("machine_start_failed", "No memory.")
     running.machines.now = MachineState.STOPPED
 
@@ -466,11 +396,11 @@ def test_overlays_that_nobody_goes_back_to_are_removed(
     old: Published,
     new: Published,
 ) -> None:
-    running.stage(new, new.data, serial=2, apply=Apply.NOW)
+    running.stage(new, serial=2, apply=Apply.NOW)
     running.steps(20)
     assert running.overlays == {f"{old.digest}-1.qcow2", f"{new.digest}-2.qcow2"}
 
-    running.stage(old, old.data, serial=3, apply=Apply.NOW)
+    running.stage(old, serial=3, apply=Apply.NOW)
     running.steps(20)
 
     assert running.overlays == {f"{new.digest}-2.qcow2", f"{old.digest}-3.qcow2"}
@@ -478,7 +408,7 @@ def test_overlays_that_nobody_goes_back_to_are_removed(
 
 def test_what_is_granted_is_passed_through_to_each_start(pc: Pc, old: Published) -> None:
     pc.granted = (GPU, NIC)
-    pc.stage(old, old.data, serial=1)
+    pc.stage(old, serial=1)
 
     pc.steps(3)
 
@@ -509,7 +439,7 @@ def test_a_pc_that_cannot_pass_its_devices_starts_as_it_did_before_and_says_so(r
 def test_with_nothing_that_went_well_before_it_starts_without_devices(pc: Pc, old: Published) -> None:
     pc.granted = (GPU,)
     pc.machines.unpassable = {GPU}
-    pc.stage(old, old.data, serial=1)
+    pc.stage(old, serial=1)
 
     pc.steps(3)
 
@@ -537,7 +467,7 @@ def test_a_machine_that_stays_dark_with_a_new_device_comes_back_without_it(runni
 def test_what_failed_is_not_tried_again_until_the_policy_changes(pc: Pc, old: Published) -> None:
     pc.granted = (GPU,)
     pc.machines.unpassable = {GPU}
-    pc.stage(old, old.data, serial=1)
+    pc.stage(old, serial=1)
     pc.steps(3)
     pc.machines.unpassable = set()
 
@@ -556,7 +486,7 @@ def test_what_failed_is_not_tried_again_until_the_policy_changes(pc: Pc, old: Pu
 def test_a_guest_without_an_agent_is_healthy_when_it_runs_on(pc: Pc, old: Published) -> None:
     pc.machines.guest[old.digest] = "mute"
     pc.health = Health(within_s=20, agent=False)
-    pc.stage(old, old.data, serial=1)
+    pc.stage(old, serial=1)
 
     pc.steps(5)
     assert pc.told == []
@@ -568,7 +498,7 @@ def test_a_guest_without_an_agent_is_healthy_when_it_runs_on(pc: Pc, old: Publis
 def test_a_guest_without_an_agent_that_ends_at_once_is_given_up(pc: Pc, old: Published) -> None:
     pc.machines.guest[old.digest] = "dead"
     pc.health = Health(within_s=20, agent=False)
-    pc.stage(old, old.data, serial=1)
+    pc.stage(old, serial=1)
 
     pc.steps(60)
 
@@ -579,7 +509,7 @@ def test_a_version_that_was_given_up_and_is_sent_again_is_tried_again_before_it_
     pc: Pc, old: Published
 ) -> None:
     pc.machines.guest[old.digest] = "mute"
-    pc.stage(old, old.data, serial=1)
+    pc.stage(old, serial=1)
     pc.steps(200)
     assert [report.serial for report in pc.told] == [1]
 

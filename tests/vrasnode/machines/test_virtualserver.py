@@ -2,70 +2,39 @@
 script; the real image under real libvirt is in `test_virtualserver_machines`."""
 
 from concurrent.futures import Future
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
 
-from tests.vrasnode.office import CHUNK, CLIENT_ID, IMAGE, Published
-from vrasnode.domainxml import Accelerator, Mark, Nic, mark_of
+from tests.vrasnode.machines.cast import ScriptedMachine, StagingPc
+from tests.vrasnode.office import CHUNK, Published
+from vrasnode.domainxml import Accelerator, Mark, Nic
 from vrasnode.errors import HostBroken, Unreachable
 from vrasnode.imaging.slots import Slots
 from vrasnode.machines import virtualserver
 from vrasnode.machines.hypervisor import MachineState
 from vrasnode.machines.virtualserver import ServiceMachine, VirtualServer
-from vrasnode.wire.imaging import Apply, Assignment, DeliveryReport, DeliveryStage, Health, Machine
+from vrasnode.wire.imaging import Apply, DeliveryStage, Machine
 
 INTERNAL = Nic("openvras-internal", "02:00:00:00:00:07")
 ROUTED = Nic("openvras-routed", "02:00:00:00:00:08")
 
 
-class Time:
-    def __init__(self) -> None:
-        self.now = 1000.0
+class Machines(ScriptedMachine):
+    """The virtual server: up, mute, dead."""
 
-    def __call__(self) -> float:
-        self.now += 0.001
-        return self.now
-
-
-class Machines:
-    """One machine. `guest` says how versions behave: up, mute, dead."""
+    usual = "up"
 
     def __init__(self) -> None:
-        self.now = MachineState.ABSENT
-        self.mark: Mark | None = None
+        super().__init__()
         self.xml = ""
-        self.guest: dict[str, str] = {}
-        self.fails: HostBroken | None = None
-        self.obeys = True
-        self.calls: list[str] = []
         self.session = 0
 
-    def start(self, vm_xml: str) -> None:
-        self.calls.append("start")
-        if self.fails:
-            raise self.fails
-        self.mark, self.xml = mark_of(vm_xml), vm_xml
+    def read(self, vm_xml: str) -> None:
+        self.xml = vm_xml
         self.session += 1
-        self.now = MachineState.STOPPED if self._guest() == "dead" else MachineState.RUNNING
-
-    def shut_down(self, name: str) -> None:
-        self.calls.append("shut_down")
-        if self.obeys:
-            self.now = MachineState.STOPPED
-
-    def destroy(self, name: str) -> None:
-        self.calls.append("destroy")
-        self.now = MachineState.STOPPED
-
-    def state(self, name: str) -> MachineState:
-        return self.now
-
-    def metadata(self, name: str) -> Mark | None:
-        return self.mark
 
     def begin(self, op: str, **args: Any) -> "Future[Any]":
         """As the control channel does."""
@@ -74,26 +43,22 @@ class Machines:
             self.calls.append(f"{op} {args}")
         elif self.now is not MachineState.RUNNING:
             asked.set_exception(Unreachable("service_silent", "Nobody is there."))
-        elif self._guest() == "up":
+        elif self.behaviour() == "up":
             asked.set_result({"session": self.session})
         return asked
 
     def close(self) -> None:
         self.calls.append("let go")
 
-    def _guest(self) -> str:
-        assert self.mark is not None
-        return self.guest.get(self.mark.manifest, "up")
 
+class Pc(StagingPc):
+    """The part with what it needs."""
 
-class Pc:
-    """The part with what it needs, and what it told."""
+    machine = Machine.VIRTUAL_SERVER
 
     def __init__(self, directory: Path) -> None:
-        self.directory = directory
+        super().__init__(directory)
         self.machines = Machines()
-        self.told: list[DeliveryReport] = []
-        self.time = Time()
         self.missed = True  # by a running client VM
         self.routed = False  # whether there is a way by Wi-Fi
         self.restart()
@@ -101,7 +66,7 @@ class Pc:
     def restart(self) -> None:
         """As the next process finds it."""
         self.slots = Slots(self.directory / "images")
-        self.server = VirtualServer(
+        self.server = self.part = VirtualServer(
             self.directory / "service",
             slots=self.slots,
             machines=self.machines,
@@ -114,39 +79,10 @@ class Pc:
             routed=ROUTED,
             is_routed=lambda: self.routed,
             idle=lambda: not self.missed,
-            report=lambda report, keep: self.told.append(report) if keep else None,
+            report=self.hear,
             clock=self.time,
             threads=2,
         )
-
-    def stage(self, version: Published, *, serial: int, apply: Apply = Apply.NEXT_START) -> Path:
-        assignment = Assignment(
-            client_id=CLIENT_ID,
-            serial=serial,
-            image=IMAGE,
-            number=serial,
-            manifest=version.digest,
-            apply=apply,
-            health=Health(within_s=60),
-            expires=datetime.now(UTC) + timedelta(days=1),
-            machine=Machine.VIRTUAL_SERVER,
-        )
-        self.slots.accept(assignment)
-        slot = self.slots.open()
-        self.slots.part(slot).write_bytes(version.data)
-        self.slots.stage(assignment, slot, version.encoded)
-        return self.slots.image(slot)
-
-    def steps(self, count: int = 60, *, seconds: float = 2.0) -> None:
-        """So many steps, the time between them passing."""
-        for _ in range(count):
-            while self.server.step():
-                pass
-            self.time.now += seconds
-
-    @property
-    def serial(self) -> int | None:
-        return self.slots.boot.current.serial if self.slots.boot.current else None
 
 
 @pytest.fixture

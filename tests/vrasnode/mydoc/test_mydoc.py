@@ -2,7 +2,7 @@
 virtual server that keeps files in a folder. The real one is met by the walks."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from uuid import uuid4
 
@@ -12,7 +12,6 @@ from msgspec.structs import replace
 
 from tests.vrasnode.conftest import member_of
 from tests.vrasnode.mydoccast import BOB, MIB, DataOffice, DataPc, StillCrank
-from tests.vrasnode.office import Keys
 from vrasnode.cli.main import main
 from vrasnode.cli.stop import lock_all
 from vrasnode.mydoc import locking
@@ -25,20 +24,6 @@ from vrasnode.wire.mydoc import Access, Act, EntryKind, Grant, MydocSlice, Quest
 pytestmark = pytest.mark.slow
 
 OPEN, LOCKED, BROKEN, ABSENT = VolumeState.OPEN, VolumeState.LOCKED, VolumeState.BROKEN, VolumeState.ABSENT
-
-
-@pytest.fixture
-def office(keys: Keys) -> Iterator[DataOffice]:
-    with DataOffice(keys=keys).open() as office:
-        assert isinstance(office, DataOffice)
-        yield office
-
-
-@pytest.fixture
-def pc(office: DataOffice, tmp_path: Path) -> Iterator[DataPc]:
-    pc = DataPc(tmp_path, office=office, identity=member_of(office, tmp_path / "identity"))
-    yield pc
-    pc.close()
 
 
 def test_a_first_logon_makes_a_volume_that_the_custodians_can_recover_and_shares_it(

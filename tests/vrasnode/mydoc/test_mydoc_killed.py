@@ -11,7 +11,6 @@ import pytest
 
 from tests.vrasnode.conftest import member_of
 from tests.vrasnode.mydoccast import DataOffice
-from tests.vrasnode.office import Keys
 from vrasnode.mydoc.naming import serial_of
 from vrasnode.mydoc.record import Record, kept
 from vrasnode.mydoc.volumes import Volumes
@@ -60,12 +59,10 @@ class KilledPc:
 
 
 @pytest.fixture
-def pc(keys: Keys, tmp_path: Path) -> Iterator[KilledPc]:
-    with DataOffice(keys=keys).open() as office:
-        assert isinstance(office, DataOffice)
-        pc = KilledPc(tmp_path, office)
-        yield pc
-        pc.volumes.stop(pc.volume)
+def pc(office: DataOffice, tmp_path: Path) -> Iterator[KilledPc]:
+    pc = KilledPc(tmp_path, office)
+    yield pc
+    pc.volumes.stop(pc.volume)
 
 
 def test_killed_at_each_step_from_nothing_to_open_it_goes_on(pc: KilledPc) -> None:

@@ -4,15 +4,11 @@ The server's half is that of the office; who copies is the test.
 """
 
 import subprocess
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
 
-from tests.vrasnode.conftest import member_of
 from tests.vrasnode.mydoccast import DataOffice, DataPc
-from tests.vrasnode.office import Keys
 from vrasnode.errors import Refused, Unreachable, VrasError
 from vrasnode.mydoc import cutoff
 from vrasnode.mydoc.reading import FAILED
@@ -20,20 +16,6 @@ from vrasnode.wire.mydoc import VolumeState
 
 pytestmark = pytest.mark.slow
 RUN = "0b6f2e0e-9a5b-4a83-8d6c-0a5f6b8f3a11"
-
-
-@pytest.fixture
-def office(keys: Keys) -> Iterator[DataOffice]:
-    with DataOffice(keys=keys).open() as office:
-        assert isinstance(office, DataOffice)
-        yield office
-
-
-@pytest.fixture
-def pc(office: DataOffice, tmp_path: Path) -> Iterator[DataPc]:
-    pc = DataPc(tmp_path, office=office, identity=member_of(office, tmp_path / "identity"))
-    yield pc
-    pc.close()
 
 
 def locked(pc: DataPc) -> str:

@@ -32,17 +32,10 @@ LIMIT_S = 180.0
 
 
 @pytest.fixture
-def office(keys: Keys) -> Iterator[DataOffice]:
-    with DataOffice(keys=keys).open() as office:
-        assert isinstance(office, DataOffice)
-        yield office
-
-
-@pytest.fixture
-def agent(office: DataOffice, tmp_path: Path) -> Iterator[Agent]:
+def agent(data_office: DataOffice, tmp_path: Path) -> Iterator[Agent]:
     """Of a simulated PC that is a member."""
     state = State(tmp_path)
-    member_of(office, state.identity)
+    member_of(data_office, state.identity)
     world = pc.world(state, settings=Settings())
     agent = build(state, world=world, options=Options(), stop=threading.Event(), wake=threading.Event())
     yield agent
@@ -58,41 +51,41 @@ def until(agent: Agent, reached: Callable[[], object]) -> None:
         time.sleep(0.01)
 
 
-def told(office: DataOffice) -> VolumeState | None:
+def told(data_office: DataOffice) -> VolumeState | None:
     """What the server heard last of the only volume."""
-    heard = [codec.decode(body, MydocReport) for app, body in office.reports if app == "mydoc"]
+    heard = [codec.decode(body, MydocReport) for app, body in data_office.reports if app == "mydoc"]
     return heard[-1].volumes[0].state if heard and heard[-1].volumes else None
 
 
-def say(office: DataOffice, wish: VolumeWish, *, asked: int = 0) -> None:
-    said = MydocSlice(volumes=[wish], custodians=office.custodians, asked=asked)
-    office.slices["mydoc"] = codec.encode(said)
-    office.look = str(uuid4())
+def say(data_office: DataOffice, wish: VolumeWish, *, asked: int = 0) -> None:
+    said = MydocSlice(volumes=[wish], custodians=data_office.custodians, asked=asked)
+    data_office.slices["mydoc"] = codec.encode(said)
+    data_office.look = str(uuid4())
 
 
 def test_documents_of_a_simulated_pc_open_are_looked_into_and_locked(
-    agent: Agent, office: DataOffice
+    agent: Agent, data_office: DataOffice
 ) -> None:
     volume, key = str(uuid4()), X25519PrivateKey.generate()
     wish = VolumeWish(
         volume=volume, owner=ALICE, owner_name="alice", limit_bytes=MIB, session="s", nonce="any"
     )
-    say(office, wish)
-    until(agent, lambda: told(office) is VolumeState.OPEN)
+    say(data_office, wish)
+    until(agent, lambda: told(data_office) is VolumeState.OPEN)
 
     raw = key.public_key().public_bytes_raw()
-    office.questions = [Question(id="q", volume=volume, act=Act.SEARCH, words="議事録", reply_key=raw)]
-    say(office, wish, asked=1)
+    data_office.questions = [Question(id="q", volume=volume, act=Act.SEARCH, words="議事録", reply_key=raw)]
+    say(data_office, wish, asked=1)
     agent.parts[2].look_soon()  # type: ignore[attr-defined]
-    until(agent, lambda: "q" in office.answers)
-    opened = sealing.open_sealed(office.answers["q"], key, purpose=sealing.answer_purpose("q"))
-    say(office, replace(wish, session="", nonce=""))
+    until(agent, lambda: "q" in data_office.answers)
+    opened = sealing.open_sealed(data_office.answers["q"], key, purpose=sealing.answer_purpose("q"))
+    say(data_office, replace(wish, session="", nonce=""))
     agent.parts[2].look_soon()  # type: ignore[attr-defined]
-    until(agent, lambda: told(office) is VolumeState.LOCKED)
+    until(agent, lambda: told(data_office) is VolumeState.LOCKED)
 
     names = [entry.name.decode() for entry in codec.decode(opened, Answer).entries]
     assert names == ["Documents/議事録"]
-    assert len(office.deposits) == 1
+    assert len(data_office.deposits) == 1
 
 
 @pytest.mark.parametrize("encrypted", [None, True, False])
@@ -112,14 +105,14 @@ def test_user_data_on_a_bare_partition_is_for_who_said_so_and_everybody_is_told(
 
 
 def test_whoever_sits_there_picks_a_usage_key_up_and_its_end_is_told(
-    agent: Agent, office: DataOffice, keys: Keys
+    agent: Agent, data_office: DataOffice, keys: Keys
 ) -> None:
     volume, lease, now = str(uuid4()), str(uuid4()), datetime.now(UTC)
     wish = VolumeWish(
         volume=volume, owner=ALICE, owner_name="alice", limit_bytes=MIB, session="s", nonce="any"
     )
-    say(office, wish)
-    until(agent, lambda: told(office) is VolumeState.OPEN)
+    say(data_office, wish)
+    until(agent, lambda: told(data_office) is VolumeState.OPEN)
     identity = next(part for part in agent.parts if part.name == "checkout")._means.identity  # type: ignore[attr-defined]
     key = UsageKey(
         lease=lease,
@@ -139,15 +132,15 @@ def test_whoever_sits_there_picks_a_usage_key_up_and_its_end_is_told(
     signed = seal(codec.encode(key), Role.LEASE, keys.lease)
 
     def lend(wish: LeaseWish) -> None:
-        office.slices["clients"] = codec.encode(
+        data_office.slices["clients"] = codec.encode(
             ClientSlice(name="pc-1", group="Sales", poll_s=30.0, keyring=keys.keyring())
         )
-        office.slices["checkout"] = codec.encode(CheckoutSlice(leases=[wish]))
-        office.look = str(uuid4())
+        data_office.slices["checkout"] = codec.encode(CheckoutSlice(leases=[wish]))
+        data_office.look = str(uuid4())
         agent.parts[2].look_soon()  # type: ignore[attr-defined]
 
     def state() -> LeaseState | None:
-        heard = [codec.decode(body, CheckoutReport) for app, body in office.reports if app == "checkout"]
+        heard = [codec.decode(body, CheckoutReport) for app, body in data_office.reports if app == "checkout"]
         return heard[-1].leases[0].state if heard and heard[-1].leases else None
 
     lend(LeaseWish(lease=lease, key=signed))
@@ -155,6 +148,6 @@ def test_whoever_sits_there_picks_a_usage_key_up_and_its_end_is_told(
     lend(LeaseWish(lease=lease, ended="returned"))
     until(agent, lambda: state() is LeaseState.ENDED)
 
-    reports = [codec.decode(body, CheckoutReport) for app, body in office.reports if app == "checkout"]
+    reports = [codec.decode(body, CheckoutReport) for app, body in data_office.reports if app == "checkout"]
     assert reports[-1].leases[0].slot_gone
     assert reports[-1].leases[0].keeper is Keeper.TPM

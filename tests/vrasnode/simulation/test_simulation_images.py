@@ -5,35 +5,24 @@ from pathlib import Path
 import pytest
 
 from tests.vrasnode.imaging.test_imaging import Pc
-from tests.vrasnode.office import CLIENT_ID, Office, Published, raw
+from tests.vrasnode.office import Office, Published
 from vrasnode.chunks import framemap
 from vrasnode.contact.identity import Identity
-from vrasnode.contact.server import Server
 from vrasnode.imaging import checking
+from vrasnode.imaging.slots import Slots
 from vrasnode.simulation.images import EmptySlots, FetchingAlone
-from vrasnode.wire.imaging import DeliveryStage, Machine
+from vrasnode.wire.imaging import DeliveryStage
 
 
 class BareBonesPc(Pc):
     """The same part over slots that keep nothing, and what its pointer was watched to do."""
 
-    def restart(self, machine: Machine = Machine.CLIENT_VM) -> None:
+    kind = FetchingAlone
+    threads = 1
+
+    def open_slots(self) -> Slots:
         self.watched: list[tuple[int, DeliveryStage]] = []
-        self.slots = EmptySlots(self.directory, watch=lambda *seen: self.watched.append(seen))
-        self.imaging = FetchingAlone(
-            slots=self.slots,
-            source=Server(self.office.url, identity=self.identity),
-            client_id=CLIENT_ID,
-            root_key=raw(self.office.keys.root),
-            get_slice=lambda app: self.office.slices.get(app),  # noqa: PLW0108 - tests replace the dict
-            report=self._report,
-            look=self._look,
-            clock=self.clock,
-            now=lambda: self.now,
-            threads=1,
-            clones=False,
-            machine=machine,
-        )
+        return EmptySlots(self.directory, watch=lambda *seen: self.watched.append(seen))
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from vrasnode.servicevm.build import bootdisk, debianpackages, initramfs, libraries
+from vrasnode.servicevm.build import bootdisk, debianpackages, libraries, rootfs
 from vrasnode.servicevm.build.debianpackages import KERNEL
 from vrasnode.servicevm.build.hosttools import run
 
@@ -114,7 +114,8 @@ def make(
     say("virtual server: choosing files")
     _choose(packages, root)
     _our_own(root, version)
-    _kernel(debs[KERNEL], root, scratch)
+    init = FILES / "initramfs-init"
+    rootfs.add_kernel(debs[KERNEL], root, unpacked=scratch / "kernel", init=init, modules=MODULES)
     say("virtual server: writing the disk")
     bootdisk.create(into, scratch=scratch)
     change = bootdisk.Change()
@@ -131,40 +132,15 @@ def program_files() -> list[Path]:
 def _choose(packages: Path, root: Path) -> None:
     """Programs, the libraries that they are linked with, and a part of Python's library."""
     chosen = {Path(name) for name in PROGRAMS}
-    for file in chosen | libraries.needed_by(chosen, tree=packages):
-        _copy(packages, file, root)
-    loader = Path("lib64/ld-linux-x86-64.so.2")
-    _copy(packages, loader, root)
-    _copy(packages, Path("bin/busybox"), root)
+    for file in {*chosen, *libraries.needed_by(chosen, tree=packages), rootfs.LOADER, rootfs.BUSYBOX}:
+        rootfs.copy(packages, file, root)
     for name in PYTHON_MODULES:
         for file in (packages / PYTHON / f"{name}.py", *(packages / PYTHON / name).rglob("*.py")):
             if file.exists():
-                _copy(packages, file.relative_to(packages), root)
+                rootfs.copy(packages, file.relative_to(packages), root)
     for folder in FOLDERS:
         (root / folder).mkdir(parents=True, exist_ok=True)
-    _link_busybox(root)
-
-
-def _copy(packages: Path, file: Path, root: Path) -> None:
-    """A file under the name that it is looked for; links are followed, inside the tree."""
-    source = packages / file
-    while source.is_symlink():
-        link = source.readlink()
-        source = packages / link.relative_to("/") if link.is_absolute() else source.parent / link
-    target = root / file
-    target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(source, target)
-    target.chmod(0o755 if source.stat().st_mode & 0o100 else 0o644)
-
-
-def _link_busybox(root: Path) -> None:
-    """A name for each program that busybox has, where no package brought the real one."""
-    busybox = root / "bin/busybox"
-    for program in run(busybox, "--list-full").stdout.split():
-        link = root / program
-        link.parent.mkdir(parents=True, exist_ok=True)
-        if not link.exists():
-            link.symlink_to("/bin/busybox")
+    rootfs.link_busybox(root)
 
 
 def _our_own(root: Path, version: str) -> None:
@@ -196,15 +172,3 @@ def _compile(root: Path) -> None:
     places = (root / PYTHON, root / "usr/lib/openvras/vrasnode")
     compile_all = (sys.executable, "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash")
     run(*compile_all, "-s", root, *places)
-
-
-def _kernel(deb: Path, root: Path, scratch: Path) -> None:
-    kernel = scratch / "kernel"
-    debianpackages.unpack(deb, kernel)
-    (image,) = (kernel / "boot").glob("vmlinuz-*")
-    (root / "boot").mkdir(exist_ok=True)
-    shutil.copyfile(image, root / "boot/vmlinuz")
-    first_files = initramfs.build(
-        busybox=root / "bin/busybox", init=FILES / "initramfs-init", kernel_tree=kernel, modules=MODULES
-    )
-    (root / "boot/initrd.img").write_bytes(first_files)

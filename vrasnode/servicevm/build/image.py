@@ -6,7 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vrasnode import __version__
-from vrasnode.servicevm.build import bootdisk, contents, debianpackages, hosttools, initramfs, libraries
+from vrasnode.servicevm.build import (
+    bootdisk,
+    contents,
+    debianpackages,
+    hosttools,
+    initramfs,
+    libraries,
+    rootfs,
+)
 from vrasnode.servicevm.build import cache as cache_of
 
 _RECORD = "image.json"
@@ -46,7 +54,7 @@ def build_image(
 
 def _recipe() -> str:
     """Names everything here that decides what the image holds."""
-    modules = (bootdisk, contents, debianpackages, hosttools, initramfs, libraries)
+    modules = (bootdisk, contents, debianpackages, hosttools, initramfs, libraries, rootfs)
     sources = [Path(module.__file__ or "") for module in modules]
     return cache_of.recipe(
         [Path(__file__), *sources, *sorted(contents.FILES.iterdir()), *contents.program_files()]
