@@ -9,9 +9,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy
 
 from checkout import deputizing
-from checkout.chainmodels import ChainLink, CheckoutTerms, Deputy
-from checkout.lettermodels import Letter
-from checkout.models import CheckoutRequest, Lease, RequestStep
+from checkout.models import ChainLink, CheckoutRequest, CheckoutTerms, Deputy, Lease, Letter, RequestStep
 from clients.admin import Acting, ReadOnly
 from clients.pages import user_of
 

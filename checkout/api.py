@@ -12,8 +12,7 @@ from rest_framework.response import Response
 
 from checkout import approvers, deciding, deputizing, lending, requesting
 from checkout.approvers import Asked
-from checkout.chainmodels import Deputy
-from checkout.models import CheckoutRequest
+from checkout.models import CheckoutRequest, Deputy
 from checkout.requesting import Wish
 from checkout.serializers import (
     ApprovalSerializer,

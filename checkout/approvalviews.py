@@ -17,9 +17,8 @@ from django.views.decorators.http import require_GET, require_POST
 
 from checkout import approvers, deciding, deputizing, standing
 from checkout.approvers import Asked
-from checkout.chainmodels import Deputy
 from checkout.forms import AgainForm, DecisionForm, DeputyForm
-from checkout.models import CheckoutRequest
+from checkout.models import CheckoutRequest, Deputy
 from clients.errors import Refusal
 from clients.pages import everybody, form_page, user_of
 from clients.people import roles

@@ -15,8 +15,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from checkout.chainmodels import Decider, Deputy, Kind
-from checkout.models import CheckoutRequest, RequestStep
+from checkout.models import CheckoutRequest, Decider, Deputy, Kind, RequestStep
 from clients.errors import Refusal
 from clients.people import admitting, directory, roles
 from clients.people.directorysettings import DirectorySettings

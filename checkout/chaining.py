@@ -9,8 +9,7 @@ from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
 from checkout import approvers
-from checkout.chainmodels import ChainLink, CheckoutTerms, Kind
-from checkout.models import CheckoutRequest, RequestStep
+from checkout.models import ChainLink, CheckoutRequest, CheckoutTerms, Kind, RequestStep
 from clients import auditing, nudge
 from clients.errors import Refusal
 from clients.models import Group

@@ -6,7 +6,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
-from checkout.chainmodels import Deputy
+from checkout.models import Deputy
 from clients import auditing
 from clients.errors import Refusal
 from clients.people import roles

@@ -13,8 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from checkout import chaining
 from checkout.chaining import Link, Terms
-from checkout.chainmodels import Kind
-from checkout.models import CheckoutRequest
+from checkout.models import CheckoutRequest, Kind
 from checkout.requesting import Wish
 from clients import workdays
 from clients.models import Group

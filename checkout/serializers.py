@@ -8,8 +8,7 @@ from rest_framework import serializers
 
 from checkout import forms
 from checkout.chaining import Link, Terms
-from checkout.chainmodels import Deputy, Kind
-from checkout.models import CheckoutRequest, RequestStep
+from checkout.models import CheckoutRequest, Deputy, Kind, RequestStep
 from mydoc.models import Volume
 
 

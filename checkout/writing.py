@@ -19,8 +19,7 @@ from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 
 from checkout import approvers
-from checkout.lettermodels import Letter
-from checkout.models import CheckoutRequest
+from checkout.models import CheckoutRequest, Letter
 from clients import workdays
 from clients.errors import Refusal
 from clients.people.directory import DirectoryFailed

@@ -192,7 +192,7 @@ SPECTACULAR_SETTINGS = {
         "VersionStateEnum": "imaging.models.ImageVersion.State",
         "DeliveryStateEnum": "imaging.models.Delivery.State",
         "DistributionStateEnum": "imaging.models.Distribution.State",
-        "ApprovalKindEnum": "checkout.chainmodels.Kind",
+        "ApprovalKindEnum": "checkout.models.Kind",
         "CheckoutStateEnum": "checkout.models.CheckoutRequest.State",
         "CustodianStateEnum": "mydoc.models.Custodian.State",
         "OpeningStateEnum": "mydoc.models.Opening.State",

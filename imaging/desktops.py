@@ -15,8 +15,7 @@ from clients.enrolment import identity, nodeslice
 from clients.models import Client
 from clients.signals import client_joined, client_lost, client_revoked
 from imaging import differencing, distributing, pacing, subscribing, swarming
-from imaging.distributions import LOST, REVOKED
-from imaging.models import Delivery, ImageVersion
+from imaging.models import LOST, REVOKED, Delivery, ImageVersion
 from vrasnode.wire import codec
 from vrasnode.wire.imaging import SLICES, DeliveryReport, Deltas, Fetch, ImagingSlice, Machine
 from vrasnode.wire.signatures import Signed

@@ -9,8 +9,7 @@ from collections.abc import Iterator
 from django.conf import settings
 
 from clients import nudge
-from imaging.deltaset import DeltaSet
-from imaging.models import ImageVersion
+from imaging.models import DeltaSet, ImageVersion
 
 
 def plan(version: ImageVersion) -> None:

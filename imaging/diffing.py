@@ -16,9 +16,8 @@ from datetime import datetime
 from django.utils.translation import gettext as _
 
 from clients.errors import Refusal, WrongState
-from imaging.deltaset import DeltaSet
 from imaging.differencing import told
-from imaging.models import Pack
+from imaging.models import DeltaSet, Pack
 from imaging.pieces import StoredVersion
 from imaging.sketches import SketchIndex
 from imaging.store import store

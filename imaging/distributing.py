@@ -18,8 +18,7 @@ from clients.enrolment import signing
 from clients.errors import Refusal, WrongState
 from clients.models import Client, Group
 from imaging import advancing, pacing
-from imaging.distributions import NO_CONTACT
-from imaging.models import Delivery, DeliveryQuerySet, Distribution, ImageVersion, next_serial
+from imaging.models import NO_CONTACT, Delivery, DeliveryQuerySet, Distribution, ImageVersion, next_serial
 from vrasnode.wire import codec
 from vrasnode.wire.imaging import Apply, Assignment, DeliveryReport, DeliveryStage, Health, Machine
 from vrasnode.wire.signatures import Role

@@ -7,8 +7,7 @@ from datetime import datetime
 from clients.models import Group
 from clients.sites.finding import Sites
 from imaging.distributing import Terms
-from imaging.distributions import LATELY
-from imaging.models import Delivery, ImageVersion
+from imaging.models import LATELY, Delivery, ImageVersion
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from imaging.distributions import LOST, NO_CONTACT, QUIET, REVOKED, Delivery, Distribution
+from imaging.models import LOST, NO_CONTACT, QUIET, REVOKED, Delivery, Distribution
 
 _DISK = gettext_lazy("See to the disk of this PC, then send the version again.")
 _SEND = gettext_lazy("Send the version again.")

@@ -14,8 +14,7 @@ from django.utils.translation import gettext as _
 
 from clients.errors import Refusal
 from imaging import publishing
-from imaging.deltaset import DeltaSet
-from imaging.models import ImageVersion, MasterImage, Pack
+from imaging.models import DeltaSet, ImageVersion, MasterImage, Pack
 from imaging.store import store
 from vrasnode.chunks import framemap, manifest
 

@@ -8,12 +8,12 @@ from rest_framework import serializers
 
 from clients.models import Group
 from imaging import reasons
-from imaging.deltaset import DeltaSet
 from imaging.models import (
     MACHINES,
     NO_AGENT,
     NO_PILOTS,
     Delivery,
+    DeltaSet,
     Distribution,
     ImageVersion,
     MasterImage,

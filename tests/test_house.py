@@ -27,6 +27,8 @@ ONE_WORLD = {
     "urllib3": {"vrasnode/contact/server.py", "vrasnode/contact/marked.py"},
     "websockets": {"vrasnode/contact/server.py"},
 }
+# Folders that documents name by a path; those of the apps are also names on a PC's disk.
+OURS = "(?:benchmarks|clients|config|deploy|docs|locale|requirements|static|templates|tests|vrasctl|vrasnode)"
 ADDRESSES = re.compile(
     r"(pypi\.org|pythonhosted\.org|registry\.(npmjs|yarnpkg)|[^t]-index-url|--find-links)", re.I
 )
@@ -184,6 +186,33 @@ def test_links_in_documents_lead_somewhere() -> None:
     ]
 
     assert broken == []
+
+
+def test_what_documents_name_is_there() -> None:
+    files = {path.relative_to(ROOT).as_posix() for path in tracked()}
+    places = files | {parent.as_posix() for name in files for parent in Path(name).parents}
+    verbs = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
+
+    def lost() -> Iterator[str]:
+        for page in tracked("*.md", ":!CHANGES", ":!static/vendor"):
+            text = page.read_text()
+            for name in re.findall(rf"`({OURS}/[\w./-]*\w|\w+/[\w./-]+\.py)/?`", text):
+                if name not in places and not ignored(name):
+                    yield f"{page.relative_to(ROOT)}: {name}"
+            for name in re.findall(r"python -m ((?:benchmarks|config|tests|vras\w+)[\w.]*\w)", text):
+                if not places & {f"{name.replace('.', '/')}{end}.py" for end in ("", "/__main__")}:
+                    yield f"{page.relative_to(ROOT)}: python -m {name}"
+            for name in re.findall(r"`make ([a-z-]+)", text):
+                if name not in verbs:
+                    yield f"{page.relative_to(ROOT)}: make {name}"
+
+    assert list(lost()) == []
+
+
+def ignored(name: str) -> bool:
+    """Whether git knows it as something that is made here."""
+    command = ["git", "check-ignore", name, f"{name}/"]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, check=False).returncode == 0
 
 
 def test_every_decision_is_listed() -> None:

@@ -1,7 +1,7 @@
 """The database itself refuses a lease whose request was not approved at each step, and a decision that changes.
 
 A rule over three tables is a trigger, in SQLite's words or PostgreSQL's. A later migration that makes one of
-these tables anew in SQLite has to make its triggers anew: tests/checkout/test_constraints.py sees to it.
+these tables anew in SQLite has to make its triggers anew: tests/checkout/test_attacks.py sees to it.
 """
 
 from django.db import migrations

@@ -1,1 +1,1 @@
-"""Who may do what here: the company's directory, roles, tokens."""
+"""Who may do what here: the company's directory, roles, rights."""

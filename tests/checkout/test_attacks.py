@@ -15,8 +15,7 @@ from django.utils import timezone
 from checkout import approvers, chaining, deciding, lending, requesting, sweeping
 from checkout.approvers import Asked
 from checkout.chaining import Link, Terms
-from checkout.chainmodels import Deputy, Kind
-from checkout.models import CheckoutRequest, Lease, RequestStep
+from checkout.models import CheckoutRequest, Deputy, Kind, Lease, RequestStep
 from clients.enrolment import enrolling
 from clients.errors import Refusal, WrongState
 from clients.models import Client, Event, Group

@@ -9,8 +9,7 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 
 from checkout import deputizing
-from checkout.chainmodels import Deputy
-from checkout.models import CheckoutRequest, Lease
+from checkout.models import CheckoutRequest, Deputy, Lease
 from clients.models import Event
 from tests.checkout.test_checkout_pages import browser_of
 from vrasnode.wire import codec

@@ -13,9 +13,7 @@ from django.utils import timezone
 from checkout import approvers, chaining, deciding, deputizing, requesting, sweeping, writing
 from checkout.approvers import Asked
 from checkout.chaining import Link, Terms
-from checkout.chainmodels import Kind
-from checkout.lettermodels import Letter
-from checkout.models import CheckoutRequest, Lease
+from checkout.models import CheckoutRequest, Kind, Lease, Letter
 from clients.errors import Refusal
 from clients.models import Client, Group
 from clients.people import admitting

@@ -9,8 +9,7 @@ from django.core import mail
 from django.utils import timezone
 
 from checkout import deciding, sweeping, writing
-from checkout.lettermodels import Letter
-from checkout.models import CheckoutRequest
+from checkout.models import CheckoutRequest, Letter
 from tests.checkout.asking import DAY, tell
 from tests.pcs import FakePc
 from vrasnode.wire.checkout import LeaseState

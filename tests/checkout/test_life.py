@@ -15,8 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 
 from checkout import chaining, deciding, lending, requesting, sweeping
 from checkout.chaining import Link, Terms
-from checkout.chainmodels import Deputy, Kind
-from checkout.models import CheckoutRequest, Lease
+from checkout.models import CheckoutRequest, Deputy, Kind, Lease
 from clients.enrolment import enrolling
 from clients.errors import Refusal
 from clients.models import Client, Group

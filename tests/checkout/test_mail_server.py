@@ -16,8 +16,7 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 
 from checkout import deciding, sweeping, writing
-from checkout.lettermodels import Letter
-from checkout.models import CheckoutRequest, Lease
+from checkout.models import CheckoutRequest, Lease, Letter
 from tests.checkout.asking import DAY, tell
 from tests.pcs import FakePc
 from vrasnode.wire.checkout import LeaseState

@@ -11,8 +11,7 @@ from django.contrib.auth.models import User
 
 from checkout import chaining, deciding, requesting
 from checkout.chaining import Link, Terms
-from checkout.chainmodels import Kind
-from checkout.models import CheckoutRequest, Lease
+from checkout.models import CheckoutRequest, Kind, Lease
 from clients.models import Group
 from clients.people.rolenames import Role
 from mydoc.models import Volume

@@ -10,8 +10,7 @@ from django.test import Client as Browser
 
 from clients.models import Group
 from imaging import desktops, differencing, diffing, distributing, publishing, retaining
-from imaging.deltaset import DeltaSet
-from imaging.models import ImageVersion, MasterImage, Pack
+from imaging.models import DeltaSet, ImageVersion, MasterImage, Pack
 from imaging.store import store
 from tests.images import digest_of, signed_manifest, stock
 from tests.pcs import FakePc

@@ -34,7 +34,7 @@ PLACE_ROW = Guard(
 )
 DEPUTYS_DAYS = Guard(
     "a deputy's days",
-    "checkout/chainmodels.py",
+    "checkout/models/chains.py",
     "        return self.filter(starts__lte=day, ends__gte=day)\n",
     "        return self.all()\n",
 )
@@ -78,7 +78,7 @@ OWN_CHAIN = Guard(
 )
 IN_ORDER = Guard(
     "steps in their order",
-    "checkout/models.py",
+    "checkout/models/requests.py",
     "        return next((step for step in self.current_steps if not step.decision), None)\n",
     "        return next((step for step in self.current_steps[::-1] if not step.decision), None)\n",
 )
@@ -105,7 +105,7 @@ STEPS_ROW = Guard(
 
 ARROWS = Guard(
     "arrows between states",
-    "checkout/models.py",
+    "checkout/models/requests.py",
     "    LIVE = (State.WAITING,",
     "    ARROWS = dict.fromkeys(State, set(State))\n    LIVE = (State.WAITING,",
 )

@@ -1,4 +1,4 @@
-"""Workgroup Desktop's rows. The bytes lie in the store; no row per chunk."""
+"""Rows of master images, their versions, and packs. The bytes lie in the store; no row per chunk."""
 
 from django.db import models
 from django.db.models import Q
@@ -6,36 +6,13 @@ from django.utils.translation import gettext_lazy as _
 
 from clients.models import Named
 from clients.stateful import Stateful
-from imaging.deltaset import DeltaSet
-from imaging.distributions import (
-    Delivery,
-    DeliveryQuerySet,
-    Distribution,
-    DistributionQuerySet,
-    Sample,
-    next_serial,
-)
-from imaging.subscriptions import MACHINES, Subscription
 from vrasnode.wire.imaging import Machine
 
-# The rows of distributions are in modules of their own; Django, and everyone, finds them here.
-__all__ = [
-    "MACHINES",
-    "Delivery",
-    "DeliveryQuerySet",
-    "DeltaSet",
-    "Distribution",
-    "DistributionQuerySet",
-    "ImageVersion",
-    "ImageVersionQuerySet",
-    "MasterImage",
-    "Pack",
-    "Sample",
-    "Subscription",
-    "next_serial",
+MACHINES = [
+    (Machine.CLIENT_VM.value, _("client VM")),
+    (Machine.VIRTUAL_SERVER.value, _("virtual server")),
 ]
 NO_AGENT = _("A guest without an agent runs no command.")
-NO_PILOTS = _("Name pilot PCs, or how many: somebody approves after them.")
 
 
 class MasterImage(Named):

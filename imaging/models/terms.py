@@ -7,6 +7,8 @@ from clients import hours
 from clients.models import check_windows
 from vrasnode.wire.imaging import Apply
 
+NO_PILOTS = _("Name pilot PCs, or how many: somebody approves after them.")
+
 
 class Termed(models.Model):
     """How versions are brought: how fast, in which hours, who may stop it."""

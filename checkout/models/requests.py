@@ -1,4 +1,4 @@
-"""Checkout's rows: requests, the steps at which they are decided, and leases: the usage keys themselves.
+"""Rows of requests, the steps at which they are decided, and leases: the usage keys themselves.
 
 No row holds what opens anything: a lease keeps the key as the PC gets it, its secret sealed to that PC.
 """
@@ -9,8 +9,7 @@ from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from checkout import lettermodels  # noqa: F401  (Django finds its rows by this module)
-from checkout.chainmodels import Decider
+from checkout.models.chains import Decider
 from clients.models import Client, Group
 from clients.stateful import Stateful
 from mydoc.models import Volume

@@ -7,13 +7,9 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from clients.models import Group
-from imaging.termed import Termed
+from imaging.models.images import MACHINES
+from imaging.models.terms import Termed
 from vrasnode.wire.imaging import Machine
-
-MACHINES = [
-    (Machine.CLIENT_VM.value, _("client VM")),
-    (Machine.VIRTUAL_SERVER.value, _("virtual server")),
-]
 
 
 class Subscription(Termed):

@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 from clients.models import Client, Group
 from clients.stateful import Stateful
-from imaging.termed import Termed
+from imaging.models.terms import Termed
 
 NO_CONTACT, REVOKED, LOST = "no_contact", "revoked", "lost"
 LATELY = timedelta(minutes=5)  # a PC heard of since then is on
