@@ -1,3 +1,5 @@
+"""The registry, as Django finds it."""
+
 from django.apps import AppConfig
 from django.utils.translation import gettext_lazy as _
 
