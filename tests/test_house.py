@@ -24,8 +24,8 @@ ONE_WORLD = {
         f"vrasnode/machines/{name}.py" for name in ("libvirtd", "hypervisor", "networks", "guestagent")
     },
     "libvirt_qemu": {"vrasnode/machines/guestagent.py"},
-    "urllib3": {"vrasnode/contact/server.py", "vrasnode/contact/marked.py"},
-    "websockets": {"vrasnode/contact/server.py"},
+    "urllib3": {"vrasnode/contact/calling.py", "vrasnode/contact/marked.py"},
+    "websockets": {"vrasnode/contact/calling.py"},
 }
 # Folders that documents name by a path; those of the apps are also names on a PC's disk.
 OURS = "(?:benchmarks|clients|config|deploy|docs|locale|requirements|static|templates|tests|vrasctl|vrasnode)"

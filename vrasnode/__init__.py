@@ -2,7 +2,7 @@
 
 A package for each thing that the PC does, named like the server's app where there is one; `part` (of the
 machines: `desktop`, `virtualserver`) is what `agent` gives its bite to, and parts meet in `building` alone.
-One module knows each foreign world (`contact.server`, `machines.hypervisor`, `host.thispc` …). The pure
+One module knows each foreign world (`contact.calling`, `machines.hypervisor`, `host.thispc` …). The pure
 ones (`chunks`, `domainxml`, `devicepolicy`, `words`) and `wire` are all that the management server imports.
 """
 

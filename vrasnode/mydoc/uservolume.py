@@ -21,7 +21,7 @@ from collections.abc import Callable, Sequence
 
 from vrasnode.contact.problems import Denied
 from vrasnode.errors import Refused, Unreachable, VrasError
-from vrasnode.mydoc import cutoff, locking
+from vrasnode.mydoc import cutoff, locking, standing
 from vrasnode.mydoc.cutoff import Cut, Heard
 from vrasnode.mydoc.lent import Standing
 from vrasnode.mydoc.means import Means
@@ -29,7 +29,7 @@ from vrasnode.mydoc.openvolume import LOOK_S, OpenVolume
 from vrasnode.mydoc.reading import LOGGED_ON, Readings
 from vrasnode.mydoc.record import Ledger, Record
 from vrasnode.mydoc.telling import Telling
-from vrasnode.mydoc.troubles import BEING_COPIED, DAMAGED, FINAL, PATIENT, READ_ONLY
+from vrasnode.mydoc.troubles import DAMAGED, FINAL, PATIENT
 from vrasnode.mydoc.unlocking import Shared, Steps, Unlocking
 from vrasnode.wire.checkout import SESSION
 from vrasnode.wire.mydoc import Custodian, VolumeReport, VolumeState, VolumeWish
@@ -85,14 +85,7 @@ class UserVolume:
     @property
     def state(self) -> VolumeState:
         """How it stands now."""
-        record = self.record
-        if record.locking:
-            return VolumeState.LOCKING
-        if record.session:
-            return VolumeState.OPEN if record.program else VolumeState.OPENING
-        if record.broken:
-            return VolumeState.BROKEN
-        return VolumeState.LOCKED if self._means.volumes.exists(self.volume) else VolumeState.ABSENT
+        return standing.state_of(self.record, exists=lambda: self._means.volumes.exists(self.volume))
 
     @property
     def owner(self) -> str:
@@ -100,33 +93,15 @@ class UserVolume:
 
     def report(self) -> VolumeReport:
         """The same for the server, and for people. May be called from any thread."""
-        record, watched, trouble = self.record, self._open, self._trouble
-        code, words = (trouble.code, trouble.words) if trouble else (record.code, record.words)
-        if record.reading and not code:
-            code, words = BEING_COPIED
-        if watched and watched.read_only and not code:
-            code, words = READ_ONLY
-        return VolumeReport(
-            volume=self.volume,
-            state=self.state,
-            session=record.session or self._refused or record.ended,
-            code=code,
-            words=words,
-            used_bytes=watched.used_bytes if watched else 0,
-            size_bytes=watched.size_bytes if watched else 0,
-            since=record.since,
-            proof=record.proof,
-            grants_revision=watched.grants_revision if watched else 0,
-            grants_failed=watched.grants_failed if watched else "",
+        record, state = self.record, self.state
+        return standing.report(
+            self.volume, record, state, opened=self._open, trouble=self._trouble, refused=self._refused
         )
 
     @property
     def standing(self) -> Standing:
         """How it stands, for whoever lends usage keys. From any thread."""
-        record, trouble = self.record, self._trouble
-        on_lan = bool(record.session) and not record.lease
-        code, words = (trouble.code, trouble.words) if trouble else (record.code, record.words)
-        return Standing(self.state, record.lease, on_lan, code=code, words=words, proof=record.proof)
+        return standing.lent(self.record, self.state, trouble=self._trouble)
 
     def tell(self, wish: VolumeWish | None, custodians: Sequence[Custodian] = ()) -> None:
         """What the server says now; None: nothing any more. From any thread."""
