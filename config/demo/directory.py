@@ -147,10 +147,6 @@ class Directory:
     def enable(self, name: str) -> None:
         self._change(name, ldap.MOD_REPLACE, "userAccountControl", ENABLED)
 
-    def set_control(self, name: str, flags: int) -> None:
-        """What kind of account it is (userAccountControl)."""
-        self._change(name, ldap.MOD_REPLACE, "userAccountControl", str(flags).encode())
-
     def rename(self, name: str, to: str) -> None:
         """Another logon name and another DN, as after a wedding: the same person."""
         with self._bound() as link:

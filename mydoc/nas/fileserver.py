@@ -29,7 +29,6 @@ from mydoc.nas.settings import NasSettings
 REMOTE = "nas"
 PROBE_BYTES = 256 << 10
 RCLONE_S, LISTING_S = 60.0, 600.0
-LOW_BYTES = 10 << 30
 PASSED_ON = ("PATH", "HOME", "LANG", "TMPDIR", "KRB5_CONFIG")
 # What rclone says, in its words or those of the operating system and of SMB (MS-ERREF 2.3); the first counts.
 SAYINGS = (

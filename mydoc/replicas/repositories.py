@@ -31,7 +31,6 @@ READ_S = 120.0
 ALIVE_S = 20.0
 FULL, SLICE = "full", "slice"  # what a PC says that a snapshot is
 PIECE_BYTES = 1 << 20
-MAX_SAID_BYTES = 64 << 10
 LOCKED_OUT = ("--no-lock",)
 # What restic says, and what the NAS makes it say; the first counts.
 SAYINGS = (

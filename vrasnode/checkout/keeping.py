@@ -51,7 +51,6 @@ class TpmKeeper:
     """See `chip`."""
 
     def __init__(self, chip: Chip) -> None:
-        self._chip = chip
         self.kind = Kind.SOFTWARE_TPM if chip.is_software() else Kind.TPM
         self.keep, self.give = chip.keep, chip.give
         self.destroy, self.keep_only = chip.destroy, chip.keep_only

@@ -42,7 +42,6 @@ class _Volume:
         if sector not in (256, 512, 1024, 2048, 4096):
             raise Unsure("its boot sector does not fit together")
         self._read = read
-        self._sector = sector
         self._cluster = sector * (per_cluster if per_cluster <= 128 else 1 << (256 - per_cluster))
         sectors, table = struct.unpack_from("<QQ", boot, 0x28)
         self._clusters = sectors * sector // self._cluster

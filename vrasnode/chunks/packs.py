@@ -155,23 +155,6 @@ class PackHasher:
         return self._hasher.hexdigest()
 
 
-def pack_id_of(source: Path | int) -> str:
-    """The id of the pack in a file (path or descriptor), read in pieces."""
-    with _Opened(source) as fd:
-        hasher, offset = PackHasher(), 0
-        while data := os.pread(fd, _READ_BYTES, offset):
-            hasher.update(data)
-            offset += len(data)
-        return hasher.pack_id
-
-
-def check_pack(source: Path | int, pack_id: str) -> PackIndex:
-    """The index of a pack after comparing all its bytes with its id. Raises Refused(bad_pack)."""
-    if pack_id_of(source) != pack_id:
-        raise _bad(f"its bytes are not those of pack {pack_id}")
-    return read_index(source)
-
-
 def read_index(source: Path | int, *, magic: bytes = PLAIN) -> PackIndex:
     """The checked index of a pack file (path or descriptor) of this kind; the frames are not read.
 

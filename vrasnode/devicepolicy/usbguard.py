@@ -70,18 +70,6 @@ def rules_in(text: str, *, scope: Scope = Scope.GROUP, ignoring: Collection[str]
     return [_numbered(one.rule, number) for number, one in enumerate(read, 1)]
 
 
-def ignored_in(text: str) -> list[tuple[int, str]]:
-    """The conditions that `ignoring` everything leaves out, by line: what a person has to know of an import.
-
-    Raises Refused(usbguard_line)."""
-    return [
-        (line.number, attribute.name)
-        for line in read_lines(text)
-        for attribute in line.attributes
-        if attribute.name in IGNORABLE
-    ]
-
-
 @dataclass(frozen=True)
 class _Read:
     line: int

@@ -43,13 +43,6 @@ def usb_devices(
     return _usb(sysfs, hostneeds.find(sysfs=sysfs, proc=proc, state_dir=state_dir, lan=lan))
 
 
-def pci_state(
-    address: str, *, sysfs: Path = SYSFS, proc: Path = PROC, state_dir: Path, lan: Collection[str] = ()
-) -> PciDevice | None:
-    """One PCI function as it is now; None where nothing is there."""
-    return _pci(sysfs, address, hostneeds.find(sysfs=sysfs, proc=proc, state_dir=state_dir, lan=lan))
-
-
 def _pci(sysfs: Path, address: str, needs: Needs) -> PciDevice | None:
     if not PCI_ADDRESS.fullmatch(address):
         return None

@@ -31,7 +31,7 @@ from tests.vrasnode.policycast import (
     usb_devices,
 )
 from vrasnode.devicepolicy import decide_usb
-from vrasnode.devicepolicy.usbguard import ignored_in, rules_in, rules_out
+from vrasnode.devicepolicy.usbguard import rules_in, rules_out
 from vrasnode.devicepolicy.usbguardlines import Attribute, Line, quoted, read_lines
 from vrasnode.errors import Refused
 from vrasnode.wire.devices import Bus, Rule, Scope, UsbDevice
@@ -331,12 +331,6 @@ def test_conditions_that_cannot_be_said_are_ignored_when_that_is_wished() -> Non
 def test_a_rule_of_which_nothing_would_be_left_is_not_made_one_for_every_device(target: str) -> None:
     with pytest.raises(Refused, match=r"^Line 1: without 'name'"):
         rules_in(f'{target} id *:* name "Stick" hash "a" label "B"', ignoring={"name", "hash"})
-
-
-def test_what_was_ignored_is_named_with_its_line() -> None:
-    text = 'allow id 0930:6545 hash "abc="\n\nallow serial "A" name "Stick" label "x"'
-
-    assert ignored_in(text) == [(1, "hash"), (3, "name")]
 
 
 def test_a_text_that_means_too_many_rules_is_refused() -> None:

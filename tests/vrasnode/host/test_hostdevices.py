@@ -404,18 +404,6 @@ def test_the_usb_devices_alone_are_as_among_all(tmp_path: Path, name: str) -> No
     assert alone == read_tree(root).usb
 
 
-def test_one_function_is_read_anew_and_absent_where_it_went(tmp_path: Path) -> None:
-    root = sysfs.tree("synthetic_desktop", tmp_path)
-
-    def now(address: str) -> PciDevice | None:
-        return hardware.pci_state(address, sysfs=root / "sys", proc=root / "proc", state_dir=sysfs.STATE_DIR)
-
-    assert now(CARD) == pci_of(read_tree(root), CARD)
-    (root / "sys" / "bus" / "pci" / "devices" / CARD).unlink()
-    assert now(CARD) is None
-    assert now("../../../../etc") is None
-
-
 def test_this_very_pc_is_read(tmp_path: Path) -> None:
     facts = hardware.devices(state_dir=tmp_path)
 
