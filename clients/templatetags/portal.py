@@ -10,6 +10,7 @@ from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
 from clients import actwords
@@ -150,3 +151,13 @@ def field(bound: BoundField) -> dict[str, Any]:
     if bound.errors and bound.name == next(one for one in bound.form.errors if one in bound.form.fields):
         attrs["autofocus"] = True  # whoever sent the form goes on where something is wrong
     return {"field": bound, "control": bound.as_widget(attrs=attrs), "checkbox": checkbox}
+
+
+@register.simple_tag
+def person(user: Any) -> str:
+    """A person's full name, in the reader's order, and user name."""
+    names = [user.first_name, user.last_name]
+    if (get_language() or "").startswith("ja"):
+        names.reverse()
+    full = " ".join(filter(None, names))
+    return f"{full} ({user.get_username()})" if full else str(user.get_username())

@@ -6,7 +6,6 @@ from django import template
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
 from clients.templatetags.portal import icon
@@ -139,13 +138,3 @@ def left_out_words(code: str) -> str:
 def lock_reason(code: str) -> str:
     """Why a volume was locked."""
     return reason_words(code)
-
-
-@register.simple_tag
-def person(user: Any) -> str:
-    """A person's full name, in the reader's order, and user name."""
-    names = [user.first_name, user.last_name]
-    if (get_language() or "").startswith("ja"):
-        names.reverse()
-    full = " ".join(filter(None, names))
-    return f"{full} ({user.get_username()})" if full else str(user.get_username())
