@@ -1,12 +1,12 @@
 """REST doors to sites."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from rest_framework import serializers, viewsets
 from rest_framework.serializers import BaseSerializer
 
-from clients import auditing
 from clients.models import Site
+from clients.sites import keeping
 
 
 class SiteSerializer(serializers.ModelSerializer[Site]):
@@ -28,11 +28,14 @@ class SiteViewSet(viewsets.ModelViewSet[Site]):
     http_method_names = ["get", "post", "patch", "delete", "head", "options"]
 
     def perform_create(self, serializer: BaseSerializer[Site]) -> None:
-        auditing.record("site.created", serializer.save(), after=dict(serializer.data))
+        serializer.instance = Site(**serializer.validated_data)
+        keeping.keep(serializer.instance)
 
     def perform_update(self, serializer: BaseSerializer[Site]) -> None:
-        auditing.record("site.changed", serializer.save(), after=dict(serializer.data))
+        site: Any = serializer.instance
+        for name, value in serializer.validated_data.items():
+            setattr(site, name, value)
+        keeping.keep(site)
 
     def perform_destroy(self, instance: Site) -> None:
-        auditing.record("site.deleted", instance)
-        instance.delete()
+        keeping.delete(instance)

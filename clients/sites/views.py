@@ -1,15 +1,14 @@
 """Pages of sites."""
 
 from django.contrib import messages
-from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from clients import auditing
 from clients.models import Client, Site
 from clients.pages import form_page, page_of, staff
+from clients.sites import keeping
 from clients.sites.finding import Sites
 from clients.sites.forms import SiteForm
 
@@ -20,7 +19,7 @@ def sites(request: HttpRequest) -> HttpResponse:
     """All sites, and a new one."""
     form = SiteForm(request.POST or None)
     if form.is_valid():
-        _keep(form, "created")
+        keeping.keep(form.save(commit=False))
         return redirect("clients:sites")
     rows = Site.objects.all()
     now = timezone.now()
@@ -40,23 +39,15 @@ def site(request: HttpRequest, pk: int) -> HttpResponse:
     """One site: changed, or deleted."""
     row = get_object_or_404(Site, pk=pk)
     if request.POST.get("act") == "delete":
-        with transaction.atomic():
-            auditing.record("site.deleted", row)
-            row.delete()
+        keeping.delete(row)
         messages.success(request, _("Deleted."))
         return redirect("clients:sites")
     form = SiteForm(request.POST or None, instance=row)
     if form.is_valid():
-        _keep(form, "changed")
+        keeping.keep(form.save(commit=False))
         messages.success(request, _("Saved."))
         return redirect("clients:sites")
     return render(request, "clients/site.html", {"site": row, "form": form})
-
-
-def _keep(form: SiteForm, done: str) -> None:
-    with transaction.atomic():
-        row = form.save()
-        auditing.record(f"site.{done}", row, after={name: form.cleaned_data[name] for name in form.fields})
 
 
 def _pcs(sites: Sites) -> dict[int, int]:

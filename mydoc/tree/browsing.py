@@ -10,6 +10,7 @@ from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import MappingProxyType
+from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
@@ -71,15 +72,7 @@ class Download:
 def folder(volume: Volume, path: bytes, *, after: bytes, looker: Looker, now: datetime) -> Listed:
     """The next entries of a folder, by name. Raises Refusal, as everything here that asks a PC."""
     try:
-        answer = asking.ask(
-            volume,
-            wire.Act.LIST,
-            path=path,
-            after=after,
-            length=PAGE_ENTRIES,
-            person=looker.person,
-            now=now,
-        )
+        answer = _page(volume, wire.Act.LIST, after=after, looker=looker, now=now, path=path)
     except Refusal as refusal:
         kept = _instead(volume, refusal, looker)
         entries, more = recalling.folder(kept, path, after=after, limit=PAGE_ENTRIES)
@@ -92,20 +85,20 @@ def folder(volume: Volume, path: bytes, *, after: bytes, looker: Looker, now: da
 def search(volume: Volume, words: str, *, after: bytes, looker: Looker, now: datetime) -> Listed:
     """The next entries of a volume whose names hold `words`, by path."""
     try:
-        answer = asking.ask(
-            volume,
-            wire.Act.SEARCH,
-            words=words,
-            after=after,
-            length=PAGE_ENTRIES,
-            person=looker.person,
-            now=now,
-        )
+        answer = _page(volume, wire.Act.SEARCH, after=after, looker=looker, now=now, words=words)
     except Refusal as refusal:
         kept = _instead(volume, refusal, looker)
         return _searched(kept, words, after=after, limit=PAGE_ENTRIES, looker=looker, now=now)
     _note(volume, "search", words.encode(), looker=looker, now=now, once=True)
     return _listed(answer)
+
+
+def _page(
+    volume: Volume, act: wire.Act, *, after: bytes, looker: Looker, now: datetime, **about: Any
+) -> wire.Answer:
+    """So many entries as a page shows."""
+    length = PAGE_ENTRIES
+    return asking.ask(volume, act, after=after, length=length, person=looker.person, now=now, **about)
 
 
 def search_each(

@@ -5,22 +5,22 @@ import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from uuid import uuid4
 from xml.etree import ElementTree
 
 import pytest
 
 from config.demo.bootimage import BootImages
 from tests.lab.libvirtd import comes
+from tests.vrasnode.waiting import small_vm
 from vrasnode.bench import emulation, measures, plotting, results
 from vrasnode.bench.comparing import HEADER, compare
 from vrasnode.bench.emulation import judge
 from vrasnode.bench.results import Results, Series
 from vrasnode.cli import bench
 from vrasnode.cli.main import main
-from vrasnode.domainxml import Accelerator, ClientVm, Firmware, Mark, client_vm_xml
+from vrasnode.domainxml import client_vm_xml
 from vrasnode.errors import HostBroken, Refused
-from vrasnode.machines.hypervisor import Hypervisor, make_overlay
+from vrasnode.machines.hypervisor import Hypervisor
 
 BARE = {"disk.read.sequential": [200.0, 202.0, 198.0], "cpu.one": [1000.0, 1001.0, 999.0]}
 EQUAL = {"disk.read.sequential": [185.0, 184.0, 186.0], "cpu.one": [970.0, 971.0, 969.0]}
@@ -220,19 +220,7 @@ def test_a_pc_is_measured_bare_and_its_values_are_kept(
 def test_an_emulated_guest_finds_out_that_it_is_one(
     libvirtd: str, boot_images: BootImages, tmp_path: Path
 ) -> None:
-    overlay = tmp_path / "disk.qcow2"
-    make_overlay(boot_images.v1, overlay)
-    vm = ClientVm(
-        name="bench-guest",
-        uuid=uuid4(),
-        memory_bytes=128 << 20,
-        vcpus=1,
-        accelerator=Accelerator.TCG,
-        firmware=Firmware.BIOS,
-        disk=overlay,
-        console_log=tmp_path / "console.log",
-        mark=Mark(manifest="11" * 32, serial=1),
-    )
+    vm = small_vm(boot_images.v1, tmp_path, name="bench-guest", memory_mib=128)
     hypervisor = Hypervisor(libvirtd)
     hypervisor.start(client_vm_xml(vm))
     try:

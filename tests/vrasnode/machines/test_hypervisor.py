@@ -14,7 +14,8 @@ import pytest
 
 from config.demo.pcs import LabPc
 from tests.lab.libvirtd import LIMIT_S, comes, talking_disk
-from vrasnode.domainxml import Accelerator, ClientVm, Firmware, Mark, client_vm_xml
+from tests.vrasnode.waiting import talking_vm
+from vrasnode.domainxml import ClientVm, Firmware, Mark, client_vm_xml
 from vrasnode.errors import HostBroken, Unreachable
 from vrasnode.machines.hypervisor import Hypervisor, MachineState, make_overlay
 
@@ -34,20 +35,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 @pytest.fixture
 def vm(tmp_path: Path) -> ClientVm:
     """A client VM that says "v1" on its console and waits."""
-    base = tmp_path / "v1.raw"
-    base.write_bytes(talking_disk("v1 runs"))
-    make_overlay(base, tmp_path / "overlay.qcow2")
-    return ClientVm(
-        name="vras-client",
-        uuid=uuid4(),
-        memory_bytes=64 << 20,
-        vcpus=1,
-        accelerator=Accelerator.TCG,
-        firmware=Firmware.BIOS,
-        disk=tmp_path / "overlay.qcow2",
-        console_log=tmp_path / "console.log",
-        mark=V1,
-    )
+    return talking_vm(tmp_path, name="vras-client")
 
 
 @pytest.fixture
@@ -250,7 +238,7 @@ def test_a_machine_without_its_disk_is_a_fault_of_the_host_and_libvirt_prints_no
         hypervisor.start(client_vm_xml(vm))
 
     assert broken.value.code == "machine_start_failed"
-    assert "overlay.qcow2" in broken.value.words
+    assert vm.disk.name in broken.value.words
     assert hypervisor.state(vm.name) is not MachineState.RUNNING
     assert capfd.readouterr().err == ""
 

@@ -11,7 +11,7 @@ import pytest
 
 from config.demo.pcs import LabPc
 from tests.lab.libvirtd import LIMIT_S
-from tests.vrasnode.waiting import waiting_vm
+from tests.vrasnode.waiting import talking_vm
 from vrasnode.domainxml import (
     INTERNAL,
     ClientVm,
@@ -55,7 +55,7 @@ def hypervisor(libvirtd: str) -> Iterator[Hypervisor]:
 @pytest.fixture
 def vm(hypervisor: Hypervisor, tmp_path: Path) -> Iterator[ClientVm]:
     """A client VM that runs and waits."""
-    vm = waiting_vm(tmp_path)
+    vm = talking_vm(tmp_path)
     hypervisor.start(client_vm_xml(vm))
     yield vm
     hypervisor.destroy(vm.name)
@@ -113,7 +113,7 @@ def test_an_optical_drive_comes_and_goes(
 def test_a_drive_that_was_there_at_the_start_goes_like_any_other(
     hypervisor: Hypervisor, node: str, tmp_path: Path
 ) -> None:
-    vm = replace(waiting_vm(tmp_path), opticals=(Optical(node),))
+    vm = replace(talking_vm(tmp_path), opticals=(Optical(node),))
     hypervisor.start(client_vm_xml(vm))
     assert [one.kind for one in hypervisor.attached(vm.name)] == [Kind.OPTICAL]
 
@@ -128,7 +128,7 @@ def test_a_drive_that_was_there_at_the_start_goes_like_any_other(
 def test_a_drive_that_is_gone_does_not_keep_a_machine_from_starting(
     hypervisor: Hypervisor, tmp_path: Path
 ) -> None:
-    vm = replace(waiting_vm(tmp_path), opticals=(Optical("sr77"),))
+    vm = replace(talking_vm(tmp_path), opticals=(Optical("sr77"),))
 
     hypervisor.start(client_vm_xml(vm))
 
@@ -199,7 +199,7 @@ def test_a_new_agent_sees_what_another_attached(
 
 
 def test_what_hangs_there_is_known_after_libvirtd_was_away(lab_pc: LabPc, node: str, tmp_path: Path) -> None:
-    hypervisor, vm, (stick, _) = Hypervisor(lab_pc.uri), waiting_vm(tmp_path), _devices(node)
+    hypervisor, vm, (stick, _) = Hypervisor(lab_pc.uri), talking_vm(tmp_path), _devices(node)
     hypervisor.start(client_vm_xml(vm))
     hypervisor.attach(vm.name, device_xml(stick))
 
@@ -326,7 +326,7 @@ def test_a_cable_is_pulled_and_plugged_in_again_while_the_machine_runs(lab_pc: L
     mac = mac_of("pc", "client-vm/internal")
     gateway = IPv4Interface("10.87.67.1/29")
     hypervisor.ensure_network(network_xml(INTERNAL, bridge="vras-link", gateway=gateway, neighbours=[]))
-    vm = replace(waiting_vm(tmp_path), internal=Nic(INTERNAL, mac))
+    vm = replace(talking_vm(tmp_path), internal=Nic(INTERNAL, mac))
     hypervisor.start(client_vm_xml(vm))
 
     for up in (False, False, True, True):

@@ -4,32 +4,17 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 
 from config.demo.bootimage import MARKER, BootImages
 from tests.lab.libvirtd import comes
-from vrasnode.domainxml import Accelerator, ClientVm, Firmware, Mark, client_vm_xml
+from tests.vrasnode.waiting import small_vm
+from vrasnode.domainxml import Mark, client_vm_xml
 from vrasnode.errors import Unreachable
-from vrasnode.machines.hypervisor import Answer, Hypervisor, MachineState, make_overlay
+from vrasnode.machines.hypervisor import Answer, Hypervisor, MachineState
 
 pytestmark = pytest.mark.slow
-
-
-def _v1(images: BootImages, directory: Path, *, name: str) -> ClientVm:
-    make_overlay(images.v1, directory / f"{name}.qcow2")
-    return ClientVm(
-        name=name,
-        uuid=uuid4(),
-        memory_bytes=128 << 20,
-        vcpus=1,
-        accelerator=Accelerator.TCG,
-        firmware=Firmware.BIOS,
-        disk=directory / f"{name}.qcow2",
-        console_log=directory / f"{name}.log",
-        mark=Mark(manifest="11" * 32, serial=1),
-    )
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +29,7 @@ def guest(
     hypervisor: Hypervisor, boot_images: BootImages, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
     """The name of a client VM on version 1, up and answering."""
-    vm = _v1(boot_images, tmp_path_factory.mktemp("guest"), name="guest")
+    vm = small_vm(boot_images.v1, tmp_path_factory.mktemp("guest"), name="guest", memory_mib=128)
     hypervisor.start(client_vm_xml(vm))
     assert comes(lambda: hypervisor.ping(vm.name))
     yield vm.name
@@ -119,7 +104,7 @@ def test_a_new_agent_asks_a_machine_that_another_started(guest: str, libvirtd: s
 def test_a_guest_shuts_down_when_it_is_asked_and_the_agent_is_woken(
     hypervisor: Hypervisor, boot_images: BootImages, tmp_path: Path
 ) -> None:
-    vm = _v1(boot_images, tmp_path, name="leaver")
+    vm = small_vm(boot_images.v1, tmp_path, name="leaver", memory_mib=128)
     told: list[str] = []
     hypervisor.on_change(told.append)
     hypervisor.start(client_vm_xml(vm))
@@ -136,7 +121,7 @@ def test_a_guest_shuts_down_when_it_is_asked_and_the_agent_is_woken(
 def test_what_a_guest_writes_stays_in_its_overlay(
     hypervisor: Hypervisor, boot_images: BootImages, tmp_path: Path
 ) -> None:
-    vm = _v1(boot_images, tmp_path, name="writer")
+    vm = small_vm(boot_images.v1, tmp_path, name="writer", memory_mib=128)
     before = boot_images.v1.stat()
     hypervisor.start(client_vm_xml(vm))
     assert comes(lambda: hypervisor.ping(vm.name))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.vrasnode.waiting import waiting_vm
+from tests.vrasnode.waiting import talking_vm
 from vrasnode.domainxml import UsbPassed, client_vm_xml, device_xml
 from vrasnode.errors import HostBroken
 from vrasnode.machines.hypervisor import Hypervisor, MachineState, blames_device
@@ -25,7 +25,7 @@ def hypervisor(libvirtd: str) -> Iterator[Hypervisor]:
 def test_a_usb_device_that_is_not_there_cannot_be_passed_through(
     hypervisor: Hypervisor, tmp_path: Path
 ) -> None:
-    vm = waiting_vm(tmp_path)
+    vm = talking_vm(tmp_path)
     hypervisor.start(client_vm_xml(vm))
 
     with pytest.raises(HostBroken) as broken:
@@ -40,7 +40,7 @@ def test_a_usb_device_that_is_not_there_cannot_be_passed_through(
 def test_a_machine_whose_device_cannot_be_had_says_so_and_starts_without_it(
     hypervisor: Hypervisor, tmp_path: Path
 ) -> None:
-    vm = waiting_vm(tmp_path)
+    vm = talking_vm(tmp_path)
 
     with pytest.raises(HostBroken) as broken:
         hypervisor.start(client_vm_xml(replace(vm, passed=(NOWHERE,))))
@@ -55,7 +55,7 @@ def test_a_machine_whose_device_cannot_be_had_says_so_and_starts_without_it(
 
 @pytest.mark.slow
 def test_a_missing_disk_is_not_blamed_on_a_device(hypervisor: Hypervisor, tmp_path: Path) -> None:
-    vm = waiting_vm(tmp_path)
+    vm = talking_vm(tmp_path)
     vm.disk.unlink()
 
     with pytest.raises(HostBroken) as broken:

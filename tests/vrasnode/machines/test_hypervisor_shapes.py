@@ -11,7 +11,7 @@ from uuid import uuid4
 import pytest
 
 from tests.lab.libvirtd import comes, talking_disk
-from tests.vrasnode.waiting import waiting_vm
+from tests.vrasnode.waiting import talking_vm
 from vrasnode.domainxml import (
     Accelerator,
     ClientVm,
@@ -50,7 +50,7 @@ def start(hypervisor: Hypervisor) -> Iterator[Start]:
 
 @pytest.fixture
 def client(tmp_path: Path) -> ClientVm:
-    return replace(waiting_vm(tmp_path), vcpus=2)
+    return replace(talking_vm(tmp_path), vcpus=2)
 
 
 @pytest.fixture

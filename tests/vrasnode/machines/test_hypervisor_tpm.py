@@ -16,7 +16,8 @@ import pytest
 from config.demo.bootimage import BootImages
 from config.demo.pcs import LabPc
 from tests.lab.libvirtd import comes, talking_disk
-from vrasnode.domainxml import Accelerator, ClientVm, Firmware, Mark, Profile, client_vm_xml
+from tests.vrasnode.waiting import small_vm
+from vrasnode.domainxml import ClientVm, Firmware, Mark, Profile, client_vm_xml
 from vrasnode.machines.hypervisor import Hypervisor, MachineState, make_overlay
 
 pytestmark = pytest.mark.slow
@@ -43,19 +44,7 @@ def hypervisor(lab_pc: LabPc) -> Iterator[Hypervisor]:
 
 def _pc(image: Path, directory: Path, *, name: str) -> ClientVm:
     """The client VM of a PC of its own, from the image that all have."""
-    make_overlay(image, directory / f"{name}.qcow2")
-    return ClientVm(
-        name=name,
-        uuid=uuid4(),
-        memory_bytes=64 << 20,
-        vcpus=1,
-        accelerator=Accelerator.TCG,
-        firmware=Firmware.BIOS,
-        disk=directory / f"{name}.qcow2",
-        console_log=directory / f"{name}.log",
-        mark=Mark(manifest="11" * 32, serial=1),
-        tpm=True,
-    )
+    return replace(small_vm(image, directory, name=name), tpm=True)
 
 
 def _state(pc: LabPc, vm: ClientVm) -> Path:

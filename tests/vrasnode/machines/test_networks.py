@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from config.demo.pcs import LabPc
-from tests.vrasnode.waiting import waiting_vm
+from tests.vrasnode.waiting import talking_vm
 from vrasnode.domainxml import (
     INTERNAL,
     INTERNAL_BRIDGE,
@@ -46,7 +46,7 @@ def hypervisor(lab_pc: LabPc) -> Iterator[Hypervisor]:
 @pytest.fixture
 def vm(hypervisor: Hypervisor, tmp_path: Path) -> ClientVm:
     """A client VM with a card on the internal network."""
-    return replace(waiting_vm(tmp_path), internal=Nic(INTERNAL, CLIENT.mac))
+    return replace(talking_vm(tmp_path), internal=Nic(INTERNAL, CLIENT.mac))
 
 
 def _inside(pc: LabPc, *command: str) -> subprocess.CompletedProcess[str]:

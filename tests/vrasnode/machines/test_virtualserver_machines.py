@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Interface
 from pathlib import Path
@@ -20,11 +21,10 @@ from config.demo.pcs import LabPc
 from tests.lab.libvirtd import QEMU_CACHE, comes, talking_disk
 from tests.vrasnode.conftest import member_of
 from tests.vrasnode.office import CLIENT_ID, IMAGE, Keys, Office, Published, publish
+from tests.vrasnode.waiting import talking_vm
 from vrasnode.domainxml import (
     INTERNAL,
     Accelerator,
-    ClientVm,
-    Firmware,
     Mark,
     Neighbour,
     Nic,
@@ -35,7 +35,7 @@ from vrasnode.domainxml import (
 from vrasnode.errors import Refused
 from vrasnode.imaging.slots import Slots
 from vrasnode.machines.controlchannel import ControlChannel
-from vrasnode.machines.hypervisor import Hypervisor, MachineState, make_overlay
+from vrasnode.machines.hypervisor import Hypervisor, MachineState
 from vrasnode.machines.virtualserver import NAME, ServiceMachine, VirtualServer, control_socket
 from vrasnode.servicevm.build.cache import default_cache
 from vrasnode.servicevm.build.image import ServiceImage, build_image
@@ -185,20 +185,8 @@ def test_it_serves_files_inside_the_pc(pc: Pc) -> None:
 
 
 def test_it_lives_on_when_the_client_vm_dies(pc: Pc, tmp_path: Path) -> None:
-    (tmp_path / "disk.raw").write_bytes(talking_disk("client VM"))
-    make_overlay(tmp_path / "disk.raw", tmp_path / "disk.qcow2")
-    client_vm = ClientVm(
-        name="client-vm",
-        uuid=uuid4(),
-        memory_bytes=64 << 20,
-        vcpus=1,
-        accelerator=Accelerator.TCG,
-        firmware=Firmware.BIOS,
-        disk=tmp_path / "disk.qcow2",
-        console_log=tmp_path / "console.log",
-        mark=Mark(manifest="11" * 32, serial=1),
-        internal=Nic(INTERNAL, mac_of("pc", "client-vm/internal")),
-    )
+    card = Nic(INTERNAL, mac_of("pc", "client-vm/internal"))
+    client_vm = replace(talking_vm(tmp_path, name="client-vm", words="client VM"), internal=card)
     session = pc.channel.call("ping", timeout_s=ANSWER_S)["session"]
     pc.hypervisor.start(client_vm_xml(client_vm))
 
