@@ -13,11 +13,11 @@ from typing import Any
 import msgspec
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
-from django.utils.formats import date_format
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 
 from clients.models import Client, Event
+from clients.people import calling
 from mydoc import bytepaths
 from mydoc.models import Look, Loss, Opening, Volume
 from mydoc.replicas import lastreplica
@@ -129,7 +129,7 @@ def dossier(loss: Loss, *, now: datetime) -> Dossier:
 
 def when(at: datetime | None) -> str:
     """A time that means the same to every reader; a dash for none."""
-    return date_format(timezone.localtime(at), "Y-m-d H:i:s T") if at else "–"
+    return f"{timezone.localtime(at):%Y-%m-%d %H:%M:%S %Z}" if at else "–"
 
 
 def _pc(client: Client) -> tuple[Fact, ...]:
@@ -140,7 +140,7 @@ def _pc(client: Client) -> tuple[Fact, ...]:
         Fact(_("Model"), (facts and facts.platform and facts.platform.model) or _("unknown")),
         Fact(_("Host name"), facts.hostname if facts else _("unknown")),
         Fact(_("Group"), str(client.group or "–")),
-        Fact(_("Given to"), (user.get_full_name() or user.get_username()) if user else _("nobody")),
+        Fact(_("Given to"), calling.name_of(user) if user else _("nobody")),
         Fact(_("State now"), str(client.get_state_display())),
     )
 
@@ -210,7 +210,7 @@ def _volume(
     tables: tuple[Table, ...],
     replica: LastReplica | None,
 ) -> VolumeReport:
-    owner = volume.owner.get_full_name() or volume.owner.get_username()
+    owner = calling.name_of(volume.owner)
     told = _told((stood or {}).get("told"))
     told_at = parse_datetime((stood or {}).get("told_at") or "")
     return VolumeReport(
@@ -322,7 +322,7 @@ def _logons(rows: list[Opening]) -> Table:
 def _looks(rows: list[Look]) -> Table:
     return Table(
         _("Who looked in the 30 days before"),
-        (_("Time"), _("Who"), _("Act"), _("What"), _("Reason")),
+        (_("Time"), _("Who"), _("Act"), _("On what"), _("Reason")),
         tuple(
             (
                 when(row.at),

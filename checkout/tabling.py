@@ -40,7 +40,7 @@ def safe(cell: str) -> str:
 
 
 def _rows(found: Dossier) -> Iterator[Row]:
-    yield (_("About"), _("What"), _("Value"), _("Size in bytes"), _("Changed"), "SHA-256")
+    yield (_("About"), _("Item"), _("Value"), _("Size in bytes"), _("Changed"), "SHA-256")
     for section in found.sections:
         for fact in section.facts:
             yield (section.title, fact.label, fact.value, "", "", "")
@@ -53,6 +53,7 @@ def _rows(found: Dossier) -> Iterator[Row]:
                 yield (one.title, table.title, " · ".join(row), "", "", "")
         if one.replica is None:
             yield (one.title, _("Files"), _("no replica: everything on the PC is unknown"), "", "", "")
+        label = _("File")  # of a million rows
         for file in one.files():
             name = bytepaths.shown(file.path)
-            yield (one.title, _("File"), name, str(file.size_bytes), when(file.changed), file.sha256)
+            yield (one.title, label, name, str(file.size_bytes), when(file.changed), file.sha256)

@@ -7,6 +7,7 @@ A path goes from the volume's root, without a slash at either end; the root itse
 import base64
 import binascii
 import unicodedata
+from functools import lru_cache
 
 ROOT = "-"  # in addresses; no bytes are encoded like this
 MAX_PATH = 4096
@@ -111,6 +112,7 @@ def stamped(name: str, stamp: str) -> str:
     return f"{stem} ({stamp}){dot}{ending}"
 
 
+@lru_cache(maxsize=1 << 14)  # a report shows a million names, of the same few letters
 def _shown(character: str, *, after: str) -> str:
     code = ord(character)
     if 0xDC80 <= code <= 0xDCFF:  # a byte that is no UTF-8

@@ -7,6 +7,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from clients.models import Group
+from clients.people import calling
 
 
 class Kind(models.TextChoices):
@@ -57,7 +58,7 @@ class Decider(models.Model):
         if self.kind == Kind.GROUP:
             return self.directory_group.partition(",")[0].partition("=")[2] or self.directory_group
         if self.person is not None:
-            return self.person.get_full_name() or self.person.get_username()
+            return calling.name_of(self.person)
         return str(self.get_kind_display())
 
 

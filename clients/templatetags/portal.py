@@ -10,11 +10,11 @@ from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
 from clients import actwords
 from clients.models import Event
+from clients.people import calling
 from clients.presence import Presence
 
 register = template.Library()
@@ -135,6 +135,12 @@ def particulars(event: Event) -> str:
 
 
 @register.filter
+def called(user: Any) -> str:
+    """What a person is called."""
+    return calling.name_of(user)
+
+
+@register.filter
 def lookup(mapping: dict[Any, Any], key: Any) -> Any:
     """`mapping[key]`, or None."""
     return mapping.get(key)
@@ -156,8 +162,5 @@ def field(bound: BoundField) -> dict[str, Any]:
 @register.simple_tag
 def person(user: Any) -> str:
     """A person's full name, in the reader's order, and user name."""
-    names = [user.first_name, user.last_name]
-    if (get_language() or "").startswith("ja"):
-        names.reverse()
-    full = " ".join(filter(None, names))
-    return f"{full} ({user.get_username()})" if full else str(user.get_username())
+    name, account = calling.name_of(user), str(user.get_username())
+    return name if name == account else f"{name} ({account})"

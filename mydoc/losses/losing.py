@@ -24,7 +24,7 @@ from clients import auditing, nudge, presence
 from clients.enrolment import identity, signing
 from clients.errors import Refusal
 from clients.models import Client
-from clients.people import roles
+from clients.people import calling, roles
 from clients.signals import client_joined, client_lost
 from mydoc.models import Loss, Opening, Volume
 from mydoc.replicas import lastreplica
@@ -166,15 +166,14 @@ def preview(client: Client, *, now: datetime) -> list[str]:
     """What it means to declare this PC lost, in words."""
     heard = _last_contact(client, now=now)
     said = [
-        _("%(pc)s (%(owner)s), last heard %(when)s.")
+        _("%(pc)s (%(owner)s), last heard: %(when)s")
         % {"pc": client, "owner": owner_of(client) or _("given to nobody"), "when": _when(heard)}
     ]
     for volume in Volume.objects.filter(client=client).select_related("owner", "client"):
         replica = lastreplica.last(volume, before=now)
         kept = _("last replica %(when)s") % {"when": _when(replica.at)} if replica else _("no replica")
         said.append(
-            _("Data of %(owner)s: %(kept)s.")
-            % {"owner": volume.owner.get_full_name() or volume.owner, "kept": kept}
+            _("Data of %(owner)s: %(kept)s.") % {"owner": calling.name_of(volume.owner), "kept": kept}
         )
     said.append(
         _(
@@ -190,7 +189,7 @@ def preview(client: Client, *, now: datetime) -> list[str]:
 def owner_of(client: Client) -> str:
     """Who has it, for people; "" when it was given to nobody."""
     user = client.assigned_user
-    return (user.get_full_name() or user.get_username()) if user else ""
+    return calling.name_of(user) if user else ""
 
 
 def _last_contact(client: Client, *, now: datetime) -> datetime | None:

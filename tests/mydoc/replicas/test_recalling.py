@@ -166,6 +166,19 @@ def test_what_is_live_is_never_taken_from_a_replica_and_a_guest_sees_no_replica(
     assert "見積" not in html and "volume_locked" in html
 
 
+def test_an_administrators_own_versions_stand_under_their_own_page_in_the_menu(
+    client: Browser, admin: User, locked: Volume, times: Times
+) -> None:
+    Volume.objects.filter(pk=locked.pk).update(owner=admin)
+    client.force_login(admin)
+
+    html = client.get(own("versions", locked, QUOTE)).content.decode()
+
+    menu = html[html.index("<nav") : html.index("<main")]
+    (current,) = (line for line in menu.splitlines() if 'aria-current="page"' in line)
+    assert 'href="/my/"' in current
+
+
 def test_the_owner_gets_every_version_a_deleted_file_and_a_folder_as_zip(
     mine: Browser, locked: Volume, times: Times
 ) -> None:
