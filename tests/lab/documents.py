@@ -52,7 +52,8 @@ class Workday:
         self.pc = office.pcs[0]
 
     def log_on(self) -> str:
-        """The user logs on inside the client VM: what their logon script said."""
+        """The user logs on inside the client VM, once it is up: what their logon script said."""
+        self.wait("the client VM", self.pc.desktop_answers)
         return self.pc.log_on(USER, Directory.password_of(USER))
 
     def be_open(self) -> None:
