@@ -189,6 +189,7 @@ class _Pc:
             radio=radio,
             machines=self._world.machines,
             cards=self._machine.routed_cards,
+            lan=(self._machine.lan_bridge, self._machine.lan_cards),
             pc=self._identity.client_id,
             identity=(certificate.resolve(), key.resolve()),
             unseal=lambda sealed: self._identity.unseal(sealed, purpose=SECRET_PURPOSE),
@@ -198,13 +199,12 @@ class _Pc:
         )
 
     def _make_desktop(self) -> Desktop:
-        self._desktop_slots = self._world.open_slots(self._state.images)
+        slots = self._desktop_slots = self._world.open_slots(self._state.images)
         service, wireless, report = self._service, self._wireless, self._report_to("imaging")
-        get = self._slices.get
-        self._postponing = Postponing(self._desktop_slots, get_slice=get, report=report, now=self._now)
+        self._postponing = Postponing(slots, get_slice=self._slices.get, report=report, now=self._now)
         return Desktop(
             self._state.desktop,
-            slots=self._desktop_slots,
+            slots=slots,
             machines=self._world.machines,
             machine=replace(self._machine, internal=self._world.networks),
             grantor=self._devices.passing,

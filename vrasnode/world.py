@@ -27,7 +27,7 @@ from vrasnode.mydoc import pchalf, volumes
 from vrasnode.mydoc.housing import Housing
 from vrasnode.mydoc.means import Volumes
 from vrasnode.mydoc.unlocking import Halves
-from vrasnode.network import firewall
+from vrasnode.network import firewall, uplink
 from vrasnode.network.wifi import Standing, Wifi
 from vrasnode.network.wireless import Radio
 from vrasnode.wire.clients import HostFacts
@@ -192,6 +192,9 @@ class HostRadio:
 
     def wall(self, *, bridge: str, outward: str) -> None:
         firewall.hold(bridge=bridge, outward=outward)
+
+    def cable(self, bridge: str) -> bool | None:
+        return uplink.carrier(bridge)
 
     def close(self) -> None:
         self.wifi.close()

@@ -127,6 +127,14 @@ class DemoPc:
         finally:
             hypervisor.close()
 
+    def desktop_answers(self) -> bool:
+        """Whether the client VM is up."""
+        hypervisor = Hypervisor(self.lab.uri)
+        try:
+            return hypervisor.ping(CLIENT_VM)
+        finally:
+            hypervisor.close()
+
     def guest_boot_id(self) -> str:
         """Names the guest's present start: another one after each boot."""
         hypervisor = Hypervisor(self.lab.uri)
@@ -192,13 +200,14 @@ class Office(Standing):
         self.pcs: list[DemoPc] = []
         self.crowd: Child | None = None  # the process in which the simulated PCs are
         self.server: DemoServer
+        self.network: lan.Lan
 
     def _stand_up(self, undo: ExitStack) -> None:
         for sweep in (pcs.sweep_stale, lan.sweep_stale):
             for name in sweep():
                 self._say(f"Removed what an earlier run left: {name}")
         self.data.mkdir(parents=True, exist_ok=True, mode=0o700)
-        network = undo.enter_context(lan.Lan())
+        network = self.network = undo.enter_context(lan.Lan())
         env = dict(self._server_env)
         if self._full:
             company = Company(network, cache=self.cache, share=self.data / "nas")

@@ -86,6 +86,11 @@ class Machine(Message, frozen=True):
         return Nic(self.lan_bridge, self.mac(f"{role}/lan")) if self.lan_bridge else None
 
     @property
+    def lan_cards(self) -> dict[str, str]:
+        """MAC addresses in the LAN, by machine; none where this PC has no LAN to share."""
+        return {name: self.mac(f"{name}/lan") for name in ROUTED_ROLES} if self.lan_bridge else {}
+
+    @property
     def routed_cards(self) -> dict[str, str]:
         """MAC addresses on the routed network, by machine."""
         return {name: self.mac(role) for name, role in ROUTED_ROLES.items()}

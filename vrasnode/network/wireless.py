@@ -3,7 +3,8 @@
 A Wi-Fi station cannot be bridged: it speaks for its own address alone. So each machine has a card on a
 network of its own inside the PC, behind the control base's address, and its cable is in for as long as Wi-Fi
 is connected: the client VM's for its user, the virtual server's for what it copies to the company. How a
-network is joined is `wifi`'s, what may pass `firewall`'s, the card's looks `domainxml`'s.
+network is joined is `wifi`'s, what may pass `firewall`'s, the card's looks `domainxml`'s, whether the PC's
+own cable is in `uplink`'s.
 
 A network's secret comes sealed to this PC and is opened for each look; it is in no log and in no report.
 """
@@ -40,6 +41,7 @@ class Radio(Protocol):
     def look(self, card: str) -> Standing: ...
     def lead(self, bridge: str, card: str) -> None: ...
     def wall(self, *, bridge: str, outward: str) -> None: ...
+    def cable(self, bridge: str) -> bool | None: ...
     def close(self) -> None: ...
 
 
@@ -51,9 +53,9 @@ class Machines(Protocol):
 
 
 class Wireless:
-    """The part. `cards` are the addresses of cards by their machines' names, always in the same order;
-    `identity` where certificate and key of this PC lie; `unseal` opens what was sealed to it; `report` takes
-    what the server should hear."""
+    """The part. `cards` are the addresses of cards by their machines' names, always in the same order; `lan`
+    is the LAN's bridge ("": there is none) with the cards behind it; `identity` where certificate and key of
+    this PC lie; `unseal` opens what was sealed to it; `report` takes what the server should hear."""
 
     name = "wireless"
 
@@ -63,6 +65,7 @@ class Wireless:
         radio: Radio,
         machines: Machines,
         cards: Mapping[str, str],
+        lan: tuple[str, Mapping[str, str]] = ("", {}),
         pc: str,
         identity: tuple[Path, Path],
         unseal: Callable[[bytes], bytes],
@@ -73,6 +76,8 @@ class Wireless:
         self._radio = radio
         self._machines = machines
         self._cards = dict(cards)
+        self._bridge, self._lan_cards = lan[0], dict(lan[1])
+        self._cable_seen = False
         self._pc = pc
         self._identity = identity
         self._unseal = unseal
@@ -80,7 +85,7 @@ class Wireless:
         self._report = report
         self._clock = clock
         self._held: str | None = None  # the card that network and wall were made for
-        self._plugged: dict[str, bool] = {}  # whether a machine's cable is in, as far as is known
+        self._plugged: dict[str, bool] = {}  # whether a card's cable is in, as far as is known
         self._look_at = self._hold_at = clock()
         self._told: NetworkReport | None = None
         self._standing = NetworkReport(wifi=WifiState.NONE)
@@ -108,6 +113,7 @@ class Wireless:
         try:
             profile = self._profile()
             self._standing = self._follow(card, profile)
+            self._mind_cable(card)
         except VrasError as error:
             ssid = self._standing.ssid
             self._standing = NetworkReport(
@@ -137,7 +143,7 @@ class Wireless:
         found = self._radio.look(card)
         if found.connected:
             self._radio.lead(ROUTED_BRIDGE, card)
-        self._plug(found.connected)
+        self._plug(self._cards, found.connected)
         state = WifiState.CONNECTED if found.connected else WifiState.SEARCHING
         words = say(found.code, "en") if found.code else ""
         return NetworkReport(
@@ -174,13 +180,24 @@ class Wireless:
         """The machines' cables, where they have one."""
         if self._held is not None:
             self._held = None
-            self._plug(False)
+            self._plug(self._cards, False)
 
-    def _plug(self, wanted: bool) -> None:
+    def _mind_cable(self, card: str | None) -> None:
+        """On a PC with Wi-Fi the machines' LAN cables are in when the PC's own is, so that they take the way
+        there is. A cable that was never seen in is left alone: it may be a LAN that ends in this PC."""
+        pulled = any(self._plugged.get(mac) is False for mac in self._lan_cards.values())
+        if not self._lan_cards or (card is None and not pulled):
+            return
+        is_in = self._radio.cable(self._bridge) is True
+        self._cable_seen |= is_in
+        if self._cable_seen:
+            self._plug(self._lan_cards, is_in)
+
+    def _plug(self, cards: Mapping[str, str], wanted: bool) -> None:
         """The machines' cables. One that is off, or was started before it could have the card, has none."""
         plugged = self._plugged
-        for name, mac in self._cards.items():
-            if plugged.get(name) is wanted:
+        for name, mac in cards.items():
+            if plugged.get(mac) is wanted:
                 continue
             try:
                 self._machines.set_link(name, mac, up=wanted)
@@ -188,7 +205,7 @@ class Wireless:
                 if error.code not in ("machine_off", "no_such_card"):
                     raise
             else:
-                plugged[name] = wanted
+                plugged[mac] = wanted
 
     def _tell(self) -> None:
         if self._standing != self._told:

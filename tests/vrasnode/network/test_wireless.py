@@ -17,6 +17,7 @@ from vrasnode.wire import codec
 from vrasnode.wire.network import NetworkReport, NetworkSlice, WifiProfile, WifiSecurity, WifiState
 
 MAC, SERVICE_MAC = "52:54:00:aa:bb:cc", "52:54:00:aa:bb:cd"
+LAN_MAC, SERVICE_LAN_MAC = "52:54:00:aa:bb:01", "52:54:00:aa:bb:02"
 OFFICE = WifiProfile(ssid="office", security=WifiSecurity.PSK, sealed_secret=b"sealed")
 SECRET = b"correct horse"
 
@@ -29,11 +30,12 @@ class Pc:
     there: bool = True
     standing: Standing = field(default_factory=lambda: Standing(connected=False))
     done: list[str] = field(default_factory=list)
-    cable: str = "down"  # "none": the machine has no such card; "off": it does not run
+    wifi_cable: str = "down"  # "none": the machine has no such card; "off": it does not run
     broken: HostBroken | None = None
     plugged: dict[tuple[str, str], bool] = field(default_factory=dict)  # by machine and card
     network: str = ""
     config: str = ""
+    lan_cable: bool | None = True  # the PC's own; None: nobody knows
     now: float = 0.0
 
     def card(self) -> str | None:
@@ -61,13 +63,18 @@ class Pc:
         self.network = network_xml
         return True
 
+    def cable(self, bridge: str) -> bool | None:
+        assert bridge == "br-lan"
+        return self.lan_cable
+
     def set_link(self, name: str, mac: str, *, up: bool) -> None:
-        if self.cable == "none":
+        if self.wifi_cable == "none":
             raise HostBroken("no_such_card", "none")
-        if self.cable == "off":
+        if self.wifi_cable == "off":
             raise Unreachable("machine_off", "off")
-        self.cable = "up" if up else "down"
         self.plugged[name, mac] = up
+        if mac in (MAC, SERVICE_MAC):
+            self.wifi_cable = "up" if up else "down"
 
     def close(self) -> None:
         pass
@@ -103,6 +110,7 @@ def desk() -> Desk:
         radio=pc,
         machines=pc,
         cards={"client-vm": MAC, "virtual-server": SERVICE_MAC},
+        lan=("br-lan", {"client-vm": LAN_MAC, "virtual-server": SERVICE_LAN_MAC}),
         pc="pc-1",
         identity=(Path("/state/certificate.pem"), Path("/state/signing.key")),
         unseal=unseal,
@@ -116,15 +124,15 @@ def desk() -> Desk:
 def test_the_client_vms_cable_is_in_for_as_long_as_wifi_is_connected(desk: Desk) -> None:
     desk.wants(OFFICE)
     desk.look()
-    assert (desk.pc.cable, desk.part.routed) == ("down", True)
+    assert (desk.pc.wifi_cable, desk.part.routed) == ("down", True)
 
     desk.pc.standing = Standing(connected=True, address="192.0.2.9")
     desk.look()
-    assert desk.pc.cable == "up"
+    assert desk.pc.wifi_cable == "up"
     desk.pc.standing = Standing(connected=False, code="wifi_out_of_reach")
     desk.look()
 
-    assert desk.pc.cable == "down"
+    assert desk.pc.wifi_cable == "down"
     assert [one.wifi for one in desk.told] == [WifiState.SEARCHING, WifiState.CONNECTED, WifiState.SEARCHING]
     assert (desk.told[-1].code, desk.told[-1].words) == ("wifi_out_of_reach", "The network is not in reach.")
 
@@ -138,11 +146,46 @@ def test_both_machines_have_a_cable_and_an_address_of_their_own(desk: Desk) -> N
     desk.look()
 
     both = [("client-vm", MAC), ("virtual-server", SERVICE_MAC)]
-    assert connected == dict.fromkeys(both, True)
-    assert desk.pc.plugged == dict.fromkeys(both, False)
+    assert {card: connected[card] for card in both} == dict.fromkeys(both, True)
+    assert {card: desk.pc.plugged[card] for card in both} == dict.fromkeys(both, False)
     network = ElementTree.fromstring(desk.pc.network)  # noqa: S314 - our own
     addresses = {host.get("mac"): host.get("ip") for host in network.iter("host")}
     assert addresses == {MAC: str(GATEWAY.ip + 1), SERVICE_MAC: str(GATEWAY.ip + 2)}
+
+
+def test_the_machines_lan_cables_follow_the_pcs_own_while_it_has_wifi(desk: Desk) -> None:
+    desk.wants(OFFICE)
+    desk.pc.standing = Standing(connected=True)
+    in_lan = [("client-vm", LAN_MAC), ("virtual-server", SERVICE_LAN_MAC)]
+    seen = []
+
+    for cable in (True, False, None, True):  # None: the dock with the card in it is gone
+        desk.pc.lan_cable = cable
+        desk.look()
+        seen.append({card: desk.pc.plugged.get(card) for card in in_lan})
+
+    assert seen == [dict.fromkeys(in_lan, is_in) for is_in in (True, False, False, True)]
+
+
+def test_a_lan_whose_cable_was_never_seen_in_stays_as_it_is(desk: Desk) -> None:
+    desk.wants(OFFICE)
+    for cable in (None, False):
+        desk.pc.lan_cable = cable
+        desk.look()
+
+    assert not any(mac in (LAN_MAC, SERVICE_LAN_MAC) for _name, mac in desk.pc.plugged)
+
+
+def test_a_pulled_lan_cable_comes_in_again_though_the_wifi_card_is_gone(desk: Desk) -> None:
+    desk.wants(OFFICE)
+    desk.look()
+    desk.pc.lan_cable = False
+    desk.look()
+
+    desk.pc.there, desk.pc.lan_cable = False, True
+    desk.look()
+
+    assert desk.pc.plugged["virtual-server", SERVICE_LAN_MAC] is True
 
 
 def test_the_wall_stands_before_the_network_and_is_held(desk: Desk) -> None:
@@ -165,7 +208,7 @@ def test_without_its_wall_there_is_no_way_out_and_it_is_said(desk: Desk) -> None
         desk.look()
 
     assert "network" not in desk.pc.done
-    assert (desk.pc.cable, desk.part.routed) == ("down", False)
+    assert (desk.pc.wifi_cable, desk.part.routed) == ("down", False)
     assert (desk.told[-1].code, desk.told[-1].words) == ("firewall_failed", "Install nftables.")
 
 
@@ -173,26 +216,26 @@ def test_a_machine_that_starts_later_gets_its_cable_then(desk: Desk) -> None:
     desk.wants(OFFICE)
     desk.pc.standing = Standing(connected=True)
     for absent in ("off", "none"):
-        desk.pc.cable = absent
+        desk.pc.wifi_cable = absent
         desk.look()
 
-    desk.pc.cable = "down"
+    desk.pc.wifi_cable = "down"
     desk.part.nudge()
     desk.look()
 
-    assert desk.pc.cable == "up"
+    assert desk.pc.wifi_cable == "up"
 
 
 def test_a_restarted_machine_gets_its_cable_again(desk: Desk) -> None:
     desk.wants(OFFICE)
     desk.pc.standing = Standing(connected=True)
     desk.look()
-    desk.pc.cable = "down"  # as each start begins
+    desk.pc.wifi_cable = "down"  # as each start begins
 
     desk.part.nudge()
     desk.look()
 
-    assert desk.pc.cable == "up"
+    assert desk.pc.wifi_cable == "up"
 
 
 def test_a_group_without_wifi_and_a_pc_without_a_card_join_nothing(desk: Desk) -> None:
@@ -206,7 +249,7 @@ def test_a_group_without_wifi_and_a_pc_without_a_card_join_nothing(desk: Desk) -
     desk.wants(None)
     desk.look()
 
-    assert (desk.pc.config, desk.pc.cable, desk.part.routed) == ("", "down", False)
+    assert (desk.pc.config, desk.pc.wifi_cable, desk.part.routed) == ("", "down", False)
     desk.pc.there = False
     desk.look()
     states = [one.wifi.value for one in desk.told]
@@ -242,4 +285,4 @@ def test_a_slice_that_cannot_be_read_pulls_the_cable(desk: Desk) -> None:
     with pytest.raises(Refused):
         desk.look()
 
-    assert desk.pc.cable == "down"
+    assert desk.pc.wifi_cable == "down"

@@ -89,7 +89,7 @@ TEXTS = {
     ),
     "etc/group": "root:x:0:\nowner:x:1000:\nnogroup:x:65534:\n",
     "etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\n",
-    "etc/hosts": "127.0.0.1 localhost\n",
+    "etc/hosts": "127.0.0.1 localhost vras\n",  # smbd asks for its own name with each connection
 }
 LINKS = {
     "etc/passwd": "/run/accounts/passwd",
