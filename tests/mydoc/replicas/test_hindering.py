@@ -1,6 +1,6 @@
 """The alarm about a replica that is missing for days says why, and what to do: for each cause there is."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,13 @@ pytestmark = pytest.mark.django_db
 State = ReplicationRun.State
 AGO = timedelta(days=30)
 TIMES = ("asked_at", "begun_at", "ended_at")
+
+
+@pytest.fixture(autouse=True)
+def english() -> Iterator[None]:
+    """Whatever language a test before had pages speak."""
+    with translation.override("en"):
+        yield
 
 
 @pytest.fixture(autouse=True)
