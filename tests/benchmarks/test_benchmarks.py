@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks import swarmplot
 from config.demo.bootimage import BootImages
 
 ROOT = Path(__file__).parents[2]
@@ -127,6 +128,19 @@ def shared(*more: str) -> list[dict[str, Any]]:
     assert done.returncode == 0, done.stdout + done.stderr
     runs: list[dict[str, Any]] = json.loads(done.stdout.splitlines()[-1])
     return runs
+
+
+def test_runs_of_sharing_are_drawn_with_a_bar_for_each_way() -> None:
+    runs = [
+        {"method": method, "pcs": pcs, "mbit": 100, "x": x}
+        for method, pcs, x in (("swarm", 2, 1.04), ("swarm", 2, 1.08), ("swarm", 2, 1.06), ("http", 8, 7.9))
+    ]
+
+    plot = swarmplot.draw(runs).decode()
+
+    for words in ("swarm", "http", "2 PCs, 100 Mbit/s", "8 PCs, 100 Mbit/s", "1.06", "7.90"):
+        assert words in plot
+    assert "<script" not in plot
 
 
 @pytest.mark.soak  # what others' programs do is not ours to test
