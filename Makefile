@@ -31,7 +31,7 @@ types: $(STAMP)
 	$(PYTHON) -m mypy vrasnode vrasctl config clients imaging mydoc checkout
 
 bench: $(STAMP)  ## ARGS="--quick"
-	for part in publish update machines cutoff replica delta swarm crowd front; do $(PYTHON) -m benchmarks.$$part $(ARGS) || exit; done
+	for part in publish update machines cutoff replica dossier delta swarm crowd front; do $(PYTHON) -m benchmarks.$$part $(ARGS) || exit; done
 
 docs: $(STAMP)  ## what docs hold that is made: the OpenAPI file and the pictures of the pages
 	$(PYTHON) manage.py spectacular --file docs/openapi.yaml
