@@ -7,6 +7,7 @@ same address. Not for tests of one verb, which pytest-django's database serves b
 import json
 import os
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
@@ -22,9 +23,13 @@ from typing import Any, Self
 import pytest
 import urllib3
 
+from vrasnode.servicevm.build.cache import default_cache, made_once, recipe
+
 ROOT = Path(__file__).parents[2]
 ADMIN = "admin"
 START_S = 60
+PARTS = ("clients", "imaging", "mydoc", "checkout")
+DATABASE = "openvras.sqlite3"
 
 # uvicorn's own --fd takes a TCP socket for a unix one and leaves Nagle's delay on.
 _WEB = """
@@ -33,10 +38,14 @@ listeners = [socket.socket(fileno=int(number)) for number in sys.argv[1:]]
 config = uvicorn.Config("config.asgi:application", lifespan="off", log_level="info")
 uvicorn.Server(config).run(sockets=listeners)
 """
-_SET_UP = """
+_MIGRATE = """
 import django; django.setup()
 from django.core.management import call_command
 call_command("migrate", verbosity=0)
+"""
+_SET_UP = """
+import django; django.setup()
+from django.core.management import call_command
 call_command("keys", "init")
 call_command("createsuperuser", interactive=False)
 """
@@ -135,11 +144,8 @@ class Server:
         with loopback(0) as free:
             self._redis_port: int = free.getsockname()[1]
         self.env = {
-            **{name: value for name, value in os.environ.items() if not name.startswith("OPENVRAS_")},
-            "DJANGO_SETTINGS_MODULE": "config.settings",
-            "OPENVRAS_DATA": str(directory / "data"),
+            **_environment(directory / "data"),
             "OPENVRAS_REDIS": f"redis://127.0.0.1:{self._redis_port}/0",
-            "PYTHONUNBUFFERED": "1",
             **(settings or {}),
         }
         port = str(self._redis_port)
@@ -239,6 +245,10 @@ class Server:
         return True
 
     def _set_up(self) -> None:
+        if "OPENVRAS_DATABASE" in self.env:
+            self._run("-c", _MIGRATE)
+        else:
+            shutil.copyfile(_new_database() / DATABASE, self.directory / "data" / DATABASE)
         self._run(
             "-c",
             _SET_UP,
@@ -263,6 +273,30 @@ class Server:
             f"{arguments[:2]} ended with {done.returncode}:\n{done.stdout}{done.stderr}"
         )
         return done.stdout
+
+
+def _environment(data: Path) -> dict[str, str]:
+    """This process's, with no setting of the server but where its data lie."""
+    ours = {name: value for name, value in os.environ.items() if not name.startswith("OPENVRAS_")}
+    more = {"DJANGO_SETTINGS_MODULE": "config.settings", "OPENVRAS_DATA": str(data), "PYTHONUNBUFFERED": "1"}
+    return ours | more
+
+
+def _new_database() -> Path:
+    """The folder of a database with all tables and no row of ours: made once for this source, then copied,
+    for it takes longer than all the rest of an installation."""
+    sources = sorted(path for part in PARTS for path in (ROOT / part).rglob("*.py"))
+    folder = default_cache() / f"tables-{recipe([ROOT / 'requirements/server.lock', *sources])}"
+    made_once(folder, _migrate)
+    return folder
+
+
+def _migrate(_scratch: Path, into: Path) -> None:
+    env = _environment(into)
+    subprocess.run([sys.executable, "-c", _MIGRATE], cwd=ROOT, env=env, check=True)
+    for left in into.iterdir():
+        if left.name != DATABASE:
+            left.unlink()
 
 
 def _listens(port: int) -> bool:
