@@ -13,16 +13,19 @@ import heapq
 import json
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from random import Random
 
+from vrasnode.swarm.ahead import Ahead
+from vrasnode.swarm.peering import BEAT_S
 from vrasnode.swarm.places import depth_of, neighbours, side_of
 from vrasnode.swarm.relay import Relay
-from vrasnode.wire.swarm import CELL_PCS, SwarmMember
+from vrasnode.swarm.session import CALL_S
+from vrasnode.wire.swarm import CELL_PCS, MAX_CLAIM, SILENT_PLACES, SwarmMember
 
 TICK_S = 0.1
-MEMBERS_S = 1.0
+MEMBERS_S = CALL_S
 GIVEN_AGAIN_S = 1.0
 SERVER = "server"
 
@@ -43,8 +46,11 @@ class SimPc:
     joined: bool = False
     met: dict[str, None] = field(default_factory=dict)  # in an order, so that a seed is always the same
     left: set[str] = field(default_factory=set)  # for wrong bytes
+    ahead: Ahead = field(default_factory=Ahead)
     wanted: list[int] = field(default_factory=list)  # taken from the server, not sent yet
     fetched: int = 0
+    told_at: float = 0.0
+    called_at: float = -CALL_S
 
 
 class Simulation:
@@ -61,6 +67,7 @@ class Simulation:
         self.again: dict[int, float] = {}
         self.pcs = [self._pc(number) for number in range(pcs)]
         self.by_name = {pc.name: pc for pc in self.pcs}
+        self._by_slot: dict[int, SimPc] = {}
         self._server_free = True
         self._lacking: set[str] = set()  # names of those that run and lack something
         self._waits: dict[str, dict[str, None]] = defaultdict(dict)  # who waits for this PC's way in
@@ -70,7 +77,7 @@ class Simulation:
     def _pc(self, number: int) -> SimPc:
         everything = (1 << self.pieces) - 1
         relay = Relay(self.pieces, have=0, want=everything, random=Random(self.random.random()))
-        return SimPc(f"{number:05}", number, relay)
+        return SimPc(f"{number:05}", -1, relay)
 
     def at(self, when: float, act: Callable[[], None]) -> None:
         self._count += 1
@@ -79,6 +86,9 @@ class Simulation:
     def start(self, pc: SimPc) -> None:
         """The PC takes part from now on."""
         pc.joined = pc.alive = True
+        if pc.slot < 0:
+            pc.slot = free_slot(self._by_slot, sends=pc.relay.sends)
+            self._by_slot[pc.slot] = pc
         if pc.relay.lacks:
             self._lacking.add(pc.name)
         pc.relay.depth = depth_of(pc.slot)
@@ -128,11 +138,13 @@ class Simulation:
     def _meet(self, pc: SimPc) -> None:
         """Looks who takes part, and says hello to whom it does not know yet."""
         cell = pc.slot // CELL_PCS
-        near = range(max(0, (cell - 1) // 2 * CELL_PCS), min(len(self.pcs), (2 * cell + 3) * CELL_PCS))
+        near = range(max(0, (cell - 1) // 2 * CELL_PCS), (2 * cell + 3) * CELL_PCS)
         members = [
-            SwarmMember(client_id=other.name, address="", port=1, key="", slot=other.slot)
-            for other in (self.pcs[number] for number in near)
-            if other.alive and other.joined
+            SwarmMember(
+                client_id=other.name, address="", port=1, key="", slot=other.slot, sends=other.relay.sends
+            )
+            for other in (self._by_slot[slot] for slot in near if slot in self._by_slot)
+            if other.alive
         ]
         near_now = neighbours(members, slot=pc.slot, me=pc.name)
         for name in sorted(pc.met.keys() - {member.client_id for member in near_now}):
@@ -150,8 +162,9 @@ class Simulation:
 
     def _tell(self, pc: SimPc) -> None:
         news = pc.relay.news()
-        if not news:
+        if not news and self.now - pc.told_at < BEAT_S:
             return
+        pc.told_at = self.now
         for name in list(pc.met):
             other = self.by_name[name]
             if pc.name in other.relay.peers:
@@ -172,20 +185,32 @@ class Simulation:
         """What `session` and the server do with credit and what is missed."""
         if not pc.alive or not pc.relay.lacks:
             return
+        credit = pc.relay.credit(now=self.now, ahead=len(pc.ahead))
+        lost = pc.relay.lost(now=self.now, ahead=pc.ahead)
+        if not lost and (pieces := pc.ahead.take(credit, have=pc.relay.have)):
+            self._get(pc, pieces)
+            return
+        if not lost and not (credit and self.todo < self.pieces) and self.now - pc.called_at < CALL_S:
+            return
+        pc.called_at = self.now
         take = []
-        for piece in pc.relay.lost(now=self.now):
+        for piece in lost:
             if self.given[piece] and self.now - self.again.get(piece, -9.0) >= GIVEN_AGAIN_S:
                 self.again[piece] = self.now
                 take.append(piece)
-        for _ in range(pc.relay.credit(now=self.now)):
+        room = pc.ahead.room(left=self.pieces - self.todo, pcs=1 + len(pc.relay.peers), now=self.now)
+        for _ in range(min(max(credit, room), MAX_CLAIM) if credit else 0):
             if self.todo < self.pieces:
                 self.given[self.todo] = 1
                 take.append(self.todo)
                 self.todo += 1
-        pc.relay.taken(take, now=self.now)
-        pc.relay.frontier(self.todo, now=self.now)
-        pc.wanted += take
-        if take:
+        self._get(pc, pc.ahead.put(take, credit=credit + len(lost), now=self.now))
+        pc.relay.frontier(self.todo, now=self.now, ahead=len(pc.ahead))
+
+    def _get(self, pc: SimPc, pieces: list[int]) -> None:
+        pc.relay.taken(pieces, now=self.now)
+        pc.wanted += pieces
+        if pieces:
             self._serve()
 
     def _serve(self) -> None:
@@ -276,6 +301,21 @@ class Simulation:
         if pc.done_at is None and not pc.relay.lacks:
             pc.done_at = self.now
             self._lacking.discard(pc.name)
+
+
+def free_slot(taken: Collection[int], *, sends: bool) -> int:
+    """Where `imaging.swarming` puts a PC that joins: those that give nothing are few in each cell."""
+    most = CELL_PCS - SILENT_PLACES
+    if not sends:
+        newest = min(max(taken, default=0) // CELL_PCS, len(taken) // most)
+        cells: list[int] = [*range(newest - 1, -1, -1), newest]  # the newest may have few yet that give
+        for slot in (cell * CELL_PCS + place for cell in cells for place in range(most, CELL_PCS)):
+            if slot not in taken:
+                return slot
+    slot = 0
+    while slot in taken or (sends and slot % CELL_PCS >= most):
+        slot += 1
+    return slot
 
 
 def crowd(

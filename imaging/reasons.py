@@ -103,6 +103,14 @@ def _waits(delivery: Delivery, now: datetime) -> Reason | None:
         return _staged(delivery)
     if delivery.released_at is None:
         return Reason("not_its_turn", _("waits for its turn"))
+    return _is_late(delivery, now)
+
+
+def _is_late(delivery: Delivery, now: datetime) -> Reason | None:
+    """Though it may fetch."""
+    if delivery.distrusted_at is not None:
+        words = _("It gave other PCs wrong bytes, so it gets the version from the server, after them.")
+        return Reason("comes_last", words, _("It goes on by itself. Check its memory and its disk."))
     if delivery.heard_at is not None and now - delivery.heard_at > QUIET:
         return Reason("silent", _("Nothing was heard of it for some minutes."), _("Is it on and connected?"))
     return None

@@ -3,7 +3,8 @@
 All of it is in the quick store, nothing in the database: what is lost there, PCs tell again (they join anew).
 A swarm is one distribution at one place, for PCs that can use the same frames. Scripts run whole, so two PCs
 are never told to get the same piece; a piece that was given out and then is nowhere, because whoever got it
-went away, is given out again when somebody misses it.
+went away, is given out again when somebody misses it. A PC that others say sends wrong bytes is left by all
+and gets its own from the server, when the others have theirs: else it would take from what they wait for.
 """
 
 import hashlib
@@ -24,11 +25,13 @@ from clients.enrolment import identity
 from clients.errors import Refusal
 from clients.models import Client
 from clients.sites.finding import site_of
+from imaging.models import Delivery
 from vrasnode.wire.swarm import (
     BELOW,
     CELL_PCS,
     MAX_CLAIM,
     MAX_PIECES,
+    SILENT_PLACES,
     SwarmAnswer,
     SwarmCall,
     SwarmMember,
@@ -41,11 +44,13 @@ LIFE_S = 86400
 DEAD_S = 15  # of silence; PCs call every second or five
 AGAIN_S = 1  # before a piece that was given out again is given out once more
 REPORTERS = 2  # that have to say of a PC that it sends wrong bytes, before all leave it
+HOLD_S, HELD_CALL_S = 600, 5  # how long it waits for the others at most, and how often it asks
 PREFIXES = {4: 24, 6: 64}  # where no site is set up, a place is a subnet of this size
 
 _BITS = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))  # the quick store counts from the highest
 
-# KEYS: todo given again members seen lacking slots revisions. ARGV: client now member need lastbit dead life
+# KEYS: todo given again members seen lacking slots revisions.
+# ARGV: client now member need lastbit dead life sends
 _JOIN = """
 local client, now = ARGV[1], tonumber(ARGV[2])
 local function leave(who)
@@ -70,8 +75,27 @@ redis.call('BITOP', 'AND', need, need, free); redis.call('BITOP', 'OR', KEYS[1],
 redis.call('DEL', need, free)
 local slot = redis.call('HGET', KEYS[7], 'of:' .. client)
 if not slot then
-  slot = 0
-  while redis.call('HEXISTS', KEYS[7], slot) == 1 do slot = slot + 1 end
+  local most = CELL - SILENT
+  if ARGV[8] == '0' then
+    local newest = 0
+    while redis.call('HEXISTS', KEYS[8], newest + 1) == 1 do newest = newest + 1 end
+    newest = math.min(newest, math.floor(others / most))
+    for step = 1, newest + 1 do
+      local cell = newest - step
+      if cell < 0 then cell = newest end
+      for place = most, CELL - 1 do
+        local free = redis.call('HEXISTS', KEYS[7], cell * CELL + place) == 0
+        if free and not slot then slot = cell * CELL + place end
+      end
+      if slot then break end
+    end
+  end
+  local next = 0
+  while not slot do
+    local fits = ARGV[8] == '0' or next % CELL < most
+    if fits and redis.call('HEXISTS', KEYS[7], next) == 0 then slot = next end
+    next = next + 1
+  end
   redis.call('HSET', KEYS[7], slot, client, 'of:' .. client, slot)
 end
 redis.call('HSET', KEYS[4], client, ARGV[3])
@@ -179,9 +203,11 @@ def answer(permission: Permission, call: SwarmCall, *, address: str, now: dateti
     """Joins, gives out, tells who takes part. Raises Refusal(not_joined, not_shared, bad_call)."""
     keys = _keys(permission.swarm, call.base)
     if call.need is not None:
+        if hold_s := _hold_s(keys, permission, now=now):
+            return SwarmAnswer(hold_s=hold_s)
         _join(keys, permission, call, address=address, now=now)
     if call.wrong:
-        _hear_wrong(keys, permission, call)
+        _hear_wrong(keys, permission, call, now=now)
     return _talk(keys, permission, call, now=now)
 
 
@@ -189,8 +215,6 @@ def _join(keys: list[str], permission: Permission, call: SwarmCall, *, address: 
     need = call.need or b""
     if not 0 < call.pieces <= MAX_PIECES or len(need) != -(-call.pieces // 8) or not 0 < call.port < 65536:
         raise Refusal("bad_call", _("What this PC lacks does not fit the version."), status=400)
-    if quickstore.client().scard(_wrong_key(keys, permission.client.hex)) >= REPORTERS:
-        raise Refusal("not_shared", _("Other PCs found this one's bytes wrong."), status=403)
     row = Client.objects.filter(pk=permission.client, state=Client.State.APPROVED).values_list("signing_key")
     key = row.first()
     if key is None:
@@ -201,10 +225,25 @@ def _join(keys: list[str], permission: Permission, call: SwarmCall, *, address: 
         port=call.port,
         key=hashlib.sha256(bytes(key[0])).hexdigest(),
         slot=0,
+        sends=call.sends,
     )
     arguments: list[Any] = [permission.client.hex, now.timestamp(), msgspec.json.encode(member)]
-    arguments += [need.translate(_BITS), 8 * len(need) - 1, DEAD_S, LIFE_S]
+    arguments += [need.translate(_BITS), 8 * len(need) - 1, DEAD_S, LIFE_S, int(call.sends)]
     _script("join")(keys=keys, args=arguments)
+
+
+def _hold_s(keys: list[str], permission: Permission, *, now: datetime) -> float:
+    """How long whoever sent wrong bytes waits before it asks again: while others lack something, but not for
+    ever. Raises Refusal(not_shared) when it may go on without peers."""
+    store = quickstore.client()
+    wrong = _wrong_key(keys, permission.client.hex)
+    if store.scard(wrong) < REPORTERS:
+        return 0
+    since = float(store.get(f"{wrong}:since") or 0)
+    others = store.zcount(keys[4], now.timestamp() - DEAD_S, "+inf")
+    if others and store.scard(keys[5]) and now.timestamp() - since < HOLD_S:
+        return HELD_CALL_S
+    raise Refusal("not_shared", _("Other PCs found this one's bytes wrong."), status=403)
 
 
 def _talk(keys: list[str], permission: Permission, call: SwarmCall, *, now: datetime) -> SwarmAnswer:
@@ -245,7 +284,7 @@ def _members(keys: list[str], slot: int) -> list[SwarmMember]:
     ]
 
 
-def _hear_wrong(keys: list[str], permission: Permission, call: SwarmCall) -> None:
+def _hear_wrong(keys: list[str], permission: Permission, call: SwarmCall, *, now: datetime) -> None:
     """A PC that two others say sends wrong bytes is left by all."""
     store = quickstore.client()
     for liar in call.wrong[:CELL_PCS]:
@@ -263,6 +302,9 @@ def _hear_wrong(keys: list[str], permission: Permission, call: SwarmCall) -> Non
             auditing.record("client.sent_wrong_bytes", row, after={"to": str(permission.client)})
         if store.scard(_wrong_key(keys, who.hex)) >= REPORTERS:
             store.zadd(keys[4], {who.hex: 0})  # dead to all at the next call
+            store.set(f"{_wrong_key(keys, who.hex)}:since", now.timestamp(), ex=LIFE_S)
+            distribution = int(permission.swarm.partition("-")[0])
+            Delivery.objects.filter(distribution=distribution, client=who).update(distrusted_at=now)
 
 
 def _keys(swarm: str, base: str) -> list[str]:
@@ -280,7 +322,8 @@ def _wrong_key(keys: list[str], who: str) -> str:
 @cache
 def _script(name: str) -> Any:
     text = {"join": _JOIN, "call": _CALL}[name]
-    text = text.replace("CELL", str(CELL_PCS)).replace("BELOW", str(BELOW))
+    for word, count in (("CELL", CELL_PCS), ("BELOW", BELOW), ("SILENT", SILENT_PLACES)):
+        text = text.replace(word, str(count))
     return quickstore.client().register_script(text)
 
 

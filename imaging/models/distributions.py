@@ -153,12 +153,14 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         return self.filter(state=Delivery.State.FAILED).exclude(code__in=[NO_CONTACT, REVOKED, LOST])
 
     def stuck(self, now: datetime) -> "DeliveryQuerySet":
-        """PCs for which somebody has to do something: failed, paused, or silent though it is their turn."""
+        """PCs for which somebody has to do something: failed, paused, silent though it is their turn, or
+        left by others for wrong bytes."""
         turn = Q(state__in=[Delivery.State.WAITING, Delivery.State.FETCHING], released_at__isnull=False)
         free = Q(rate_bytes_s=None) | Q(rate_bytes_s__gt=0)
         silent = turn & free & Q(heard_at__lt=now - QUIET)
         paused = Q(state__in=Delivery.OPEN, paused_at__isnull=False)
-        return self.filter(Q(state=Delivery.State.FAILED) | paused | silent)
+        distrusted = turn & Q(distrusted_at__isnull=False)
+        return self.filter(Q(state=Delivery.State.FAILED) | paused | silent | distrusted)
 
     def for_machine(self, machine: str) -> "DeliveryQuerySet":
         """Of images for this machine of a PC."""
@@ -253,6 +255,8 @@ class Delivery(Stateful):
     # How often its user has put off the switch, and until when.
     postponed = models.PositiveSmallIntegerField(default=0, editable=False)
     postponed_until = models.DateTimeField(null=True, editable=False)
+    # Other PCs of its place found wrong what it gave them: since then it is left, and comes after them.
+    distrusted_at = models.DateTimeField(null=True, editable=False)
 
     objects = DeliveryQuerySet.as_manager()
 

@@ -3,15 +3,17 @@
 import hashlib
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from random import Random
 
 import pytest
 from msgspec.structs import replace
 
+from benchmarks.swarmsim import free_slot
 from clients import quickstore
 from clients.enrolment import identity
 from clients.errors import Refusal
 from clients.models import Client, Event, Group, Site
-from imaging import desktops, distributing, swarming
+from imaging import desktops, distributing, reasons, swarming
 from imaging.models import MasterImage
 from imaging.swarming import Permission
 from tests.images import publish
@@ -147,8 +149,79 @@ def test_two_that_find_a_pcs_bytes_wrong_put_it_out_and_it_is_recorded(
     assert liar in {one.client_id for one in still}
     assert liar not in {one.client_id for one in after}
     assert Event.objects.filter(verb="client.sent_wrong_bytes").count() == 2
-    with pytest.raises(Refusal):
-        say(pcs[2], JOIN, now)
+
+
+def test_whoever_was_put_out_waits_for_the_others_but_not_for_ever(pcs: list[FakePc], now: datetime) -> None:
+    for pc in pcs:
+        say(pc, JOIN, now)
+    for pc in pcs[:2]:
+        say(pc, SwarmCall(wrong=[str(pcs[2].client.pk)]), now)
+
+    held = say(pcs[2], JOIN, now)
+    for seconds in range(10, swarming.HOLD_S + 10, 10):
+        later = now + timedelta(seconds=seconds)
+        for pc in pcs[:2]:
+            say(pc, SwarmCall(), later)
+
+    assert held.hold_s and not held.take and not held.members
+    with pytest.raises(Refusal) as refused:
+        say(pcs[2], JOIN, later)
+    assert refused.value.code == "not_shared"
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_whoever_was_put_out_goes_on_when_the_others_have_all_or_are_gone(
+    pcs: list[FakePc], now: datetime, gone: bool
+) -> None:
+    for pc in pcs:
+        say(pc, JOIN, now)
+    for pc in pcs[:2]:
+        say(pc, SwarmCall(wrong=[str(pcs[2].client.pk)]), now)
+    later = now + timedelta(seconds=swarming.DEAD_S + 1 if gone else 0)
+    for pc in pcs[:2]:
+        gone or say(pc, SwarmCall(finished=True), now)
+
+    with pytest.raises(Refusal) as refused:
+        say(pcs[2], JOIN, later)
+
+    assert refused.value.code == "not_shared"
+
+
+def test_the_delivery_of_whoever_was_put_out_says_so_and_what_to_do(
+    pcs: list[FakePc], desktop: MasterImage, sales: Group, now: datetime
+) -> None:
+    Client.objects.update(group=sales)
+    sent = distributing.start(publish(desktop, "a", now=now), sales, now=now)
+    swarm = f"{sent.pk}-0123456789ab"
+    for pc in pcs:
+        swarming.answer(Permission(pc.client.pk, swarm), JOIN, address="10.1.2.3", now=now)
+
+    for pc in pcs[:2]:
+        wrong = SwarmCall(wrong=[str(pcs[2].client.pk)])
+        swarming.answer(Permission(pc.client.pk, swarm), wrong, address="10.1.2.3", now=now)
+
+    (stuck,) = sent.deliveries.all().stuck(now)
+    why = reasons.why(stuck, now=now)
+    assert stuck.client_id == pcs[2].client.pk
+    assert why and why.code == "comes_last" and why.remedy
+
+
+def test_pcs_that_give_nothing_are_few_in_each_cell(pcs: list[FakePc], now: datetime) -> None:
+    chance, taken = Random(1), set[int]()
+    keys, client = swarming._keys(SWARM, ""), pcs[0].client.pk.hex
+    for number in range(4 * CELL_PCS):
+        sends = chance.random() < 0.8
+        expected = free_slot(taken, sends=sends)
+
+        slot = say(pcs[0], replace(JOIN, sends=sends), now).slot
+
+        assert slot == expected, number
+        taken.add(slot)
+        store = quickstore.client()  # from now on it is another's
+        store.hdel(keys[6], f"of:{client}")
+        store.hset(keys[6], str(slot), f"{number:032x}")
+        store.hset(keys[6], f"of:{number:032x}", str(slot))
+        store.zadd(keys[4], {f"{number:032x}": now.timestamp()})
 
 
 def test_a_big_crowd_is_a_tree_of_cells(pcs: list[FakePc], now: datetime) -> None:

@@ -44,12 +44,13 @@ def neighbours(members: Iterable[SwarmMember], *, slot: int, me: str) -> list[Sw
 
 
 def _partner(cell: list[SwarmMember], slot: int) -> SwarmMember:
-    """Whom of a cell the PC of this slot has to do with: the one of the same place, or where that is free any
-    one, but always the same: so that who comes and goes changes the partners of few."""
+    """Whom of a cell the PC of this slot has to do with: the one of the same place, or where that is free or
+    gives nothing any one that gives, but always the same: so that who comes and goes changes the partners of
+    few, and nothing ends at a PC that hands nothing on."""
     place = slot % CELL_PCS
 
-    def rank(one: SwarmMember) -> int:
+    def rank(one: SwarmMember) -> tuple[bool, int]:
         its = one.slot % CELL_PCS
-        return -1 if its == place else crc32(bytes((place, its)))
+        return not one.sends, -1 if its == place else crc32(bytes((place, its)))
 
     return min(cell, key=rank)

@@ -10,11 +10,11 @@ passed on. So a fast PC does more than a slow one by itself. A peer that drains 
 Sets of pieces are Python integers, bit by bit: a batch is one `|`.
 """
 
-from bisect import bisect_right
 from collections import deque
 from collections.abc import Container, Iterable, Iterator
 from random import Random
 
+from vrasnode.swarm.given import SAMPLES, STARVED_S, Arrivals, Given, median
 from vrasnode.swarm.known import Ask, Peer, Side
 from vrasnode.swarm.masks import bits
 
@@ -25,18 +25,18 @@ ASK_AT_ONCE = 4  # pieces asked of one peer and not there yet
 ASK_IN_ALL = 24
 FIRST_PATIENCE_S, LEAST_PATIENCE_S = 1.0, 0.3
 LEAST_PATIENCE_BEFORE_S = 1.0  # while the server has more to give: nobody waits for this very piece
-STARVED_S = 0.05
 LEAST_TELL_S, MOST_TELL_S = 0.03, 0.3
 TELL_S_A_PEER, TELL_AT_LAST_S_A_PEER = 0.02, 0.006
 ANSWER_S = 2.0  # for a piece that was asked for
-LOST_AT_ONCE, LOST_S, NOTED_S = 32, 3.0, 0.2  # whoever was given it may have much else to do
+LOST_AT_ONCE, LOST_S, LEAST_LOST_S = 32, 3.0, 1.0  # whoever was given it may have much else to do
+LOST_WAITS = 4  # times as long as what is given out usually takes to be heard of
 STALLED_S = 5.0  # without a new piece: a cell that has another above gets pieces from the server itself
 LOOKED_AT = 64
-STARVED_GAPS = 5  # gaps between pieces without one, when all were given out: then one asks at once
+ROUNDS = 2  # to all of a cell: so long what whoever relays has in hand takes to go out
 CHOICES = 3  # holders of a piece that are looked at, to ask the least busy
 LAGS = 3  # pieces of each PC of the cell: twice as many behind, and a PC takes nothing until it is so many
+NEVER = float("-inf")
 BUSY = 3  # pieces to each of one's peers: then others are to relay what comes
-_SAMPLES, LEAST_SAMPLES = 31, 5
 
 
 class Relay:
@@ -54,15 +54,15 @@ class Relay:
         self._random = random
         self._news = 0
         self._due: dict[int, float] = {}  # heard of in the cell and not had: when it was heard of
-        self._far: dict[int, float] = {}  # the same of other cells, from where it comes in its own time
+        self._far: dict[int, float] = {}  # the same of the cell above, from where it comes in its own time
         self._heard = {False: 0, True: 0}  # what is in `_due`, in `_far`
         self._inflight: dict[int, str] = {}
-        self._delays: deque[float] = deque(maxlen=_SAMPLES)
-        self._far_delays: deque[float] = deque(maxlen=_SAMPLES)
-        self._arrivals: deque[float] = deque(maxlen=_SAMPLES)
-        self._frontiers: deque[tuple[float, int]] = deque([(float("-inf"), 0)], maxlen=64)
+        self._delays: deque[float] = deque(maxlen=SAMPLES)
+        self._far_delays: deque[float] = deque(maxlen=SAMPLES)
+        self._arrivals = Arrivals()
+        self._given = Given()
         self._claimed: dict[int, float] = {}
-        self._fetches: deque[float] = deque(maxlen=_SAMPLES)
+        self._fetches: deque[float] = deque(maxlen=SAMPLES)
         self._reported: dict[int, float] = {}
         self._lags = False
         self._given_out = False
@@ -86,14 +86,14 @@ class Relay:
     def patience_s(self) -> float:
         """How long a piece may take from when the cell is first heard to have it until it comes by itself."""
         least = LEAST_PATIENCE_S if self._given_out else LEAST_PATIENCE_BEFORE_S
-        return max(least, 4 * _median(self._delays, FIRST_PATIENCE_S / 4))
+        return max(least, 4 * median(self._delays, FIRST_PATIENCE_S / 4))
 
     def joined(self, name: str, has: int, *, side: Side = Side.CELL, now: float) -> None:
         """A peer is there, or there again; it has these pieces."""
         if name in self.peers:
             self.left(name)
         peer = self.peers[name] = Peer(name, side)
-        self._hear(peer, has, since=float("-inf"))
+        self._hear(peer, has, since=NEVER)
         self._queue_own(peer, now)
 
     def left(self, name: str) -> None:
@@ -150,7 +150,7 @@ class Relay:
         asked = self._inflight.pop(piece, None)
         self.hungry |= asked is not None
         for delays, heard in ((self._delays, self._due.get(piece)), (self._far_delays, self._far.get(piece))):
-            if heard is not None and heard > float("-inf") and asked is None:
+            if heard is not None and heard > NEVER and asked is None:
                 delays.append(now - heard)
         self._own(piece, now)
         relay |= peer is not None and peer.side is Side.ABOVE  # what was asked for there the cell lacks, too
@@ -200,8 +200,7 @@ class Relay:
     def frontier(self, piece: int, *, now: float, ahead: int = 0) -> None:
         """The server says that all pieces below have been given out. `ahead`: so many of them this PC is to
         get and has not begun to; others will have about as many."""
-        if piece > self._frontiers[-1][1] and now - self._frontiers[-1][0] >= NOTED_S:
-            self._frontiers.append((now, piece))
+        self._given.note(piece, now=now)
         self._given_out = piece >= self.pieces
         lag = (self.lacks & ((1 << piece) - 1)).bit_count() - self.fetching - ahead
         crowd = (1 + len(self.peers)) * (max(LEAST_CREDIT, self._fair_credit) + ahead)
@@ -228,8 +227,9 @@ class Relay:
 
     def taken(self, pieces: list[int], *, now: float) -> None:
         """The server gave these to this PC to get."""
-        self.fetching += len(pieces)
-        self._claimed.update(dict.fromkeys(pieces, now))
+        new = [piece for piece in pieces if piece not in self._claimed]
+        self.fetching += len(new)
+        self._claimed.update(dict.fromkeys(new, now))
 
     def given_up(self, pieces: Iterable[int]) -> None:
         """These will not come from the server after all."""
@@ -252,7 +252,7 @@ class Relay:
             for piece in late:
                 del peer.asked[piece]
                 self._inflight.pop(piece, None)
-        asks: list[Ask] = []
+        asks = self._of_the_idle(now) if self._given_out else []
         for piece in self._overdue(now):
             if len(self._inflight) >= ASK_IN_ALL:
                 break
@@ -270,35 +270,37 @@ class Relay:
 
     def lost(self, *, now: float, ahead: Container[int] = ()) -> list[int]:
         """Pieces that were given out a while ago, and that nobody here has; each named once in a while."""
-        fetch_s = _median(self._fetches, 0.0)
-        patience = LOST_S + self.patience_s + 3 * fetch_s
-        patience *= 1 + 2 * self.depth
-        edge = bisect_right(self._frontiers, now - patience, key=lambda at: at[0])
-        if not edge:
-            return []
+        patience = self._lost_patience_s
+        frontier = self._given.below(now - patience)
         known = 0
         for peer in self.peers.values():
             if peer.sends:
                 known |= peer.has
-        lost = self.lacks & ~known & ((1 << self._frontiers[edge - 1][1]) - 1)
-        named = []
-        for piece in bits(lost):
-            if piece in self._claimed or piece in ahead:
-                continue
-            if now - self._reported.get(piece, float("-inf")) > patience:
-                self._reported[piece] = now
-                named.append(piece)
-                if len(named) == LOST_AT_ONCE:
-                    break
+        lost = self.lacks & ~known & ((1 << frontier) - 1)
+        named = [
+            piece
+            for piece in bits(lost)
+            if not (piece in self._claimed or piece in ahead)
+            and now - self._reported.get(piece, NEVER) > patience
+        ]
+        # Each names a few others: so one PC has not to pass on all of them.
+        named = sorted(self._random.sample(named, min(len(named), LOST_AT_ONCE, self._fair_credit)))
+        self._reported.update(dict.fromkeys(named, now))
+        self._given.missed(named)
         return named
 
     @property
     def _fair_credit(self) -> int:
-        if not self.peers and len(self._arrivals) > 1:
+        if not self.peers and (gap := self._arrivals.gap_s):
             # Nobody waits for what this PC takes, so it may be as much as keeps its line busy.
-            gap = (self._arrivals[-1] - self._arrivals[0]) / (len(self._arrivals) - 1)
             return min(ALONE_PIECES, max(CREDIT_PIECES, int(ALONE_S / max(gap, 0.001))))
         return max(1, CREDIT_PIECES // (1 + len(self.peers)))
+
+    @property
+    def _lost_patience_s(self) -> float:
+        """How long a piece that was given out may be nowhere; from cell to cell it takes longer."""
+        most = (1 + 2 * self.depth) * (LOST_S + self.patience_s + 3 * median(self._fetches, 0.0))
+        return min(most, max(LEAST_LOST_S * (1 + self.depth), LOST_WAITS * self._given.usual_s(most)))
 
     def _stalled(self, now: float) -> bool:
         if self._moved_at is None:
@@ -306,8 +308,10 @@ class Relay:
         return now - self._moved_at >= STALLED_S
 
     def _own(self, piece: int, now: float) -> None:
+        if not (self._heard[False] | self._heard[True]) >> piece & 1:
+            self._given.heard(piece, now=now)
         self._moved_at = now
-        self._arrivals.append(now)
+        self._arrivals.note(now)
         self.have |= 1 << piece
         self._news |= 1 << piece
         self._unheard(piece)
@@ -356,8 +360,11 @@ class Relay:
         peer.has |= pieces
         for piece in [piece for piece in peer.queue if pieces >> piece & 1]:
             del peer.queue[piece]
-        far = peer.side is not Side.CELL
+        far = peer.side is Side.ABOVE
         new = pieces & self.lacks & ~self._heard[far]
+        if since > NEVER:
+            for piece in bits(new & ~self._heard[not far]):
+                self._given.heard(piece, now=since)
         self._heard[far] |= new
         for piece in bits(new):
             (self._far if far else self._due)[piece] = since
@@ -367,10 +374,30 @@ class Relay:
             if heard.pop(piece, None) is not None:
                 self._heard[far] &= ~(1 << piece)
 
+    def _of_the_idle(self, now: float) -> list[Ask]:
+        """Towards the end: of whoever has nothing else to send what another would come to last."""
+        idle = {p.name: p for p in self.peers.values() if p.sends and not p.backlog and not p.asked}
+        edge = now - max(STARVED_S, ROUNDS * len(self.peers) * self._arrivals.gap_s)
+        asks: list[Ask] = []
+        far_edge = edge - FIRST_PATIENCE_S - 2 * median(self._far_delays, FIRST_PATIENCE_S)
+        for piece in [*reversed(self._due), *reversed(self._far)]:
+            if not idle:
+                break
+            early = self._due.get(piece, NEVER) > edge or self._far.get(piece, NEVER) > far_edge
+            if early or piece in self._inflight:
+                continue
+            able = [peer for peer in idle.values() if peer.has >> piece & 1]
+            if able:
+                peer = idle.pop(self._random.choice(able).name)
+                peer.asked[piece] = now
+                self._inflight[piece] = peer.name
+                asks.append(Ask(peer.name, piece))
+        return asks
+
     def _overdue(self, now: float) -> Iterator[int]:
         patience = self.patience_s
-        far = 2 * patience + max(FIRST_PATIENCE_S, 4 * _median(self._far_delays, FIRST_PATIENCE_S))
-        if self._starved(now):
+        far = 2 * patience + max(FIRST_PATIENCE_S, 4 * median(self._far_delays, FIRST_PATIENCE_S))
+        if self._given_out and self._arrivals.overdue(now):  # others are idle, too
             patience = STARVED_S
         late: list[int] = []
         for heard, edge in ((self._due, now - patience), (self._far, now - far)):
@@ -382,24 +409,11 @@ class Relay:
         self._random.shuffle(late)
         return iter(late)
 
-    def _starved(self, now: float) -> bool:
-        """Nothing has come for longer than usual, and nothing is left at the server: others are idle too."""
-        if not self._given_out or len(self._arrivals) < 2:
-            return False
-        gap = (self._arrivals[-1] - self._arrivals[0]) / (len(self._arrivals) - 1)
-        return now - self._arrivals[-1] > max(STARVED_S, STARVED_GAPS * gap)
-
     def _flag_laggards(self, now: float) -> None:
         limit = max(0.5, 2 * self.patience_s)
         for peer in self.peers.values():
             if peer.waits_since is not None and peer.queue and now - peer.waits_since > limit:
                 peer.laggard = True
-
-
-def _median(samples: Iterable[float], otherwise: float) -> float:
-    """The middle one; while there are few, what is given."""
-    found = sorted(samples)
-    return found[len(found) // 2] if len(found) >= LEAST_SAMPLES else otherwise
 
 
 def _busy(peer: Peer) -> int:

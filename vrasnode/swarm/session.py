@@ -110,6 +110,8 @@ class Session:
         self._ahead = Ahead()
         self._told_wrong: set[str] = set()
         self._told_finished = False
+        self._told_sends = True
+        self._held_until = float("-inf")  # the server lets it wait for the others
         self._told_whole = False
         self._all_done_at: float | None = None
         self._left = 1
@@ -253,6 +255,8 @@ class Session:
 
     def _again_or_new(self) -> list[int]:
         with self._call_lock:
+            if self._clock() < self._held_until:
+                return []
             if self._again:
                 pieces, self._again = self._again, []
                 return pieces
@@ -280,7 +284,9 @@ class Session:
     def _call(self, *, credit: int = 0, lost: list[int] | None = None) -> list[int]:
         """Talks to the server; what this PC is to get now of what it was given."""
         wrong, finished = set(self._engine.wrong) - self._told_wrong, not self._relay.lacks
-        need = None if self._joined else _bitmap(self._relay.lacks, self._relay.pieces)
+        sends = self._relay.sends
+        joined = self._joined and sends == self._told_sends
+        need = None if joined else _bitmap(self._relay.lacks, self._relay.pieces)
         call = SwarmCall(
             base=self._shared.base,
             port=self._engine.port,
@@ -290,7 +296,8 @@ class Session:
             missing=lost or [],
             wrong=sorted(wrong),
             finished=finished,
-            revision=self._revision if self._joined else 0,
+            revision=self._revision if joined else 0,
+            sends=sends,
         )
         self._called_at = self._clock()
         self._engine.curious = False  # whoever comes from now on may be unknown to the answer, too
@@ -301,7 +308,10 @@ class Session:
                 self._joined = False
                 return []
             raise
-        self._joined, self._left = True, answer.left
+        if answer.hold_s:
+            self._hold(answer.hold_s)
+            return []
+        self._joined, self._left, self._told_sends = True, answer.left, sends
         self._told_wrong |= wrong
         self._told_finished = finished
         return self._hear(answer, credit + len(lost or []))
@@ -310,6 +320,13 @@ class Session:
         pcs = 1 + len(self._relay.peers)
         room = self._ahead.room(left=self._left, pcs=pcs, now=self._clock())
         return min(max(credit, room), MAX_CLAIM) if credit else 0
+
+    def _hold(self, hold_s: float) -> None:
+        """Others found this PC's bytes wrong: it leaves them, and waits until they are done."""
+        self._joined = False
+        self._moved_at = self._clock()
+        self._held_until = self._moved_at + hold_s
+        self._engine.meet([], slot=0)
 
     def _hear(self, answer: SwarmAnswer, credit: int) -> list[int]:
         now = self._clock()

@@ -23,6 +23,7 @@ HEAD = Struct("!BBHII")  # kind, flags, 0, piece number, length of what follows
 MAX_PIECES = 1 << 20  # a bitmap of 128 KiB
 MAX_CLAIM = 192
 CELL_PCS = 32  # PCs that all know each other; more PCs are a tree of cells
+SILENT_PLACES = 4  # of a cell, for PCs that give nothing: the others have so much more to send
 BELOW = 2  # cells that a cell hands on to
 
 
@@ -57,6 +58,7 @@ class SwarmMember(Message, frozen=True):
     port: int
     key: str
     slot: int  # which cell it is in, and where: slot // CELL_PCS, slot % CELL_PCS
+    sends: bool = True  # it gives to others: a cell's bytes may be entrusted to it
 
 
 class SwarmCall(Message, frozen=True):
@@ -71,6 +73,7 @@ class SwarmCall(Message, frozen=True):
     wrong: list[str] = []  # client ids of peers that sent wrong bytes
     finished: bool = False
     revision: int = 0  # of the list of members that this PC has
+    sends: bool = True  # as it joins: whether it gives to others
 
 
 class SwarmAnswer(Message, frozen=True):
@@ -83,6 +86,7 @@ class SwarmAnswer(Message, frozen=True):
     revision: int = 0
     slot: int = 0
     members: list[SwarmMember] | None = None  # None: as in the revision that the PC has
+    hold_s: float = 0  # others found this PC's bytes wrong: it has them last, and asks again so much later
 
 
 class PeerHello(Message, frozen=True):

@@ -57,6 +57,7 @@ class Tracker:
     keys: dict[str, str] = field(default_factory=dict)
     revision: int = 0
     revoked: set[str] = field(default_factory=set)
+    distrusted: set[str] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def seen_by(self, name: str, address: str | None = None) -> "Seen":
@@ -71,6 +72,10 @@ class Tracker:
                 raise Refused("not_shared", "Revoked.")
             if call.need is not None:
                 self._join(name, address, call)
+            if name in self.distrusted:
+                if self.lacking - {name}:
+                    return SwarmAnswer(hold_s=0.2)
+                raise Refused("not_shared", "Others found its bytes wrong.")
             if name not in self.members:
                 raise Refused("not_joined", "Join first.")
             if call.finished:
@@ -99,13 +104,26 @@ class Tracker:
             self.lacking.discard(name)
             self.revision += 1
 
+    def distrust(self, name: str) -> None:
+        """As the server does with a PC whose bytes others found wrong."""
+        with self._lock:
+            self.distrusted.add(name)
+            self.members.pop(name, None)
+            self.lacking.discard(name)
+            self.revision += 1
+
     def _join(self, name: str, address: str, call: SwarmCall) -> None:
         self.todo |= set(bits(int.from_bytes(call.need or b"", "little"))) - set(self.given)
         taken = {member.slot for member in self.members.values()}
         old = self.members.get(name)
         slot = old.slot if old else next(slot for slot in range(10 * CELL_PCS) if slot not in taken)
         self.members[name] = SwarmMember(
-            client_id=name, address=address, port=call.port, key=self.keys[name], slot=slot
+            client_id=name,
+            address=address,
+            port=call.port,
+            key=self.keys[name],
+            slot=slot,
+            sends=call.sends,
         )
         self.lacking.add(name)
         self.revision += 1

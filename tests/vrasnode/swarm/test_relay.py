@@ -259,6 +259,96 @@ def test_when_all_was_given_out_and_nothing_comes_any_more_one_asks_at_once() ->
     assert one.tick(now=0.2) == [Ask("peer", 50)]
 
 
+def test_towards_the_end_whoever_is_idle_is_asked_for_what_others_have_still_to_send() -> None:
+    one = relay()
+    for name in ("busy", "idle"):
+        one.joined(name, 0, now=0.0)
+    one.frontier(PIECES, now=0.0)
+    one.heard("busy", 0b11, backlog=50, now=0.0)
+    one.heard("idle", 0b11, backlog=0, now=0.0)
+
+    assert one.tick(now=0.02) == []  # it may be under way
+    assert one.tick(now=0.1) == [Ask("idle", 1)]  # the last one, to which the busy one would come last
+    assert one.tick(now=0.2) == []  # one at a time
+
+
+def test_while_the_server_gives_out_more_nobody_takes_from_the_idle_what_may_come_by_itself() -> None:
+    one = relay()
+    one.joined("idle", 0, now=0.0)
+    one.frontier(PIECES - 1, now=0.0)
+
+    one.heard("idle", 0b1, now=0.0)
+
+    assert one.tick(now=0.1) == []
+
+
+def test_what_is_nowhere_is_missed_the_sooner_the_sooner_one_usually_hears_of_what_was_given_out() -> None:
+    one = relay()
+    one.joined("peer", 0, now=0.0)
+    for piece in range(20):
+        one.frontier(piece + 1, now=piece * 0.3)
+        if piece != 5:
+            one.heard("peer", 1 << piece, now=piece * 0.3 + 0.1)
+
+    assert one.lost(now=2.4) == []
+    assert one.lost(now=2.9) == [5]  # given out at 1.5
+
+
+def test_pieces_that_were_missed_make_nobody_more_patient() -> None:
+    one = relay()
+    one.joined("peer", 0, now=0.0)
+    for piece in range(30):
+        one.frontier(piece + 1, now=piece * 0.3)
+        if piece < 10:
+            one.heard("peer", 1 << piece, now=piece * 0.3 + 0.1)
+    missed = [piece for _ in range(9) for piece in one.lost(now=12.0)]
+    assert set(missed) == set(range(10, 30))
+
+    one.heard("peer", mask_of(missed, PIECES), now=12.1)
+    one.frontier(31, now=12.2)
+
+    assert one.lost(now=13.3) == [30]
+
+
+def test_of_what_is_nowhere_each_names_a_few_so_that_nobody_has_to_pass_on_all_of_it() -> None:
+    one = relay()
+    for number in range(7):
+        one.joined(f"peer{number}", 0, now=0.0)
+    one.frontier(100, now=0.0)
+
+    assert len(one.lost(now=60.0)) == 2
+    assert len(one.lost(now=60.0)) == 2
+
+
+def test_a_cell_is_handed_nothing_through_a_pc_that_hands_nothing_on() -> None:
+    members = [
+        SwarmMember(client_id=f"{n:03}", address="", port=1, key="", slot=n, sends=n % 2 == 0)
+        for n in range(2 * CELL_PCS)
+    ]
+
+    below = {
+        two.client_id
+        for one in members[:CELL_PCS]
+        for two in neighbours(members, slot=one.slot, me=one.client_id)
+        if two.slot >= CELL_PCS
+    }
+
+    assert len(below) > 1
+    assert not [name for name in below if int(name) % 2]
+
+
+def test_a_crowd_of_which_a_tenth_gives_nothing_and_a_fifth_leaves_is_hardly_slower() -> None:
+    one = simulation(50, pieces=600)
+    for pc in one.pcs[::10]:
+        pc.relay.sends = False
+    for pc in one.pcs[3::5]:
+        one.at(0.5 * ideal(one), lambda pc=pc: one.stop(pc))  # type: ignore[misc]
+
+    assert one.run(limit_s=1.6 * ideal(one))
+
+    assert one.sent <= 1.1 * 600
+
+
 def test_a_tree_of_cells_finishes_at_about_the_time_of_one_pc() -> None:
     one = simulation(100, pieces=300)
 

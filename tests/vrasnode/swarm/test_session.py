@@ -13,7 +13,9 @@ import pytest
 from tests.vrasnode.office import Keys
 from tests.vrasnode.swarm.cast import Crowd, SwarmPc, Version
 from vrasnode import lowpriority
+from vrasnode.errors import Refused
 from vrasnode.swarm.engine import MOST_STRANGERS
+from vrasnode.swarm.relay import CREDIT_PIECES
 
 PIECES = 60
 
@@ -192,6 +194,36 @@ def test_on_battery_a_pc_gets_everything_and_gives_nothing(crowd: Crowd) -> None
 
     assert mains.session is not None
     assert mains.session.counted.peer_bytes == 0
+
+
+def test_what_a_pc_gives_from_now_on_all_are_told(crowd: Crowd) -> None:
+    other, pc = slowly(crowd.pc(0), piece_s=0.1), crowd.pc(1)
+    other.open()
+    pc.open()
+    assert crowd.tracker.members[pc.name].sends
+
+    pc.sends = False
+
+    wait(lambda: not crowd.tracker.members[pc.name].sends)
+
+
+def test_a_pc_that_others_left_waits_until_they_are_done_and_then_goes_on_alone(crowd: Crowd) -> None:
+    left, other = slowly(crowd.pc(0), piece_s=0.05), slowly(crowd.pc(1), piece_s=0.05)
+    for pc in (left, other):
+        pc.open()
+    assert left.session is not None
+    session = left.session
+    wait(lambda: session.peers == 1)
+
+    crowd.tracker.distrust(left.name)
+
+    wait(lambda: session.peers == 0)
+    here = len(left.from_server)
+    assert here < PIECES
+    finish(other)
+    assert len(left.from_server) <= here + CREDIT_PIECES  # what it had been given to get
+    with pytest.raises(Refused):
+        session.wait(threading.Event())
 
 
 def test_after_detaching_nothing_is_written_any_more(crowd: Crowd) -> None:
