@@ -156,7 +156,9 @@ def test_pcs_are_approved_moved_and_revoked_by_name(
     administrator.must("group", "create", "back")
     enrol("pc-front-1", group="front")
 
-    assert [pc["name"] for pc in administrator.json("pc", "list", "--state", "pending")] == ["pc-front-1"]
+    assert [
+        pc["name"] for pc in administrator.json("pc", "list", "--state", "pending", "--group", "front")
+    ] == ["pc-front-1"]
     assert administrator.json("pc", "approve", "pc-front-1")[0]["state"] == "approved"
     assert administrator.json("pc", "move", "pc-front-1", "--group", "back")[0]["group"] == "back"
     assert administrator.json("pc", "show", "pc-front-1")["state"] == "approved"
@@ -179,7 +181,9 @@ def test_a_pc_is_lost_once_its_name_was_typed_and_found_again(
     assert told.code != 0
     assert "only the two recovery custodians" in told.err
     assert administrator.json(*lost, "--confirm", "pc-lost-1")["order"] == "queued"
-    assert [pc["name"] for pc in administrator.json("pc", "list", "--state", "lost")] == ["pc-lost-1"]
+    assert [pc["name"] for pc in administrator.json("pc", "list", "--state", "lost", "--group", "taxis")] == [
+        "pc-lost-1"
+    ]
 
     assert administrator.json("pc", "found", "pc-lost-1", "--reason", "there")["order"] == "withdrawn"
     assert administrator.json("pc", "show", "pc-lost-1")["state"] == "approved"
