@@ -105,9 +105,11 @@ redis.call('ZADD', KEYS[5], now, client)
 for key = 1, 8 do redis.call('EXPIRE', KEYS[key], ARGV[7]) end
 """
 
-# KEYS as above. ARGV: client now want finished dead again missing...
+# KEYS as above, and what is remembered of the PC. ARGV: client now want finished dead again missing...
 _CALL = """
 local client, now = ARGV[1], tonumber(ARGV[2])
+local mark = redis.call('GET', KEYS[9])
+if mark and (MARKS) then return 'refused' end
 local slot = redis.call('HGET', KEYS[7], 'of:' .. client)
 if not slot then return false end
 redis.call('ZADD', KEYS[5], now, client)
@@ -187,21 +189,22 @@ def place_of(address: str) -> str | None:
 
 
 def permitted(swarm: str, text: str, *, now: datetime) -> Permission:
-    """Who shows this permission for this swarm. Raises Refusal(not_shared)."""
+    """Who shows this permission for this swarm; `answer` refuses whom it was taken from since.
+    Raises Refusal(not_shared)."""
     parts = text.split(".")
     good = len(parts) == 3 and len(parts[0]) == 32 and parts[1].isdecimal() and len(parts[1]) <= 12
     if good and now.timestamp() < int(parts[1]):
         right = _mac(parts[0], int(parts[1]), swarm)
         if hmac.compare_digest(parts[2].encode(), right.encode()):
-            client = uuid.UUID(parts[0])
-            if not identity.is_refused(client):
-                return Permission(client, swarm)
-    raise Refusal("not_shared", _("This PC may not share this version, or no longer."), status=403)
+            return Permission(uuid.UUID(parts[0]), swarm)
+    raise _not_shared()
 
 
 def answer(permission: Permission, call: SwarmCall, *, address: str, now: datetime) -> SwarmAnswer:
     """Joins, gives out, tells who takes part. Raises Refusal(not_joined, not_shared, bad_call)."""
     keys = _keys(permission.swarm, call.base)
+    if (call.need is not None or call.wrong) and identity.is_refused(permission.client):
+        raise _not_shared()
     if call.need is not None:
         if hold_s := _hold_s(keys, permission, now=now):
             return SwarmAnswer(hold_s=hold_s)
@@ -218,7 +221,7 @@ def _join(keys: list[str], permission: Permission, call: SwarmCall, *, address: 
     row = Client.objects.filter(pk=permission.client, state=Client.State.APPROVED).values_list("signing_key")
     key = row.first()
     if key is None:
-        raise Refusal("not_shared", _("This PC may not share this version, or no longer."), status=403)
+        raise _not_shared()
     member = SwarmMember(
         client_id=str(permission.client),
         address=_plain(address),
@@ -250,7 +253,9 @@ def _talk(keys: list[str], permission: Permission, call: SwarmCall, *, now: date
     want = max(0, min(call.want, MAX_CLAIM))
     missing = [piece for piece in call.missing[:MAX_CLAIM] if 0 <= piece < MAX_PIECES]
     arguments = [permission.client.hex, now.timestamp(), want, int(call.finished), DEAD_S, AGAIN_S, *missing]
-    found = _script("call")(keys=keys, args=arguments)
+    found = _script("call")(keys=[*keys, identity.mark_key(permission.client)], args=arguments)
+    if found == b"refused":
+        raise _not_shared()
     if found is None:
         raise Refusal("not_joined", _("This PC has to say first what it lacks."))
     slot, left, frontier, lacking, revision, take = found
@@ -324,7 +329,13 @@ def _script(name: str) -> Any:
     text = {"join": _JOIN, "call": _CALL}[name]
     for word, count in (("CELL", CELL_PCS), ("BELOW", BELOW), ("SILENT", SILENT_PLACES)):
         text = text.replace(word, str(count))
+    marks = " or ".join(f"mark == '{mark.decode()}'" for mark in identity.MARKS.values())
+    text = text.replace("MARKS", marks)
     return quickstore.client().register_script(text)
+
+
+def _not_shared() -> Refusal:
+    return Refusal("not_shared", _("This PC may not share this version, or no longer."), status=403)
 
 
 def _plain(address: str) -> str:

@@ -65,7 +65,7 @@ def who(request: NodeRequest, *, now: datetime, pending: bool = False, lost: boo
 
 def forget(client: Client) -> None:
     """Refuses a revoked or lost PC from now on, whatever was remembered of it or permitted to it before."""
-    quickstore.client().set(_key_name(client.pk), MARKS[Client.State(client.state)], ex=MARK_SECONDS)
+    quickstore.client().set(mark_key(client.pk), MARKS[Client.State(client.state)], ex=MARK_SECONDS)
 
 
 def check(client: Client, *, lost: bool = False) -> None:
@@ -76,12 +76,12 @@ def check(client: Client, *, lost: bool = False) -> None:
 
 def welcome(client: Client) -> None:
     """Takes such a mark away: the rows say again who it is."""
-    quickstore.client().delete(_key_name(client.pk))
+    quickstore.client().delete(mark_key(client.pk))
 
 
 def is_refused(client_id: uuid.UUID) -> bool:
     """Whether this PC was revoked or lost lately: for permissions that were given out and are short."""
-    return quickstore.client().get(_key_name(client_id)) in MARKS.values()
+    return quickstore.client().get(mark_key(client_id)) in MARKS.values()
 
 
 def _by_signature(request: NodeRequest, *, now: datetime, pending: bool, lost: bool) -> uuid.UUID:
@@ -138,7 +138,7 @@ def _by_certificate(headers: Mapping[str, str], *, pending: bool, lost: bool) ->
 
 def _public_key(client_id: uuid.UUID, *, pending: bool, lost: bool) -> bytes:
     store = quickstore.client()
-    kept: bytes | None = store.get(_key_name(client_id))
+    kept: bytes | None = store.get(mark_key(client_id))
     if kept is None:
         row = Client.objects.filter(pk=client_id).values_list("state", "signing_key").first()
         if row is None:
@@ -150,7 +150,7 @@ def _public_key(client_id: uuid.UUID, *, pending: bool, lost: bool) -> bytes:
             return bytes(key)
         kept = MARKS.get(Client.State(state), bytes(key))
         # Never over a mark that a revocation set since we looked.
-        store.set(_key_name(client_id), kept, nx=True, ex=KEY_SECONDS)
+        store.set(mark_key(client_id), kept, nx=True, ex=KEY_SECONDS)
     if kept == REVOKED:
         raise _revoked()
     if kept == LOST:
@@ -160,7 +160,7 @@ def _public_key(client_id: uuid.UUID, *, pending: bool, lost: bool) -> bytes:
     return kept
 
 
-def _key_name(client_id: uuid.UUID) -> str:
+def mark_key(client_id: uuid.UUID) -> str:
     return f"vras:key:{client_id}"
 
 

@@ -313,17 +313,18 @@ def test_a_permission_is_for_one_pc_one_swarm_and_an_hour_or_two(
             swarming.permitted(other, text, now=when)
 
 
+@pytest.mark.parametrize(
+    "call", [SwarmCall(want=3), JOIN, SwarmCall(wrong=["another"])], ids=["ask", "join", "accuse"]
+)
 def test_a_revoked_pc_may_not_share_from_that_moment(
-    pcs: list[FakePc], desktop: MasterImage, sales: Group, now: datetime
+    pcs: list[FakePc], now: datetime, call: SwarmCall
 ) -> None:
-    Client.objects.update(group=sales)
-    distributing.start(publish(desktop, "a", now=now), sales, now=now)
-    terms = terms_of(pcs[0], now, "10.1.2.3")
-    assert terms is not None
+    say(pcs[0], JOIN, now)
     row = Client.objects.get(pk=pcs[0].client.pk)
     row.move(Client.State.REVOKED)
 
     identity.forget(row)
 
-    with pytest.raises(Refusal):
-        swarming.permitted(terms.path.removeprefix(swarming.DOOR), terms.permission, now=now)
+    with pytest.raises(Refusal) as refused:
+        say(pcs[0], call, now)
+    assert refused.value.code == "not_shared"
