@@ -14,6 +14,7 @@ that nothing happens to. Needs root, and a machine that does nothing else: what 
 import argparse
 import json
 import os
+import signal
 import socket
 import statistics
 import subprocess
@@ -269,6 +270,7 @@ def _line(process: "subprocess.Popen[str]") -> str:
 
 
 def main() -> None:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # whoever ends it leaves nothing behind, either
     parser = argparse.ArgumentParser(description="A version for N PCs of one LAN at once.")
     parser.add_argument("--quick", action="store_true", help="2 PCs, 10 MB, once")
     parser.add_argument("--json", action="store_true")
