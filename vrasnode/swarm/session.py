@@ -32,7 +32,6 @@ BETWEEN_CREDITS_S = 0.01
 CREDIT_S = 0.25  # between looks whether something may be taken, if the engine does not say so before
 CURIOUS_S = 0.1  # at least, between calls to ask who somebody is
 AFTER_ALL_S = 30.0  # to go on giving after the last one had everything: late joiners
-LINGER_S = 3600.0
 FETCH_AGAIN_S = 0.5
 STILL_S = 20.0  # without a new piece: then it is got without peers
 
