@@ -110,7 +110,7 @@ class Simulation:
         """The line between the two ends."""
         for one, two in ((pc, other), (other, pc)):
             one.met.pop(two.name, None)
-            one.relay.left(two.name)
+            one.relay.left(two.name, now=self.now)
 
     def run(self, *, limit_s: float) -> bool:
         """Whether all that are alive got everything in time."""
@@ -147,6 +147,7 @@ class Simulation:
             if other.alive
         ]
         near_now = neighbours(members, slot=pc.slot, me=pc.name)
+        pc.relay.expect(len(near_now), now=self.now)
         for name in sorted(pc.met.keys() - {member.client_id for member in near_now}):
             self._part(pc, self.by_name[name])
         for member in near_now:
@@ -157,7 +158,7 @@ class Simulation:
                 one.met[two.name] = None
                 one.relay.joined(two.name, two.relay.have, side=side_of(one.slot, two.slot), now=self.now)
                 if not two.relay.sends:
-                    one.relay.quiet(two.name)
+                    one.relay.quiet(two.name, now=self.now)
         self._claim(pc)
 
     def _tell(self, pc: SimPc) -> None:
@@ -270,10 +271,10 @@ class Simulation:
             if pc.alive and other.alive and pc.name in other.relay.peers:
                 if pc.lies:
                     other.left.add(pc.name)
-                    other.relay.wrong(pc.name)
+                    other.relay.wrong(pc.name, now=self.now)
                     other.met.pop(pc.name, None)
                     pc.met.pop(other.name, None)
-                    pc.relay.left(other.name)
+                    pc.relay.left(other.name, now=self.now)
                 else:
                     other.relay.received(pc.name, piece, relay=relay, now=self.now)
                     self._moved(other)

@@ -108,8 +108,7 @@ class Engine:
     def meet(self, members: Iterable[SwarmMember], *, slot: int) -> None:
         """These PCs take part, and nobody else; this one has this slot."""
         with self.lock:
-            self._slot = slot
-            self.relay.depth = depth_of(slot)
+            self._slot, self.relay.depth = slot, depth_of(slot)
             self._members = {member.client_id: member for member in members}
             near = set(neighbours(self._members.values(), slot=slot, me=self._me))
             for peering in list(self._peerings):
@@ -118,6 +117,7 @@ class Engine:
             for peering in [one for one in self._peerings if one.shown]:
                 self._admit(peering)
             now = self._clock()
+            self.relay.expect(len(near), now=now)
             first = not self._known_since
             self._known_since = {
                 name: self._known_since.get(name, NEVER if first and member.slot < slot else now)
@@ -213,7 +213,7 @@ class Engine:
             if silent > (DEAD_S if peering.greeted else SHAKE_S):
                 self._close(peering)
             elif peering.name in self.relay.peers and silent > SUSPECT_S and not peering.quiet:
-                self.relay.quiet(peering.name)
+                self.relay.quiet(peering.name, now=now)
         for member in neighbours(self._members.values(), slot=self._slot, me=self._me):
             name = member.client_id
             if name in self.wrong or any(peering.name == name for peering in self._peerings):
@@ -319,7 +319,7 @@ class Engine:
             peering.quiet = False
             self.relay.joined(name, mask, side=side_of(self._slot, peering.member.slot), now=now)
             if quiet:
-                self.relay.quiet(name)
+                self.relay.quiet(name, now=now)
                 peering.quiet = True
         elif said.kind is Kind.QUIET:
             peering.quiet = True
@@ -347,7 +347,7 @@ class Engine:
                     self.relay.unwant(said.number)
                     return
                 self.wrong.add(name)
-                self.relay.wrong(name)
+                self.relay.wrong(name, now=now)
                 raise Refused("wrong_bytes", f"{name} sent wrong bytes.")
             self.peer_bytes += len(said.body)
             self._source.keep(said.number, said.body, at_hand=bool(said.flags & Flag.RELAY))
@@ -417,4 +417,4 @@ class Engine:
         peering.line.close()
         if self._by_name.get(peering.name) is peering:
             del self._by_name[peering.name]
-            self.relay.left(peering.name)
+            self.relay.left(peering.name, now=self._clock())

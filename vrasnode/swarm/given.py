@@ -61,6 +61,10 @@ class Arrivals:
             return 0.0
         return (self._moments[-1] - self._moments[0]) / (len(self._moments) - 1)
 
+    def steady(self, now: float) -> bool:
+        """Whether pieces come as usual."""
+        return len(self._moments) > 1 and not self.overdue(now)
+
     def overdue(self, now: float) -> bool:
         """Whether nothing has come for longer than usual."""
         if len(self._moments) < 2:

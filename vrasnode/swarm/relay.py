@@ -14,28 +14,32 @@ from collections import deque
 from collections.abc import Container, Iterable, Iterator
 from random import Random
 
+from vrasnode.swarm.ahead import AHEAD_S
 from vrasnode.swarm.given import SAMPLES, STARVED_S, Arrivals, Given, median
+from vrasnode.swarm.hearsay import Hearsay
 from vrasnode.swarm.known import Ask, Peer, Side
 from vrasnode.swarm.masks import bits
+from vrasnode.swarm.missing import LEAST_LOST_S, Missing
 
 CREDIT_PIECES = 16  # under way to all PCs of a cell together, at least one each
 LEAST_CREDIT = 2  # with those that are not passed on
-ALONE_S, ALONE_PIECES = 0.5, 192  # without peers: what comes in that time, and no more than so many
+ALONE_S, ALONE_PIECES = 0.5, 192  # without peers for that time: what comes in it, and no more than so many
+PUSHED_S = 0.5  # what others have taken lately is here by then
+EXPECTED_S = 2.0  # so long peers of whom the server told may need until they are there
 ASK_AT_ONCE = 4  # pieces asked of one peer and not there yet
 ASK_IN_ALL = 24
 FIRST_PATIENCE_S, LEAST_PATIENCE_S = 1.0, 0.3
 LEAST_PATIENCE_BEFORE_S = 1.0  # while the server has more to give: nobody waits for this very piece
+BUSY_PATIENCE_S = 3.0  # while pieces come as usual: what is under way in somebody's queue would come twice
 LEAST_TELL_S, MOST_TELL_S = 0.03, 0.3
 TELL_S_A_PEER, TELL_AT_LAST_S_A_PEER = 0.02, 0.006
 ANSWER_S = 2.0  # for a piece that was asked for
-LOST_AT_ONCE, LOST_S, LEAST_LOST_S = 32, 3.0, 1.0  # whoever was given it may have much else to do
-LOST_WAITS = 4  # times as long as what is given out usually takes to be heard of
+LOST_AT_ONCE, LOST_S = 32, 3.0  # whoever was given it may have much else to do
 STALLED_S = 5.0  # without a new piece: a cell that has another above gets pieces from the server itself
 LOOKED_AT = 64
 ROUNDS = 2  # to all of a cell: so long what whoever relays has in hand takes to go out
 CHOICES = 3  # holders of a piece that are looked at, to ask the least busy
 LAGS = 3  # pieces of each PC of the cell: twice as many behind, and a PC takes nothing until it is so many
-NEVER = float("-inf")
 BUSY = 3  # pieces to each of one's peers: then others are to relay what comes
 
 
@@ -53,9 +57,7 @@ class Relay:
         self.fetching = 0  # pieces taken from the server and not there yet
         self._random = random
         self._news = 0
-        self._due: dict[int, float] = {}  # heard of in the cell and not had: when it was heard of
-        self._far: dict[int, float] = {}  # the same of the cell above, from where it comes in its own time
-        self._heard = {False: 0, True: 0}  # what is in `_due`, in `_far`
+        self._hearsay = Hearsay()
         self._inflight: dict[int, str] = {}
         self._delays: deque[float] = deque(maxlen=SAMPLES)
         self._far_delays: deque[float] = deque(maxlen=SAMPLES)
@@ -63,11 +65,13 @@ class Relay:
         self._given = Given()
         self._claimed: dict[int, float] = {}
         self._fetches: deque[float] = deque(maxlen=SAMPLES)
-        self._reported: dict[int, float] = {}
+        self._missing = Missing(self._given)
         self._lags = False
         self._given_out = False
         self.depth = 0  # cells above this PC's
         self._moved_at: float | None = None
+        self._company_at: float | None = None  # when a peer was there last, or this PC began
+        self._expected, self._expected_until = 0, 0.0
         self.hungry = False  # something that was asked for has come: more can be
 
     @property
@@ -91,13 +95,19 @@ class Relay:
     def joined(self, name: str, has: int, *, side: Side = Side.CELL, now: float) -> None:
         """A peer is there, or there again; it has these pieces."""
         if name in self.peers:
-            self.left(name)
+            self.left(name, now=now)
+        self._missing.back(name)
         peer = self.peers[name] = Peer(name, side)
-        self._hear(peer, has, since=NEVER)
+        self._hear(peer, has, now=now, before=True)
         self._queue_own(peer, now)
 
-    def left(self, name: str) -> None:
+    def expect(self, peers: int, *, now: float) -> None:
+        """So many peers are about to be there, says the server: they will want theirs."""
+        self._expected, self._expected_until = peers, now + EXPECTED_S
+
+    def left(self, name: str, *, now: float) -> None:
         """A peer is gone."""
+        self._missing.gone(name, now=now)
         peer = self.peers.pop(name, None)
         for piece in peer.asked if peer else ():
             self._inflight.pop(piece, None)
@@ -105,10 +115,11 @@ class Relay:
     def heard(self, name: str, pieces: int, *, backlog: int = 0, now: float) -> None:
         """A peer has these pieces besides, and so many to send to others."""
         self.peers[name].backlog = backlog
-        self._hear(self.peers[name], pieces, since=now)
+        self._hear(self.peers[name], pieces, now=now)
 
-    def quiet(self, name: str) -> None:
+    def quiet(self, name: str, *, now: float) -> None:
         """A peer sends nothing from now on."""
+        self._missing.gone(name, now=now)
         peer = self.peers[name]
         peer.sends = False
         for piece in peer.asked:
@@ -117,9 +128,10 @@ class Relay:
 
     def loud(self, name: str, *, now: float) -> None:
         """A peer sends again."""
+        self._missing.back(name)
         peer = self.peers[name]
         peer.sends = True
-        self._hear(peer, peer.has, since=now)  # what nobody else had was not waited for any more
+        self._hear(peer, peer.has, now=now)  # what nobody else had was not waited for any more
 
     def asked(self, name: str, piece: int) -> None:
         """A peer asks for a piece."""
@@ -149,9 +161,10 @@ class Relay:
             return
         asked = self._inflight.pop(piece, None)
         self.hungry |= asked is not None
-        for delays, heard in ((self._delays, self._due.get(piece)), (self._far_delays, self._far.get(piece))):
-            if heard is not None and heard > NEVER and asked is None:
-                delays.append(now - heard)
+        for delays, far in ((self._delays, False), (self._far_delays, True)):
+            waited = self._hearsay.waited_s(piece, far=far, now=now)
+            if waited is not None and asked is None:
+                delays.append(waited)
         self._own(piece, now)
         relay |= peer is not None and peer.side is Side.ABOVE  # what was asked for there the cell lacks, too
         if relay and not self._delegated(piece, now):
@@ -161,9 +174,9 @@ class Relay:
         """A piece that cannot be sent after all."""
         self.have &= ~(1 << piece)
 
-    def wrong(self, name: str) -> None:
+    def wrong(self, name: str, *, now: float) -> None:
         """A peer sent wrong bytes: nothing that it said counts."""
-        self.left(name)
+        self.left(name, now=now)
 
     def next_for(self, name: str, *, now: float) -> tuple[int, bool] | None:
         """What to send this peer now, and whether it is to relay it."""
@@ -199,19 +212,24 @@ class Relay:
 
     def frontier(self, piece: int, *, now: float, ahead: int = 0) -> None:
         """The server says that all pieces below have been given out. `ahead`: so many of them this PC is to
-        get and has not begun to; others will have about as many."""
+        get and has not begun to."""
         self._given.note(piece, now=now)
         self._given_out = piece >= self.pieces
-        lag = (self.lacks & ((1 << piece) - 1)).bit_count() - self.fetching - ahead
-        crowd = (1 + len(self.peers)) * (max(LEAST_CREDIT, self._fair_credit) + ahead)
+        # What was given out since then may be set aside by whoever is to get it, as it is here.
+        settled = self._given.below(now - AHEAD_S)
+        lag = (self.lacks & ((1 << settled) - 1)).bit_count() - self.fetching - ahead
+        crowd = (1 + len(self.peers)) * max(LEAST_CREDIT, self._fair_credit(now))
         self._lags = lag > (LAGS * crowd if self._lags else 2 * LAGS * crowd + 8)
 
     def credit(self, *, now: float, ahead: int = 0) -> int:
         """How many pieces to get from the server now. What is this PC's to get `ahead` of that, others wait
         for, however far behind it is."""
+        if self.peers or self._company_at is None:
+            self._company_at = now
         if not self.sends and any(peer.sends for peer in self.peers.values()):
             return 0
-        if self.fetching >= self._fair_credit or (self.depth and self.peers and not self._stalled(now)):
+        fair = self._fair_credit(now)
+        if self.fetching >= fair or (self.depth and self.peers and not self._stalled(now)):
             return 0
         self._flag_laggards(now)
         waited_for = sorted(len(p.queue) for p in self.peers.values() if not p.laggard)
@@ -219,11 +237,9 @@ class Relay:
         if self._lags and waited_for and not ahead:
             return 0
         # All together take no more at a time than a switch holds; the next is here before the last is gone.
-        credit = max(
-            0, min(max(LEAST_CREDIT, self._fair_credit) - backlog, self._fair_credit) - self.fetching
-        )
+        credit = max(0, min(max(LEAST_CREDIT, fair) - backlog, fair) - self.fetching)
         # Several at once, for each time costs the server and the PC a request or two.
-        return 0 if self.fetching and 2 * credit < self._fair_credit else credit
+        return 0 if self.fetching and 2 * credit < fair else credit
 
     def taken(self, pieces: list[int], *, now: float) -> None:
         """The server gave these to this PC to get."""
@@ -240,7 +256,7 @@ class Relay:
     def unwant(self, piece: int) -> None:
         """This one is got in another way, or not at all."""
         self.want &= ~(1 << piece)
-        self._unheard(piece)
+        self._hearsay.drop(piece)
         self._inflight.pop(piece, None)
         self.given_up([piece])
 
@@ -259,7 +275,7 @@ class Relay:
             holders = [p for p in self.peers.values() if p.sends and p.has >> piece & 1]
             free = [p for p in holders if len(p.asked) < ASK_AT_ONCE]
             if not holders:
-                self._unheard(piece)
+                self._hearsay.drop(piece)
             if not free:
                 continue
             peer = min(self._random.sample(free, min(CHOICES, len(free))), key=_busy)
@@ -270,37 +286,32 @@ class Relay:
 
     def lost(self, *, now: float, ahead: Container[int] = ()) -> list[int]:
         """Pieces that were given out a while ago, and that nobody here has; each named once in a while."""
-        patience = self._lost_patience_s
+        patience = self._lost_patience_s(now)
         frontier = self._given.below(now - patience)
         known = 0
         for peer in self.peers.values():
             if peer.sends:
                 known |= peer.has
         lost = self.lacks & ~known & ((1 << frontier) - 1)
-        named = [
-            piece
-            for piece in bits(lost)
-            if not (piece in self._claimed or piece in ahead)
-            and now - self._reported.get(piece, NEVER) > patience
-        ]
+        others = (piece for piece in bits(lost) if not (piece in self._claimed or piece in ahead))
+        named = self._missing.unnamed(others, within_s=patience, now=now)
         # Each names a few others: so one PC has not to pass on all of them.
-        named = sorted(self._random.sample(named, min(len(named), LOST_AT_ONCE, self._fair_credit)))
-        self._reported.update(dict.fromkeys(named, now))
-        self._given.missed(named)
+        named = sorted(self._random.sample(named, min(len(named), LOST_AT_ONCE, self._fair_credit(now))))
+        self._missing.name(named, now=now)
         return named
 
-    @property
-    def _fair_credit(self) -> int:
-        if not self.peers and (gap := self._arrivals.gap_s):
-            # Nobody waits for what this PC takes, so it may be as much as keeps its line busy.
+    def _fair_credit(self, now: float) -> int:
+        peers = max(len(self.peers), self._expected if now < self._expected_until else 0)
+        alone = not peers and self._company_at is not None and now - self._company_at >= ALONE_S
+        if alone and (gap := self._arrivals.gap_s):
+            # Nobody waits for what this PC takes: so it may be as much as keeps the line busy.
             return min(ALONE_PIECES, max(CREDIT_PIECES, int(ALONE_S / max(gap, 0.001))))
-        return max(1, CREDIT_PIECES // (1 + len(self.peers)))
+        return max(1, CREDIT_PIECES // (1 + peers))
 
-    @property
-    def _lost_patience_s(self) -> float:
+    def _lost_patience_s(self, now: float) -> float:
         """How long a piece that was given out may be nowhere; from cell to cell it takes longer."""
         most = (1 + 2 * self.depth) * (LOST_S + self.patience_s + 3 * median(self._fetches, 0.0))
-        return min(most, max(LEAST_LOST_S * (1 + self.depth), LOST_WAITS * self._given.usual_s(most)))
+        return self._missing.patience_s(most_s=most, least_s=LEAST_LOST_S * (1 + self.depth), now=now)
 
     def _stalled(self, now: float) -> bool:
         if self._moved_at is None:
@@ -308,13 +319,13 @@ class Relay:
         return now - self._moved_at >= STALLED_S
 
     def _own(self, piece: int, now: float) -> None:
-        if not (self._heard[False] | self._heard[True]) >> piece & 1:
+        if piece not in self._hearsay:
             self._given.heard(piece, now=now)
         self._moved_at = now
         self._arrivals.note(now)
         self.have |= 1 << piece
         self._news |= 1 << piece
-        self._unheard(piece)
+        self._hearsay.drop(piece)
         self._inflight.pop(piece, None)
 
     def _spread(self, piece: int, source: str | None, now: float) -> None:
@@ -356,23 +367,17 @@ class Relay:
                 peer.queue[piece] = peer.side is Side.BELOW
                 peer.waits_since = now
 
-    def _hear(self, peer: Peer, pieces: int, *, since: float) -> None:
+    def _hear(self, peer: Peer, pieces: int, *, now: float, before: bool = False) -> None:
+        """A peer has these. What it had `before` it came may be nobody's to push any more: it is waited for
+        as long as takes what is under way while many begin together."""
         peer.has |= pieces
         for piece in [piece for piece in peer.queue if pieces >> piece & 1]:
             del peer.queue[piece]
+        since = now - BUSY_PATIENCE_S + PUSHED_S if before else now
         far = peer.side is Side.ABOVE
-        new = pieces & self.lacks & ~self._heard[far]
-        if since > NEVER:
-            for piece in bits(new & ~self._heard[not far]):
-                self._given.heard(piece, now=since)
-        self._heard[far] |= new
-        for piece in bits(new):
-            (self._far if far else self._due)[piece] = since
-
-    def _unheard(self, piece: int) -> None:
-        for far, heard in ((False, self._due), (True, self._far)):
-            if heard.pop(piece, None) is not None:
-                self._heard[far] &= ~(1 << piece)
+        first = self._hearsay.note(pieces & self.lacks, far=far, since=since, before=before)
+        for piece in bits(first) if not before else ():
+            self._given.heard(piece, now=now)
 
     def _of_the_idle(self, now: float) -> list[Ask]:
         """Towards the end: of whoever has nothing else to send what another would come to last."""
@@ -380,11 +385,10 @@ class Relay:
         edge = now - max(STARVED_S, ROUNDS * len(self.peers) * self._arrivals.gap_s)
         asks: list[Ask] = []
         far_edge = edge - FIRST_PATIENCE_S - 2 * median(self._far_delays, FIRST_PATIENCE_S)
-        for piece in [*reversed(self._due), *reversed(self._far)]:
+        for piece in self._hearsay.latest(edge=edge, far_edge=far_edge):
             if not idle:
                 break
-            early = self._due.get(piece, NEVER) > edge or self._far.get(piece, NEVER) > far_edge
-            if early or piece in self._inflight:
+            if piece in self._inflight:
                 continue
             able = [peer for peer in idle.values() if peer.has >> piece & 1]
             if able:
@@ -397,15 +401,11 @@ class Relay:
     def _overdue(self, now: float) -> Iterator[int]:
         patience = self.patience_s
         far = 2 * patience + max(FIRST_PATIENCE_S, 4 * median(self._far_delays, FIRST_PATIENCE_S))
-        if self._given_out and self._arrivals.overdue(now):  # others are idle, too
+        if not self._given_out and self._arrivals.steady(now):
+            patience = max(patience, BUSY_PATIENCE_S)
+        elif self._given_out and self._arrivals.overdue(now):  # others are idle, too
             patience = STARVED_S
-        late: list[int] = []
-        for heard, edge in ((self._due, now - patience), (self._far, now - far)):
-            for piece, since in heard.items():
-                if since <= edge and piece not in self._inflight:
-                    late.append(piece)
-                    if len(late) >= LOOKED_AT:
-                        break
+        late = self._hearsay.late(edge=now - patience, far_edge=now - far, but=self._inflight, most=LOOKED_AT)
         self._random.shuffle(late)
         return iter(late)
 

@@ -9,7 +9,7 @@ from benchmarks.swarmsim import Simulation
 from vrasnode.swarm.known import Ask, Side
 from vrasnode.swarm.masks import bits, mask_of
 from vrasnode.swarm.places import depth_of, neighbours, side_of
-from vrasnode.swarm.relay import Relay
+from vrasnode.swarm.relay import CREDIT_PIECES, Relay
 from vrasnode.wire.swarm import CELL_PCS, SwarmMember
 
 PIECES = 150
@@ -213,7 +213,7 @@ def test_what_is_pushed_to_a_peer_that_is_not_waited_for_is_not_lost() -> None:
 def test_a_peer_that_was_silent_and_speaks_again_is_asked_for_what_only_it_has() -> None:
     one = relay()
     one.joined("only", 0b1, now=0.0)
-    one.quiet("only")
+    one.quiet("only", now=0.0)
     assert one.tick(now=10.0) == []
 
     one.loud("only", now=11.0)
@@ -282,16 +282,32 @@ def test_while_the_server_gives_out_more_nobody_takes_from_the_idle_what_may_com
     assert one.tick(now=0.1) == []
 
 
-def test_what_is_nowhere_is_missed_the_sooner_the_sooner_one_usually_hears_of_what_was_given_out() -> None:
+def test_when_a_peer_went_what_it_was_to_get_is_missed_as_soon_as_it_is_later_than_usual() -> None:
     one = relay()
     one.joined("peer", 0, now=0.0)
+    one.joined("gone", 0, now=0.0)
     for piece in range(20):
         one.frontier(piece + 1, now=piece * 0.3)
         if piece != 5:
             one.heard("peer", 1 << piece, now=piece * 0.3 + 0.1)
 
+    assert one.lost(now=2.9) == []  # whoever got it, given out at 1.5, may have much else to do
+    one.left("gone", now=2.3)
+
     assert one.lost(now=2.4) == []
-    assert one.lost(now=2.9) == [5]  # given out at 1.5
+    assert one.lost(now=2.9) == [5]
+
+
+def test_a_peer_that_comes_back_gets_what_it_was_to_get() -> None:
+    one = relay()
+    for name in ("peer", "back"):
+        one.joined(name, 0, now=0.0)
+    one.frontier(3, now=0.0)
+    one.left("back", now=0.1)
+    one.joined("back", 0, now=0.3)
+
+    assert one.lost(now=1.5) == []
+    assert one.lost(now=9.0) == [0, 1, 2]
 
 
 def test_pieces_that_were_missed_make_nobody_more_patient() -> None:
@@ -301,6 +317,7 @@ def test_pieces_that_were_missed_make_nobody_more_patient() -> None:
         one.frontier(piece + 1, now=piece * 0.3)
         if piece < 10:
             one.heard("peer", 1 << piece, now=piece * 0.3 + 0.1)
+    one.left("another", now=11.0)
     missed = [piece for _ in range(9) for piece in one.lost(now=12.0)]
     assert set(missed) == set(range(10, 30))
 
@@ -401,6 +418,7 @@ def test_many_pcs_take_one_piece_at_a_time_and_the_next_while_the_last_is_passed
 def got_at_speed(pieces_s: int) -> Relay:
     """A PC without peers, to which half of the pieces came at this speed."""
     one = relay()
+    assert one.credit(now=0.0) == CREDIT_PIECES
     for piece in range(PIECES // 2):
         one.taken([piece], now=piece / pieces_s)
         one.fetched(piece, now=piece / pieces_s)
@@ -418,6 +436,34 @@ def test_a_pc_without_peers_takes_what_comes_in_half_a_second_and_with_peers_lit
     assert fast.credit(now=9.0) <= 8
 
 
+def test_whoever_begins_together_with_others_takes_no_more_before_they_are_there() -> None:
+    one, beside = relay(), relay()
+    for each in (one, beside):
+        assert each.credit(now=0.0) == CREDIT_PIECES
+        each.taken([0, 1], now=0.0)
+        each.fetched(0, now=0.01)
+        each.fetched(1, now=0.02)
+
+    beside.expect(3, now=0.02)
+
+    assert one.credit(now=0.03) == CREDIT_PIECES
+    assert beside.credit(now=0.03) == CREDIT_PIECES // 4
+    assert beside.credit(now=9.0) > CREDIT_PIECES  # they did not come
+
+
+def test_while_pieces_come_as_usual_nothing_is_asked_for_that_may_be_under_way() -> None:
+    one, still = relay(), relay()
+    for each in (one, still):
+        each.joined("peer", 0, now=0.0)
+        each.heard("peer", 0b1, now=0.0)
+    for step in range(1, 25):
+        one.received("peer", step, relay=False, now=step / 10)
+
+    assert one.tick(now=2.4) == []
+    assert still.tick(now=2.4) == [Ask("peer", 0)]
+    assert one.tick(now=3.0) == [Ask("peer", 0)]
+
+
 def test_what_this_pc_is_to_get_itself_is_not_missed() -> None:
     one = relay()
     one.joined("peer", 0, now=0.0)
@@ -431,6 +477,9 @@ def test_a_pc_that_lags_gets_what_others_wait_for_and_no_more() -> None:
     for number in range(3):
         one.joined(f"peer{number}", 0, now=0.0)
     one.frontier(PIECES - 1, now=0.0)
+    assert one.credit(now=0.0) > 0  # others have set aside what was just given out
 
-    assert one.credit(now=0.0) == 0
-    assert one.credit(now=0.0, ahead=2) > 0
+    one.frontier(PIECES - 1, now=1.0)
+
+    assert one.credit(now=1.0) == 0
+    assert one.credit(now=1.0, ahead=2) > 0
