@@ -196,9 +196,10 @@ class Engine:
             for peering in self._by_name.values():
                 peering.say_all(self.relay)
             return set(self._by_name)
+        for peering in self._peerings:
+            peering.untold |= news if peering.introduced else 0
         told, tell_s = set(), self.relay.tell_s if self.relay.sends else BEAT_S
         for name, peering in self._by_name.items():
-            peering.untold |= news
             since = now - peering.told_at
             if since >= BEAT_S or (peering.untold and since >= tell_s):
                 peering.tell(self.relay, now)
@@ -410,10 +411,9 @@ class Engine:
         if peering not in self._peerings:
             return
         self._peerings.discard(peering)
-        handle = peering.line.fileno()
-        self._by_handle.pop(handle, None)
+        self._by_handle.pop(peering.line.fileno(), None)
         with suppress(OSError, ValueError):
-            self._poll.unregister(handle)
+            self._poll.unregister(peering.line.fileno())
         peering.line.close()
         if self._by_name.get(peering.name) is peering:
             del self._by_name[peering.name]

@@ -18,6 +18,7 @@ class Peering:
     since: float
     member: SwarmMember | None = None
     greeted: bool = False
+    introduced: bool = False  # it was told all that this PC had: from then on it is told what comes
     quiet: bool = False
     shown: tuple[str, str] | None = None  # client id and key of who is not known to take part
     waits: bool = True  # to be told when more can be sent
@@ -44,4 +45,4 @@ class Peering:
         if not relay.sends:
             self.line.say(Kind.QUIET)
         self.line.say(Kind.BITMAP, body=relay.have.to_bytes(-(-relay.pieces // 8), "little"))
-        self.untold = 0
+        self.introduced, self.untold = True, 0

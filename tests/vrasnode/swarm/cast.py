@@ -4,6 +4,7 @@ The real server's word, in Redis, is tested in tests/imaging/test_swarming.py.
 """
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -69,7 +70,7 @@ class Tracker:
             if self.down:
                 raise Unreachable("down", "The server does not answer.")
             if name in self.revoked:
-                raise Refused("not_shared", "Revoked.")
+                raise Unreachable("refused", "It heeds no refusal.")
             if call.need is not None:
                 self._join(name, address, call)
             if name in self.distrusted:
@@ -97,7 +98,7 @@ class Tracker:
             )
 
     def revoke(self, name: str) -> None:
-        """As the server does with a PC that was revoked."""
+        """As the server does with a PC that was revoked; this one goes on as if it had not heard."""
         with self._lock:
             self.revoked.add(name)
             self.members.pop(name, None)
@@ -203,6 +204,24 @@ class SwarmPc:
                     peering.line.say(Kind.ASK, number=0)
 
         engine.step = flooding  # type: ignore[method-assign]
+
+    def dawdle(self, seconds: float) -> None:
+        """From now on it is so slow to answer."""
+        assert self.session is not None
+        step = self.session._engine.step
+
+        def dawdling(timeout_s: float = 0.0) -> None:
+            time.sleep(seconds)
+            step(timeout_s)
+
+        self.session._engine.step = dawdling  # type: ignore[method-assign]
+
+    @property
+    def knows_somebody(self) -> bool:
+        """Whether it has said hello to a peer."""
+        assert self.session is not None
+        peerings = list(self.session._engine._peerings)
+        return any(one.member and one.line.shaken and not one.shown for one in peerings)
 
     @property
     def whole(self) -> bool:

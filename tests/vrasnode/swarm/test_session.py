@@ -14,6 +14,7 @@ from tests.vrasnode.office import Keys
 from tests.vrasnode.swarm.cast import Crowd, SwarmPc, Version
 from vrasnode import lowpriority
 from vrasnode.errors import Refused
+from vrasnode.swarm import session as sharing
 from vrasnode.swarm.engine import MOST_STRANGERS
 from vrasnode.swarm.relay import CREDIT_PIECES
 
@@ -69,6 +70,18 @@ def test_three_pcs_get_everything_and_the_server_sends_each_piece_about_once(cro
     assert len(got) < 1.5 * PIECES  # once each, but where the machine was so slow that one was missed
 
 
+def test_what_comes_while_two_pcs_greet_each_other_is_told_too(crowd: Crowd) -> None:
+    own, other = slowly(crowd.pc(0), piece_s=0.1), crowd.pc(1)
+    other.before = lambda _piece: wait(lambda: other.knows_somebody)
+
+    own.open()
+    own.dawdle(0.2)
+    other.open()
+    finish(own, other)
+
+    assert sorted(own.from_server + other.from_server) == list(range(PIECES))
+
+
 def test_whoever_comes_late_needs_no_server(crowd: Crowd) -> None:
     first, late = crowd.pc(0), crowd.pc(1)
     first.open()
@@ -112,6 +125,18 @@ def test_a_pc_of_another_installation_is_not_spoken_to(crowd: Crowd) -> None:
     stranger.open()
 
     finish(own, stranger)  # each with the server alone
+
+    assert own.session is not None
+    assert own.session.counted.peer_bytes == 0
+
+
+def test_a_pc_with_another_key_than_the_server_knows_is_not_spoken_to(crowd: Crowd) -> None:
+    own, other = slowly(crowd.pc(0)), crowd.pc(1)
+    crowd.tracker.keys[other.name] = "ab" * 32
+    own.open()
+    other.open()
+
+    finish(own, other)
 
     assert own.session is not None
     assert own.session.counted.peer_bytes == 0
@@ -207,8 +232,11 @@ def test_what_a_pc_gives_from_now_on_all_are_told(crowd: Crowd) -> None:
     wait(lambda: not crowd.tracker.members[pc.name].sends)
 
 
-def test_a_pc_that_others_left_waits_until_they_are_done_and_then_goes_on_alone(crowd: Crowd) -> None:
-    left, other = slowly(crowd.pc(0), piece_s=0.05), slowly(crowd.pc(1), piece_s=0.05)
+def test_a_pc_that_others_left_waits_until_they_are_done_and_then_goes_on_alone(
+    crowd: Crowd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sharing, "STILL_S", 1.5)  # that it is held counts as a word of the server
+    left, other = slowly(crowd.pc(0), piece_s=0.05), slowly(crowd.pc(1), piece_s=0.1)
     for pc in (left, other):
         pc.open()
     assert left.session is not None
