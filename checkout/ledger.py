@@ -13,8 +13,8 @@ from django.utils.dateparse import parse_date
 from django.utils.translation import gettext as _
 
 from checkout import approvers, forms, standing
+from checkout.facts import when
 from checkout.models import CheckoutRequest
-from checkout.reporting import when
 from checkout.tabling import safe
 from clients import pdf
 

@@ -1,4 +1,5 @@
-"""The dossier of a lost PC: what was on it, whether anybody could read it, and what nobody knows.
+"""The dossier of a lost PC: what was on it, whether anybody could read it, and what nobody knows. What was
+lent then is told by `lentthen`.
 
 It says what the rows say, each with its time, and what they do not say it calls unknown: never hidden, never
 guessed. Facts come as words in the reader's language, so that page, CSV and PDF are the same report. Files
@@ -11,11 +12,13 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
-from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 
+from checkout import lentthen
+from checkout.facts import Fact, Table, when
+from checkout.lentthen import Lent
 from clients.models import Client, Event
 from clients.people import calling
 from mydoc import bytepaths
@@ -26,34 +29,11 @@ from mydoc.templatetags.losses import ORDERS
 from mydoc.templatetags.userdata import ACTS
 from mydoc.volumes import standing
 from vrasnode.wire import mydoc as wire
+from vrasnode.wire.checkout import SESSION
 
 LATELY = timedelta(days=30)
 MOST_ROWS = 500  # of logons and of looks, of each volume
 OPEN_THEN = {wire.VolumeState.OPEN, wire.VolumeState.OPENING, wire.VolumeState.LOCKING}
-
-
-@dataclass(frozen=True)
-class Fact:
-    """One line: what it is, what is known of it. `grave`: a reader must not miss it."""
-
-    label: str
-    value: str
-    grave: bool = False
-
-
-@dataclass(frozen=True)
-class Table:
-    """Lines of one kind; `more`: there were too many to show."""
-
-    title: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    more: bool = False
-
-    @property
-    def labelled(self) -> list[list[tuple[str, str]]]:
-        """The rows, each cell with its column: for narrow screens."""
-        return [list(zip(self.columns, row, strict=True)) for row in self.rows]
 
 
 @dataclass(frozen=True)
@@ -104,6 +84,7 @@ def dossier(loss: Loss, *, now: datetime) -> Dossier:
     logons = _by_volume(opened.order_by("-asked_at"))
     looks = _by_volume(Look.objects.filter(volume__in=volumes, at__gte=since).order_by("-at"))
     replicas = lastreplica.newest(volumes, before=loss.declared_at)
+    lent = lentthen.of_each(volumes, loss=loss, since=since)
     return Dossier(
         loss=loss,
         client=client,
@@ -119,17 +100,13 @@ def dossier(loss: Loss, *, now: datetime) -> Dossier:
                 loss,
                 then.get(str(volume.pk)),
                 deleted=deleted.get(str(volume.pk)),
+                lent=lent[volume.pk],
                 tables=(_logons(logons.get(volume.pk, [])), _looks(looks.get(volume.pk, []))),
                 replica=replicas.get(volume.pk),
             )
             for volume in volumes
         ),
     )
-
-
-def when(at: datetime | None) -> str:
-    """A time that means the same to every reader; a dash for none."""
-    return f"{timezone.localtime(at):%Y-%m-%d %H:%M:%S %Z}" if at else "–"
 
 
 def _pc(client: Client) -> tuple[Fact, ...]:
@@ -207,6 +184,7 @@ def _volume(
     stood: dict[str, Any] | None,
     *,
     deleted: datetime | None,
+    lent: Lent,
     tables: tuple[Table, ...],
     replica: LastReplica | None,
 ) -> VolumeReport:
@@ -218,7 +196,8 @@ def _volume(
         title=_("Data of %(owner)s") % {"owner": owner},
         facts=(
             Fact(_("Volume"), f"{volume.pk} (LUKS {volume.luks_uuid or '–'})"),
-            *_readable(told, told_at, stood or {}, loss),
+            *_readable(told, told_at, stood or {}),
+            *lent.facts,
             *_known(volume, loss, replica),
             Fact(
                 _("Server's half of the key"),
@@ -231,15 +210,13 @@ def _volume(
                 else _("no recovery key was deposited"),
             ),
         ),
-        tables=tables,
+        tables=(*tables, lent.table),
         replica=replica,
         before=loss.declared_at,
     )
 
 
-def _readable(
-    told: wire.VolumeReport | None, told_at: datetime | None, stood: dict[str, Any], loss: Loss
-) -> list[Fact]:
+def _readable(told: wire.VolumeReport | None, told_at: datetime | None, stood: dict[str, Any]) -> list[Fact]:
     """Whether anybody who held the PC could read it."""
     if told is None:
         return [Fact(_("State at the last contact"), _("unknown: the PC never told"), grave=True)]
@@ -247,11 +224,7 @@ def _readable(
     state = str(standing.STATES[told.state.value])
     facts = [Fact(_("State at the last contact"), f"{state} ({when(told_at)})", grave=is_open)]
     if is_open:
-        warning = _(
-            "It was open when the PC was heard last. It locks by itself 70 seconds after the PC leaves the "
-            "company's network, and when it is shut down; of that there is no proof here."
-        )
-        facts.append(Fact(_("Readable then"), warning, grave=True))
+        facts.append(Fact(_("Readable then"), _open_then(told), grave=True))
     if stood.get("opening"):
         logon = when(parse_datetime(stood.get("logged_on_at") or ""))
         facts.append(Fact(_("Logon at that time"), f"{logon}, {stood.get('address') or '–'}"))
@@ -265,6 +238,19 @@ def _readable(
         words = f"{when(told.since)}: {why}; {seen}; {gone}; {proof.seconds:.1f} s"
         facts.append(Fact(_("Proof of the last lock"), words, grave=not proof.read_failed))
     return facts
+
+
+def _open_then(told: wire.VolumeReport) -> str:
+    """What was open locks by itself, sooner or later."""
+    if told.session.startswith(SESSION):
+        return _(
+            "It was open by its usage key when the PC was heard last. It locks by itself when the key's time "
+            "is over, and when the PC is shut down; of that there is no proof here."
+        )
+    return _(
+        "It was open when the PC was heard last. It locks by itself 70 seconds after the PC leaves the "
+        "company's network, and when it is shut down; of that there is no proof here."
+    )
 
 
 def _known(volume: Volume, loss: Loss, replica: LastReplica | None) -> list[Fact]:
@@ -281,6 +267,10 @@ def _known(volume: Volume, loss: Loss, replica: LastReplica | None) -> list[Fact
             ),
             Fact(_("Used, as the PC told last"), _bytes(used)),
         ]
+    unread = _("%(count)s files or folders: what they held then is known to nobody")
+    not_read = Fact(
+        _("Could not be read when it was copied"), unread % {"count": replica.unreadable}, grave=True
+    )
     return [
         Fact(
             _("Last replica"),
@@ -292,6 +282,7 @@ def _known(volume: Volume, loss: Loss, replica: LastReplica | None) -> list[Fact
             _("all that was written from %(begin)s until it is found") % {"begin": when(replica.at)},
             grave=True,
         ),
+        *([not_read] if replica.unreadable else []),
     ]
 
 

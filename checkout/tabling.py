@@ -12,7 +12,8 @@ from itertools import islice
 from django.utils import translation
 from django.utils.translation import gettext as _
 
-from checkout.reporting import Dossier, when
+from checkout.facts import when
+from checkout.reporting import Dossier
 from mydoc import bytepaths
 
 PIECE_ROWS = 500

@@ -15,11 +15,13 @@ from mydoc.models import Volume
 
 @dataclass(frozen=True)
 class LastReplica:
-    """The newest whole one. `at`: up to when what was written is in it."""
+    """The newest whole one. `at`: up to when what was written is in it; `unreadable`: files and folders of
+    which the PC said that it could not read them then."""
 
     at: datetime
     files: int
     size_bytes: int
+    unreadable: int = 0
 
 
 @dataclass(frozen=True)

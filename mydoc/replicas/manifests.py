@@ -12,25 +12,26 @@ import os
 import uuid
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
 import msgspec
 from django.conf import settings
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.utils.translation import gettext_lazy as _
 
 from clients.enrolment import identity
 from clients.errors import Refusal
 from clients.models import Client
-from mydoc.models import ReplicationRun, Volume
+from mydoc.models import Loss, Replica, ReplicationRun, Volume
 from mydoc.replicas.lastreplica import KeptFile, LastReplica
 from vrasnode.wire import signatures
 from vrasnode.wire.replication import ManifestLine
 
 SIGNED = ("content-digest", "signature-input", "signature")
 MAX_LINE_BYTES = 64 << 10
+REMEMBERED = timedelta(days=30)  # of what nobody restores any more; changes are compared within a week
 MAX_UNPACKED_BYTES = 2 << 30
 UNREADABLE = (OSError, EOFError, zlib.error, ValueError, msgspec.MsgspecError)
 LINE = msgspec.json.Decoder(ManifestLine)
@@ -103,9 +104,28 @@ def proof_of(run: ReplicationRun) -> str:
     return ""
 
 
+def forget_old(replica: Replica, *, now: datetime) -> int:
+    """Deletes those that nobody asks for any more: of runs that came to no good end, and of replicas that a
+    retention deleted, after a month. What the dossier of a lost PC tells stays. Returns how many."""
+    there = {path.stem: path for path in _folder_of(replica.volume_id).glob("*.gz")}
+    old = ReplicationRun.objects.filter(replica=replica, pk__in=list(there), ended_at__lt=now - REMEMBERED)
+    useless = old.filter(~Q(state=ReplicationRun.State.DONE) | Q(kept__gone_at__isnull=False))
+    losses = Loss.objects.filter(client=replica.volume.client_id).values_list("declared_at", flat=True)
+    told = {run.pk for run in (_last(replica.volume, at) for at in losses) if run}
+    keys = set(useless.values_list("pk", flat=True)) - told
+    for path in (there[str(key)] for key in keys):
+        path.with_suffix(".signed").unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
+    return len(keys)
+
+
 def path_of(run: ReplicationRun) -> Path:
     """Where the manifest of a run lies."""
-    return Path(settings.STORE) / "manifests" / str(run.replica.volume_id) / f"{run.pk}.gz"
+    return _folder_of(run.replica.volume_id) / f"{run.pk}.gz"
+
+
+def _folder_of(volume: UUID) -> Path:
+    return Path(settings.STORE) / "manifests" / str(volume)
 
 
 class Replicas:
@@ -116,7 +136,10 @@ class Replicas:
         rows = _done(before).filter(replica__volume__in=volumes).order_by("ended_at")
         return {
             run.replica.volume_id: LastReplica(
-                at=run.begun_at, files=run.files, size_bytes=int(run.told.get("total_bytes", 0))
+                at=run.begun_at,
+                files=run.files,
+                size_bytes=int(run.told.get("total_bytes", 0)),
+                unreadable=int(run.told.get("unreadable", 0)),
             )
             for run in rows
             if run.begun_at is not None

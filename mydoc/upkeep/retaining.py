@@ -14,7 +14,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from mydoc.models import Keeping, KeptSnapshot, Replica, ReplicaAlarm, ReplicationRun, Restoration, Upkeep
-from mydoc.replicas import alarming, repositories, tending
+from mydoc.replicas import alarming, manifests, repositories, tending
 from mydoc.upkeep import mending
 
 EVERY = timedelta(hours=20)
@@ -111,6 +111,7 @@ def retain(replica: Replica, *, now: datetime) -> Upkeep:
                 repositories.run(repository, "forget", *keys, limit_s=PRUNE_S, alive=act.alive)
             repositories.run(repository, "prune", limit_s=PRUNE_S, alive=act.alive)
             KeptSnapshot.objects.filter(pk__in=[one.pk for one in choice.deleted]).update(gone_at=now)
+        manifests.forget_old(replica, now=now)
     return act.row
 
 

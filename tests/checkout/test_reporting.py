@@ -5,6 +5,7 @@ import io
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -15,7 +16,9 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import translation
 from pytest_django import DjangoAssertNumQueries
 
-from checkout import printing, reporting, tabling
+from checkout import lending, printing, reporting, tabling
+from checkout.facts import when
+from checkout.models import CheckoutRequest, Lease
 from checkout.reporting import Dossier
 from clients.models import Client, Event
 from clients.people.rolenames import Role
@@ -23,9 +26,11 @@ from mydoc.losses import losing
 from mydoc.models import Look, Loss, Opening, Volume
 from mydoc.replicas import lastreplica
 from mydoc.replicas.lastreplica import KeptFile, LastReplica
+from tests.checkout import asking
 from tests.mydoc.answering import tell
 from tests.papers import text_of
 from tests.pcs import FakePc
+from vrasnode.wire.checkout import Keeper, LeaseState
 from vrasnode.wire.mydoc import KillReport, LockProof, VolumeState
 
 pytestmark = pytest.mark.django_db
@@ -40,10 +45,12 @@ class Shelf:
     at: datetime
     kept: list[KeptFile] = field(default_factory=list)
     given: int = 0
+    unreadable: int = 0
 
     def newest(self, volumes: Sequence[Volume], *, before: datetime) -> dict[UUID, LastReplica]:
         size_bytes = sum(file.size_bytes for file in self.kept)
-        return {volume.pk: LastReplica(self.at, len(self.kept), size_bytes) for volume in volumes}
+        last = LastReplica(self.at, len(self.kept), size_bytes, self.unreadable)
+        return {volume.pk: last for volume in volumes}
 
     def files(self, volume: Volume, *, before: datetime) -> Iterator[KeptFile]:
         for file in self.kept:
@@ -139,8 +146,151 @@ def test_with_a_replica_the_files_are_known_and_since_when_nothing_is(
     found = reporting.dossier(loss, now=now)
 
     assert "2 files" in said(found)["Last replica"]
-    assert reporting.when(now - 2 * HOUR) in said(found)["Unknown"]
+    assert when(now - 2 * HOUR) in said(found)["Unknown"]
     assert [file.path for file in found.volumes[0].files()] == [file.path for file in shelf.kept]
+
+
+def test_what_could_not_be_read_when_it_was_copied_is_said(loss: Loss, shelf: Shelf, now: datetime) -> None:
+    assert "Could not be read when it was copied" not in said(reporting.dossier(loss, now=now))
+
+    shelf.unreadable = 3
+
+    lines = said(reporting.dossier(loss, now=now))
+    assert lines["Could not be read when it was copied"].startswith("3 files or folders")
+
+
+def lose(lent: CheckoutRequest, *, by: User, now: datetime) -> Loss:
+    client = Client.objects.get(pk=lent.client_id)
+    return losing.declare(client, by=by, reason="stolen", confirm=client.name, now=now)
+
+
+def key_of(lent: CheckoutRequest) -> Lease:
+    return Lease.objects.get(request=lent)
+
+
+def test_the_usage_key_that_lay_on_it_is_told_with_what_opened_it_and_who_approved(
+    client: Browser, pc: FakePc, lent: CheckoutRequest, admin: User, now: datetime
+) -> None:
+    asking.tell(pc, str(key_of(lent).pk), LeaseState.READY, keeper=Keeper.TPM)
+    loss = lose(lent, by=admin, now=now)
+
+    found = reporting.dossier(loss, now=now)
+
+    lines = said(found)
+    period = f"#{lent.pk}, {when(lent.starts)} – {when(lent.ends)}"
+    assert lines["Usage key then"] == f"{period}: on the PC, with a PIN"
+    assert "kept by the PC's TPM" in lines["What opens it"]
+    assert lines["Readable by it"].startswith(f"until {when(lent.ends)} by whoever has the PC")
+    assert lines["Folders in it"] == "Everything"
+    assert lines["Lent to, for what"] == "葵 佐藤: 客先でのデモ · 大阪支店"
+    assert lines["Approved by"] == f"mori {when(now)}"
+    assert "Readable by it" in {fact.label for fact in found.volumes[0].facts if fact.grave}
+    (row,) = found.volumes[0].tables[-1].rows
+    assert (row[0], row[-1]) == (f"#{lent.pk}", "lent then")
+    table = cells(b"".join(tabling.pieces(found, language="en")))
+    assert [row[2] for row in table if row[1] == "Usage key then"] == [lines["Usage key then"]]
+    client.force_login(admin, backend="django.contrib.auth.backends.ModelBackend")
+    client.cookies["django_language"] = "ja"
+    html = client.get(f"/losses/{loss.pk}/dossier/").content.decode()
+    assert "当時の利用キー" in html and "PINを設定済み" in html
+
+
+@pytest.mark.parametrize(
+    ("state", "keeper", "words", "readable"),
+    [
+        (None, Keeper.NOTHING, "the PC never said whether it has it", True),
+        (LeaseState.OFFERED, Keeper.NOTHING, "without a PIN: it opened nothing", False),
+        (LeaseState.REFUSED, Keeper.NOTHING, "the PC did not take it", False),
+        (LeaseState.OPEN, Keeper.PIN, "in use when the PC told last", True),
+        (LeaseState.ENDED, Keeper.TPM, "none: nothing but a logon", False),
+    ],
+)
+def test_how_far_a_usage_key_had_come_decides_whether_it_could_open_anything(  # noqa: PLR0917  (by name)
+    pc: FakePc,
+    lent: CheckoutRequest,
+    admin: User,
+    now: datetime,
+    state: LeaseState | None,
+    keeper: Keeper,
+    words: str,
+    readable: bool,
+) -> None:
+    if state is not None:
+        asking.tell(pc, str(key_of(lent).pk), state, keeper=keeper)
+
+    lines = said(reporting.dossier(lose(lent, by=admin, now=now), now=now))
+
+    assert words in lines["Usage key then"]
+    assert ("Readable by it" in lines) is readable
+    assert ("try without limit" in lines.get("What opens it", "")) is (keeper is Keeper.PIN)
+
+
+def test_a_key_that_was_called_back_counts_until_the_pc_says_that_it_is_gone(
+    pc: FakePc, lent: CheckoutRequest, admin: User, now: datetime
+) -> None:
+    asking.tell(pc, str(key_of(lent).pk), LeaseState.READY, keeper=Keeper.TPM)
+    lending.call_back(lent, by=admin, reason="the visit is off", now=now)
+
+    lines = said(reporting.dossier(lose(lent, by=admin, now=now + HOUR), now=now + HOUR))
+
+    assert "which the PC never confirmed" in lines["Usage key then"]
+    assert "Readable by it" in lines
+
+
+def test_what_the_pc_tells_of_a_key_once_it_is_found_changes_nothing(
+    pc: FakePc, lent: CheckoutRequest, admin: User, now: datetime
+) -> None:
+    asking.tell(pc, str(key_of(lent).pk), LeaseState.READY, keeper=Keeper.TPM)
+    loss = lose(lent, by=admin, now=now)
+    before = said(reporting.dossier(loss, now=now))
+
+    losing.find_again(Client.objects.get(pk=lent.client_id), reason="under the seat", now=now + HOUR)
+    assert asking.tell(pc, str(key_of(lent).pk), LeaseState.ENDED, slot_gone=True).status_code == 204
+
+    after = said(reporting.dossier(Loss.objects.get(), now=now + HOUR))
+    assert after["Usage key then"] == before["Usage key then"]
+
+
+def test_what_was_open_by_a_usage_key_is_not_said_to_lock_off_the_network(
+    volume: Volume, pc: FakePc, admin: User, now: datetime
+) -> None:
+    tell(volume, state=VolumeState.OPEN, session="lease 1", now=now)
+    client = Client.objects.get(pk=pc.client.pk)
+    loss = losing.declare(client, by=admin, reason="stolen", confirm=client.name, now=now)
+
+    lines = said(reporting.dossier(loss, now=now))
+
+    assert "when the key's time is over" in lines["Readable then"]
+    assert "70 seconds" not in lines["Readable then"]
+
+
+def test_many_keys_are_told_in_as_many_questions_as_one(
+    lent: CheckoutRequest, admin: User, django_assert_num_queries: DjangoAssertNumQueries, now: datetime
+) -> None:
+    lose(lent, by=admin, now=now)
+    with CaptureQueriesContext(connection) as for_one:
+        reporting.dossier(Loss.objects.get(), now=now)
+    approved = CheckoutRequest.objects.get()
+    for number in range(5):
+        owner = User.objects.create_user(f"guest{number}")
+        other = Volume.objects.create(owner=owner, client_id=lent.client_id, limit_bytes=1)
+        asked = like(approved, requester=owner, volume=other, state="permitted")  # as keys are made
+        like(key_of(lent), request=asked, volume=other, serial=9 + number)
+
+    with django_assert_num_queries(len(for_one)):
+        found = reporting.dossier(Loss.objects.get(), now=now)
+
+    assert sum(len(one.tables[-1].rows) for one in found.volumes) == 6
+
+
+def like(row: Any, **changed: Any) -> Any:
+    """Another row, which differs in this alone; of a request, with who decided."""
+    fields = [field for field in row._meta.concrete_fields if not field.primary_key]
+    kept = {field.attname: getattr(row, field.attname) for field in fields if field.name not in changed}
+    (made,) = type(row).objects.bulk_create([type(row)(**kept, **changed)])
+    for step in row.steps.all() if isinstance(row, CheckoutRequest) else ():
+        like(step, request=made)
+    return made
 
 
 def test_logons_and_looks_of_thirty_days_are_in_it_and_older_ones_are_not(
@@ -155,10 +305,10 @@ def test_logons_and_looks_of_thirty_days_are_in_it_and_older_ones_are_not(
         )
 
     (one,) = reporting.dossier(loss, now=now).volumes
-    logons, looks = one.tables
+    logons, looks, _lent = one.tables
 
-    assert reporting.when(now - 3 * DAY) in {row[0] for row in logons.rows}
-    assert reporting.when(now - 40 * DAY) not in {row[0] for row in logons.rows}
+    assert when(now - 3 * DAY) in {row[0] for row in logons.rows}
+    assert when(now - 40 * DAY) not in {row[0] for row in logons.rows}
     assert [(row[1], row[3]) for row in looks.rows] == [("mori", "plans")]
 
 

@@ -10,8 +10,8 @@ import pytest
 from django.utils import timezone
 
 from clients.errors import Refusal
-from mydoc.models import Keeping, KeptSnapshot, ReplicaAlarm, ReplicationRun, Upkeep
-from mydoc.replicas import alarming, replicating, tending
+from mydoc.models import Keeping, KeptSnapshot, Loss, ReplicaAlarm, ReplicationRun, Upkeep
+from mydoc.replicas import alarming, manifests, replicating, tending
 from mydoc.upkeep import drilling, keeping, mending, noticing, rereading, retaining
 from tests.mydoc.keeping import Copies
 
@@ -123,7 +123,9 @@ def test_a_drill_restores_and_compares_and_a_forged_manifest_is_told(copies: Cop
     copies.replicate(now=now - timedelta(days=1), forged={b"notes.txt": b"what never was there"})
     retaining.see(copies.replica, now=now - timedelta(days=1))
 
-    bad = drilling.drill(copies.replica, now=now, whole=True)
+    with tending.tending(copies.replica, Upkeep.Kind.DRILL, now=now):
+        pass  # a third one
+    bad = drilling.drill(copies.replica, now=now)
 
     assert good is not None and some is not None and bad is not None
     assert (good.found["same"], good.found["other"], good.found["missing"], good.found["proof"]) == (
@@ -134,9 +136,50 @@ def test_a_drill_restores_and_compares_and_a_forged_manifest_is_told(copies: Cop
     )
     assert (some.found["same"], some.found["other"]) == (2, 0)
     assert bad.found["names"] == ["notes.txt"]
+    assert bad.found["whole"] is True  # each fourth is
     alarm = opened(Kind.DIFFERS)
     assert alarm is not None
     assert alarm.keeps == first
+
+
+def test_lists_of_replicas_that_are_gone_go_too_but_for_what_a_dossier_tells(
+    copies: Copies, now: datetime
+) -> None:
+    runs = [copies.tell(DOCUMENTS, now=now - timedelta(days=90 - number)) for number in range(5)]
+    replica = runs[0].replica
+    for number, run in enumerate(runs[:4]):
+        gone_at = now - timedelta(days=40) if number < 3 else None
+        KeptSnapshot.objects.create(
+            replica=replica, snapshot=f"{number:064}", whole=True, seen_at=now, run=run, gone_at=gone_at
+        )
+    ReplicationRun.objects.filter(pk=runs[4].pk).update(state="cut_off")
+    told = runs[1].ended_at
+    assert told is not None
+    Loss.objects.create(client=replica.volume.client, declared_at=told, halves_until=now, ended_at=now)
+
+    deleted = manifests.forget_old(replica, now=now)
+
+    assert deleted == 3
+    left = sorted(path.name for path in manifests.path_of(runs[0]).parent.iterdir())
+    assert left == sorted(f"{run.pk}{end}" for run in (runs[1], runs[3]) for end in (".gz", ".signed"))
+    assert manifests.forget_old(replica, now=now) == 0
+
+
+def test_a_drill_is_due_once_its_week_is_over_and_who_is_behind_is_counted(
+    copies: Copies, now: datetime
+) -> None:
+    copies.tell(DOCUMENTS, now=now - timedelta(days=30))
+    replica = copies.replica
+    never = drilling.due(replica, now=now), drilling.late(now=now)
+    with tending.tending(replica, Upkeep.Kind.DRILL, now=now) as act:
+        act.found |= {"other": 0, "missing": 0}
+    week = now + drilling.EVERY
+
+    assert never == (True, [replica])
+    assert not drilling.due(replica, now=week - timedelta(minutes=1))
+    assert drilling.due(replica, now=week)
+    assert drilling.late(now=week) == []
+    assert drilling.late(now=week + timedelta(days=1, minutes=1)) == [replica]
 
 
 @pytest.mark.slow
