@@ -65,6 +65,9 @@ VARIABLES = {
     "OPENVRAS_HEARTBEAT_S": "seconds between a PC's heartbeats; default 30",
     "OPENVRAS_REPLICA_EVERY_H": "hours between replicas of a volume, beside those at shutdown; default 24",
     "OPENVRAS_REPLICA_SPREAD_MIN": "minutes over which PCs begin with their replicas; default 30",
+    "OPENVRAS_REPLICA_HOLD_S": "seconds that a PC waits for its replica at shutdown; default 120, 0: not",
+    "OPENVRAS_REPLICAS_AT_ONCE": "slots: how many PCs copy at once; default 32",
+    "OPENVRAS_REPLICA_PATIENCE_DAYS": "working days without a good replica until that is said; default 3",
     "OPENVRAS_POLL_S": "seconds between a PC's looks when no socket nudges it; default 60",
 }
 
@@ -113,6 +116,13 @@ class Environment:
             above = "0, or above it" if zero else "above 0"
             raise ImproperlyConfigured(f"{name} must be a number of {unit} {above} and at most 86400.")
         return number
+
+    def count(self, name: str, default: int) -> int:
+        """A number of things, at least one."""
+        text = self.text(name, str(default))
+        if not (text.isascii() and text.isdecimal() and 0 < int(text) <= 86400):
+            raise ImproperlyConfigured(f"{name} must be a whole number above 0 and at most 86400.")
+        return int(text)
 
     def networks(self, name: str) -> list[Network]:
         """Ranges of addresses; in development, where none are set, private ones."""

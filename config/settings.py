@@ -64,10 +64,12 @@ CHECKOUT_REPLICA_AGE = timedelta(hours=ENV.number("OPENVRAS_CHECKOUT_REPLICA_HOU
 # Replicas beside those at shutdown, and over what time PCs begin with them.
 REPLICA_EVERY = timedelta(hours=ENV.number("OPENVRAS_REPLICA_EVERY_H", 24, unit="hours"))
 REPLICA_SPREAD = timedelta(minutes=ENV.number("OPENVRAS_REPLICA_SPREAD_MIN", 30, unit="minutes", zero=True))
-REPLICAS_AT_ONCE = 32
+REPLICA_HOLD = timedelta(seconds=ENV.number("OPENVRAS_REPLICA_HOLD_S", 120, zero=True))  # of a shutdown
+REPLICAS_AT_ONCE = ENV.count("OPENVRAS_REPLICAS_AT_ONCE", 32)
 REPLICA_SILENCE = timedelta(minutes=15)  # a run of which nothing is heard was cut off
 REPLICA_LOCKED_READ = timedelta(minutes=30)  # how long a locked volume may be read to finish its replica
-REPLICA_PATIENCE_DAYS = 3  # working days without a good one, after which it is said
+# Working days without a good one, after which it is said.
+REPLICA_PATIENCE_DAYS = ENV.count("OPENVRAS_REPLICA_PATIENCE_DAYS", 3)
 CERTIFICATE_LIFE = timedelta(days=30)
 API_TOKEN_LIFE = timedelta(days=90)
 ENROLMENT_TOKEN_LIFE = timedelta(hours=24)

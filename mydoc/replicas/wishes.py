@@ -43,7 +43,14 @@ def slice_of(client: Client, now: datetime) -> ReplicationSlice:
                 not_before=run.not_before,
             )
         )
-    return ReplicationSlice(volumes=wishes, gateway=door.url, authority=gatewaycertificate.authority(door))
+    hold_s = int(settings.REPLICA_HOLD.total_seconds())
+    return ReplicationSlice(
+        volumes=wishes,
+        gateway=door.url,
+        authority=gatewaycertificate.authority(door),
+        hold_s=hold_s,
+        at_shutdown=hold_s > 0,
+    )
 
 
 def _hear(client: Client, body: bytes, now: datetime) -> None:

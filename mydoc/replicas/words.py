@@ -41,6 +41,10 @@ WORDS: Mapping[str, Any] = {
     "repository_damaged": _("What lies on the NAS is damaged: run `restic check` on it."),
     "volume_full": _("The user's own data volume is full: nothing can be put together there."),
     "no_manifest": _("The PC did not say which files there are: it is tried again."),
+    "manifest_torn": _("The list of files was damaged on its way: it is tried again."),
+    "manifest_too_long": _("There are more files than one list holds: about a million."),
+    "no_own_folder": _("Something of the user's is called .openvras, where the copy keeps its own."),
+    "guest_failed": _("The PC's virtual server could not do it: its words are in the PC's report."),
     "restic_failed": _("The copying program failed: its words are in the PC's report."),
     "nas_altered": _("What is read back from the NAS is not what was written: look at its disks."),
     "nas_no_delete": _("The NAS's account may write and not delete: retention needs both."),
@@ -60,12 +64,19 @@ TO_DO: Mapping[str, Any] = {
         "Ask the PC's user to let one shutdown copy to its end, or press “Copy now” while the data is "
         "unlocked. What was sent is not sent again."
     ),
-    "hold_over": OPEN_LONGER,
+    "hold_over": _(
+        "Leave the PC on and the data unlocked for longer, once, or let PCs wait longer at shutdown: "
+        "OPENVRAS_REPLICA_HOLD_S. What was sent is not sent again."
+    ),
     "cut_off": OPEN_LONGER,
     "pc_silent": OPEN_LONGER,
     "volume_closed": OPEN_LONGER,
     "volume_locked": OPEN_LONGER,
     "volume_unclean": _("Have its owner log on to the PC: what the lost power left behind is mended then."),
+    "manifest_torn": OF_ITSELF,
+    "manifest_too_long": _("Have its owner put what is no longer changed into archives, such as zip files."),
+    "no_own_folder": _("Have its owner rename or move it away, then press “Copy now”."),
+    "guest_failed": _("Restart the PC. If it stays so, look at the PC's log, then press “Copy now”."),
     "service_silent": _("Restart the PC. If it stays so, distribute the virtual server again."),
     "gateway_away": AT_THE_GATEWAY,
     "gateway_refused": AT_THE_GATEWAY,
@@ -74,7 +85,10 @@ TO_DO: Mapping[str, Any] = {
     "wrong_repository_key": _("Move what lies there aside, then press “Copy now”: all is sent anew."),
     "repository_damaged": _("Look at the NAS's disks and at the alarms of replicas, then press “Copy now”."),
     "volume_full": _("Have its owner delete something, or raise OPENVRAS_VOLUME_LIMIT_GIB."),
-    "gateway_busy": _("Spread the copies wider: OPENVRAS_REPLICA_SPREAD_MIN. Or copy at a calm hour."),
+    "gateway_busy": _(
+        "Spread the copies wider: OPENVRAS_REPLICA_SPREAD_MIN. Or let more PCs copy at once: "
+        "OPENVRAS_REPLICAS_AT_ONCE."
+    ),
     "replica_tended": OF_ITSELF,
     "no_manifest": OF_ITSELF,
     "not_unwrapped": _("Put the server's own key back from its backup: see docs/operating.md."),

@@ -59,6 +59,34 @@ TABLE: dict[str, dict[str, str]] = {
         "en": "The last copy did not end well: {why}",
         "ja": "前回の複製は失敗しました: {why}",
     },
+    "nas_full": {
+        "en": "The company's NAS is full. Tell an administrator. Nothing is lost; it is tried again.",
+        "ja": "NASに空きがありません。管理者に連絡してください。失われたデータはなく、自動的に再試行します。",
+    },
+    "nas_failed": {
+        "en": "The company's NAS does not take it. Tell an administrator. Nothing is lost; it goes on later.",
+        "ja": "NASに書き込めません。管理者に連絡してください。失われたデータはなく、自動的に再試行します。",
+    },
+    "gateway_away": {
+        "en": "The server for copies is not reached from here. It is tried again by itself.",
+        "ja": "ここから複製用のサーバに接続できません。自動的に再試行します。",
+    },
+    "gateway_refused": {
+        "en": "The server for copies does not let this PC in. Tell an administrator.",
+        "ja": "複製用のサーバに拒否されました。管理者に連絡してください。",
+    },
+    "gateway_forbids": {
+        "en": "The server for copies forbids this. Tell an administrator.",
+        "ja": "複製用のサーバで許可されていません。管理者に連絡してください。",
+    },
+    "gateway_certificate": {
+        "en": "The server for copies shows a certificate that is not believed. Tell an administrator.",
+        "ja": "複製用のサーバの証明書を信頼できません。管理者に連絡してください。",
+    },
+    "volume_full": {
+        "en": "There is no room left beside your documents. Delete what you no longer need.",
+        "ja": "ドキュメントの領域に空きがありません。不要なものを削除してください。",
+    },
     "replica_cut_off": {
         "en": "The last copy was interrupted; it goes on by itself.",
         "ja": "前回の複製は中断されました。自動的に再開します。",

@@ -1,6 +1,7 @@
 """Administrators see how replicas are kept, try the NAS, change the rules, let alarms go: pages and REST."""
 
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from django.utils import timezone
 from clients.models import Event
 from mydoc.models import Keeping, KeptSnapshot, NasLook, ReplicaAlarm
 from mydoc.nas import fileserver
+from mydoc.nas.settings import NasSettings
 from mydoc.replicas import alarming
 from tests.mydoc.keeping import Copies
 
@@ -99,6 +101,18 @@ def test_the_nas_is_tried_by_a_button_and_by_rest_and_says_what_is_wrong(
     assert "OPENVRAS_NAS_URL" in page
     assert NasLook.objects.count() == 2
     assert "The NAS could not be used" in desk.get("/").content.decode()
+
+
+@pytest.mark.parametrize("keytab", [None, Path("replicas.keytab")], ids=["password", "Kerberos"])
+def test_the_page_of_the_nas_says_how_it_is_reached(
+    desk: Browser, settings: Any, keytab: Path | None
+) -> None:
+    settings.NAS = NasSettings(url="smb://nas.example/backup", user="replicas", password="x", keytab=keytab)
+
+    page = desk.get("/replicas/nas/").content.decode()
+
+    assert ("OPENVRAS_NAS_KEYTAB_FILE" in page) is (keytab is not None)
+    assert ("OPENVRAS_NAS_PASSWORD_FILE" in page) is (keytab is None)
 
 
 def test_what_was_found_before_is_shown_also_when_no_nas_is_named_any_more(

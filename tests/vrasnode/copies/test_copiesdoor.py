@@ -60,7 +60,8 @@ def test_how_far_a_copy_is_and_when_the_last_one_was_is_said_in_both_languages()
     ("ended", "words"),
     [
         (report(RunState.CUT_OFF, code="left_now"), "it goes on by itself"),
-        (report(RunState.FAILED, code="nas_full", words="no space"), "no space [nas_full]"),
+        (report(RunState.FAILED, code="restic_failed", words="Fatal"), "Fatal [restic_failed]"),
+        (report(RunState.FAILED, code="nas_full", words="no space"), "Nothing is lost; it is tried again."),
         (report(RunState.DONE), "last copy begun"),
     ],
 )

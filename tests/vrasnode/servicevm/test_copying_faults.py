@@ -9,7 +9,7 @@ import signal
 import socket
 import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -46,6 +46,10 @@ def desk(tmp_path: Path) -> Desk:
     return desk
 
 
+def bytes_in(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
 def is_whole_in(desk: Desk, snapshot: str) -> bool:
     checked = desk.restic("check", "--read-data").returncode == 0
     return checked and restored(desk, snapshot) == files_of(desk.data)
@@ -71,6 +75,22 @@ def test_a_full_nas_is_said_soon_loses_nothing_and_the_next_run_goes_on_once_the
             assert desk.stored() <= 24 * MIB + 8 * MIB
     finally:
         subprocess.run(["umount", str(place)], check=True)
+
+
+def test_a_volume_that_is_full_itself_is_not_taken_for_a_full_nas(desk: Desk) -> None:
+    (desk.directory / "nas").mkdir()
+    full = desk.data / "full"
+    full.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "volume", str(full)], check=True)
+    try:
+        with suppress(OSError):
+            (full / "all there is room for").write_bytes(b"x" * 3 * MIB)
+        with gateway(desk, NasSettings(url=f"file://{desk.directory}/nas")):
+            failed = desk.copy(root=str(full))
+
+        assert (failed["state"], failed["code"]) == ("failed", "volume_full"), failed
+    finally:
+        subprocess.run(["umount", str(full)], check=True)
 
 
 @pytest.mark.soak
@@ -124,6 +144,30 @@ def test_a_gateway_that_goes_away_in_the_middle_is_said_and_the_next_run_goes_on
         done = desk.copy()
 
         assert (said["state"], said["code"]) == ("failed", "gateway_away"), said
+        assert done["state"] == "done", done
+        assert is_whole_in(desk, done["snapshot"])
+
+
+@pytest.mark.soak
+def test_a_nas_that_goes_away_in_the_middle_behind_a_gateway_that_stays_is_said_and_the_next_run_goes_on(
+    desk: Desk,
+) -> None:
+    here = desk.directory / "server"
+    here.mkdir()
+    share = here / "share"
+    with (
+        ExitStack() as nas,
+        gateway(desk, nas.enter_context(file_server(here))),
+        desk.begin(patience_s=PATIENCE_S, still_s=10) as child,
+    ):
+        wait_for("some bytes", lambda: bytes_in(share) > 2 * MIB, children=[])
+        nas.close()
+        assert child.stdout is not None
+        said = json.loads(child.stdout.read().splitlines()[-1])
+    with gateway(desk, NasSettings(url=f"file://{share}/replicas")):
+        done = desk.copy()
+
+        assert (said["state"], said["code"]) in {("failed", "nas_failed"), ("failed", "gateway_away")}, said
         assert done["state"] == "done", done
         assert is_whole_in(desk, done["snapshot"])
 

@@ -12,6 +12,7 @@ is another one, restic says so, and everything is looked at anew.
 The order comes by stdin, for there are secrets in it; what is said on stdout is one JSON object a line.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -38,6 +39,7 @@ LEAN_GO = {"GOGC": "20", "GOMAXPROCS": "2"}
 NICE = 10
 TRIES, PAUSE_S, NEW_S = 5, 1.5, 20.0  # the gateway learns of a new volume within a second
 PIECE_BYTES = 1 << 20
+FULL = {errno.ENOSPC, errno.EDQUOT}
 INCOMPLETE = 3  # restic's exit code when files could not be read
 # The first counts. Bare numbers of statuses would be found in names of packs too. What is full or failed
 # comes before what is forbidden: a pack that was torn there is not to be written a second time.
@@ -336,12 +338,15 @@ def main() -> None:
         print(json.dumps(told), flush=True)
 
     os.nice(NICE)
+    order = json.load(sys.stdin)
     try:
-        Copy(json.load(sys.stdin), say).run()
+        Copy(order, say).run()
     except Failed as failed:
         say({"state": "failed", "code": failed.code, "words": failed.words})
     except OSError as error:
-        say({"state": "failed", "code": "guest_failed", "words": error.strerror or "unknown error"})
+        full = error.errno in FULL and not order.get("scratch")  # which lies in memory
+        code = "volume_full" if full else "guest_failed"
+        say({"state": "failed", "code": code, "words": error.strerror or "unknown error"})
 
 
 if __name__ == "__main__":
