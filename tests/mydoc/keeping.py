@@ -100,9 +100,9 @@ class Copies:
     def packs(self) -> list[Path]:
         return sorted(path for path in self.folder.glob("data/*/*"))
 
-    def flip_a_bit(self) -> Path:
-        """On the NAS, in the middle of the largest pack."""
-        pack = max(self.packs(), key=lambda path: path.stat().st_size)
+    def flip_a_bit(self, pack: Path | None = None) -> Path:
+        """On the NAS, in the middle of this pack, else of the largest."""
+        pack = pack or max(self.packs(), key=lambda path: path.stat().st_size)
         pack.chmod(0o600)
         content = bytearray(pack.read_bytes())
         content[len(content) // 2] ^= 1

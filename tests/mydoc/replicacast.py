@@ -1,6 +1,7 @@
 """What replicas are tested with: a folder as NAS, the real gateway before it, the real restic of a PC."""
 
 import os
+import signal
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -69,11 +70,23 @@ class Restic:
     directory: Path
 
     def run(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
-        given = {"RESTIC_REPOSITORY": self.repository, "RESTIC_PASSWORD": self.password}
         return subprocess.run(
-            ["restic", "--cache-dir", str(self.directory / "cache"), *arguments],
-            env={**os.environ, **given},
-            capture_output=True,
-            text=True,
-            check=False,
+            self._command(*arguments), env=self._environment, capture_output=True, text=True, check=False
         )
+
+    def complaint(self, *arguments: str) -> str:
+        """The first one: it would go on trying for most of a minute, for which nobody waits."""
+        with subprocess.Popen(
+            self._command(*arguments), env=self._environment, stderr=subprocess.PIPE, text=True
+        ) as child:
+            said = next((line for line in child.stderr or () if "error" in line.lower()), "")
+            child.send_signal(signal.SIGINT)  # it lifts its lock
+            child.communicate()
+        return said
+
+    def _command(self, *arguments: str) -> list[str]:
+        return ["restic", "--cache-dir", str(self.directory / "cache"), *arguments]
+
+    @property
+    def _environment(self) -> dict[str, str]:
+        return {**os.environ, "RESTIC_REPOSITORY": self.repository, "RESTIC_PASSWORD": self.password}

@@ -6,7 +6,7 @@ import json
 import os
 from base64 import b64encode
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -22,7 +22,9 @@ from clients.models import Client
 from clients.people.rolenames import Role
 from mydoc import bytepaths
 from mydoc.models import Look, Opening, Volume
+from mydoc.tree import browsing
 from tests.mydoc.answering import AnsweringPc, beat, tell, whole
+from tests.mydoc.keeping import Copies
 from tests.pcs import FakePc
 from tests.vrasnode.servicevm.volume import SERIAL, Guest, disk
 from vrasnode.errors import Refused
@@ -203,3 +205,25 @@ def apply_grants(guest: Guest, volume: Volume, *, now: datetime) -> Any:
         for one in wish.grants
     ]
     return guest.ask("grants_apply", grants=asked)
+
+
+def test_the_owner_gets_a_deleted_file_and_an_older_version_back_from_my_page_alone(  # noqa: PLR0917
+    copies: Copies, guest: Guest, real: AnsweringPc, volume: Volume, sato: User, now: datetime
+) -> None:
+    quote, diary = (guest.root / name for name in ("営業/見積 2026.xlsx", "私用/日記.txt"))
+    kept = Copies(volume, guest.root).replicate(now=now - timedelta(hours=3))
+    quote.write_bytes(b"spoilt")
+    diary.unlink()
+    mine = logged_in(sato)
+
+    assert reverse("mydoc:earlier", args=[VOLUME, b""]) in mine.get("/my/").content.decode()
+    for file in (quote, diary):
+        path = os.fsencode(file.relative_to(guest.root))
+        answer = mine.post(reverse("mydoc:put-back", args=[VOLUME, path]), {"at": str(kept.pk)}, follow=True)
+        assert "It is put back" in answer.content.decode()
+
+    stamp = browsing.stamp_of(kept.begun_at or now)
+    assert quote.read_bytes() == b"spoilt"
+    assert quote.with_stem(f"見積 2026 ({stamp})").read_bytes() == BIG
+    assert diary.with_stem(f"日記 ({stamp})").read_bytes() == b"diary"
+    assert Look.objects.filter(act="put_back", by="sato").count() == 2

@@ -16,7 +16,7 @@ from clients.models import Event
 from mydoc.losses import losing
 from mydoc.models import Lockout, Opening, Replica, ReplicationRun, Volume
 from mydoc.nas.settings import GatewaySettings, NasSettings
-from mydoc.replicas import lastreplica, passwords, replicating
+from mydoc.replicas import lastreplica, manifests, passwords, replicating
 from mydoc.volumes import halves
 from tests.mydoc.answering import make_volume
 from tests.pcs import FakePc
@@ -189,6 +189,34 @@ def test_a_manifest_is_kept_with_what_its_pc_signed(pc: FakePc, volume: Volume, 
     assert '"signature": "vras=:' in kept.read_text()
 
 
+def test_a_manifest_that_was_altered_afterwards_is_not_what_its_pc_signed(pc: FakePc, volume: Volume) -> None:
+    run = copied(pc, volume)
+    path, others = manifests.path_of(run), packed(LINES[:1])
+    assert manifests.proof_of(run) == ""
+
+    path.write_bytes(others)
+    torn = manifests.proof_of(run)
+    run.manifest = hashlib.sha256(others).hexdigest()  # by somebody who writes into the database, too
+    forged = manifests.proof_of(run)
+    path.unlink()
+
+    assert (torn, forged, manifests.proof_of(run)) == ("manifest_altered", "bad_signature", "no_manifest")
+
+
+def test_how_long_a_shutdown_is_held_back_is_the_companys_to_say(
+    pc: FakePc, volume: Volume, now: datetime, settings: Any
+) -> None:
+    usual = slice_of(pc, now)
+    settings.REPLICA_HOLD = timedelta(seconds=45)
+    shorter = slice_of(pc, now)
+    settings.REPLICA_HOLD = timedelta(0)
+    never = slice_of(pc, now)
+
+    assert (usual.hold_s, usual.at_shutdown) == (120, True)
+    assert (shorter.hold_s, shorter.at_shutdown) == (45, True)
+    assert not never.at_shutdown
+
+
 def test_another_pc_gets_no_key_hands_nothing_in_and_ends_nothing(
     pc: FakePc, volume: Volume, now: datetime
 ) -> None:
@@ -311,47 +339,6 @@ def test_who_is_lost_locked_out_or_elsewhere_finishes_nothing(
     assert not Event.objects.filter(verb="replicationrun.half_given").exists()
 
 
-def test_its_owner_has_it_copied_from_my_page_and_nobody_elses(
-    client: Browser, pc: FakePc, volume: Volume, sato: User, kato: User
-) -> None:
-    client.force_login(sato)
-    client.post(f"/my/volumes/{volume.pk}/replicate/")
-    client.force_login(kato)
-    refused = client.post(f"/my/volumes/{volume.pk}/replicate/")
-
-    assert ReplicationRun.objects.get().occasion == ReplicationRun.Occasion.BY_HAND
-    assert refused.status_code == 404
-
-
-def test_why_a_run_failed_is_said_on_the_pages_with_what_to_do(
-    client: Browser, rest: Browser, pc: FakePc, volume: Volume, sato: User
-) -> None:
-    key = key_of(ask_key(pc, volume), volume)
-    tell(pc, volume, key.run, RunState.FAILED, code="nas_full", words="500 Internal Server Error")
-
-    pages = [f"/volumes/{volume.pk}/", f"/pcs/{pc.client.pk}/volumes/"]
-    said = [rest.get(page, headers={"Accept-Language": "en"}).content.decode() for page in pages]
-    client.force_login(sato)
-    said.append(client.get("/my/", headers={"Accept-Language": "en"}).content.decode())
-
-    assert all("The NAS is full: make room there." in page for page in said)
-
-
-def test_by_hand_it_is_copied_now_and_a_second_wish_is_told_that_it_is(
-    rest: Browser, pc: FakePc, volume: Volume, now: datetime
-) -> None:
-    replicating.plan(now=now)
-
-    answer = rest.post(f"/api/v1/volumes/{volume.pk}/replicate/")
-
-    assert answer.status_code == 200, answer.content
-    assert wish(pc, now).not_before is None
-    assert wish(pc, now).occasion is Occasion.BY_HAND
-    key_of(ask_key(pc, volume, wish(pc, now).run), volume)
-    assert rest.post(f"/api/v1/volumes/{volume.pk}/replicate/").json()["code"] == "run_under_way"
-    assert rest.get("/api/v1/replications/").json()["results"][0]["state"] == "running"
-
-
 def test_a_revoked_pc_copies_nothing_any_more(pc: FakePc, volume: Volume) -> None:
     key_of(ask_key(pc, volume), volume)
 
@@ -378,6 +365,16 @@ def test_who_has_no_good_replica_for_working_days_is_said(
     now = datetime.fromisoformat(f"{seen}T10:00+09:00")
 
     assert replicating.overdue(now=now).exists() is late
+
+
+def test_after_how_many_working_days_that_is_said_is_the_companys_to_say(
+    volume: Volume, now: datetime, settings: Any
+) -> None:
+    Volume.objects.update(created_at=now - timedelta(days=10))
+
+    settings.REPLICA_PATIENCE_DAYS = 30
+
+    assert not replicating.overdue(now=now).exists()
 
 
 def test_where_there_is_no_nas_nothing_is_asked_of_pcs(
