@@ -10,6 +10,7 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
+from checkout.models import CheckoutRequest
 from clients import quickstore
 from clients.models import Client, DirectoryUser, Group, PublisherKey
 from clients.pages import silent, staff
@@ -56,6 +57,7 @@ def home(request: HttpRequest) -> HttpResponse:
         "has_distribution": Distribution.objects.exists(),
         "local_only": settings.DIRECTORY is None,
         "passwords_open": not settings.PRODUCTION,
+        "not_back": CheckoutRequest.objects.filter(state=CheckoutRequest.State.OVERDUE).count(),
         "overdue": replicating.overdue(now=timezone.now()).count(),
         "replica_alarms": ReplicaAlarm.objects.open().count(),
         "nas_trouble": looking.trouble(),

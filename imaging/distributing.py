@@ -141,7 +141,8 @@ def _check_ready(version: ImageVersion) -> None:
 def last_sent(group: Group, machine: Machine = Machine.CLIENT_VM) -> Distribution | None:
     """What this machine of a whole group was last sent."""
     sent = group.distributions.filter(version__image__machine=machine.value)
-    return sent.select_related("version__image").exclude(kind=Distribution.Kind.ON_JOIN).first()
+    of_one = [Distribution.Kind.ON_JOIN, Distribution.Kind.ONE_PC]
+    return sent.select_related("version__image").exclude(kind__in=of_one).first()
 
 
 def rollback_target(group: Group, machine: Machine = Machine.CLIENT_VM) -> ImageVersion:
@@ -149,14 +150,30 @@ def rollback_target(group: Group, machine: Machine = Machine.CLIENT_VM) -> Image
     last = last_sent(group, machine)
     if last is None:
         raise Refusal("nothing_before", _("%(group)s was never sent a version.") % {"group": group})
-    before = (
-        last.version.image.versions.ready().filter(number__lt=last.version.number).order_by("-number").first()
-    )
+    return _before(last.version)
+
+
+def last_sent_to(client: Client, machine: Machine = Machine.CLIENT_VM) -> Distribution | None:
+    """What this machine of a PC was last sent, and was not called off."""
+    sent = client.deliveries.all().for_machine(machine.value).exclude(state=Delivery.State.SUPERSEDED)
+    newest = sent.select_related("distribution__version__image").order_by("-serial").first()
+    return newest.distribution if newest is not None else None
+
+
+def pc_rollback_target(client: Client, machine: Machine = Machine.CLIENT_VM) -> ImageVersion:
+    """The version before the one that this PC was last sent. Raises Refusal(nothing_before)."""
+    last = last_sent_to(client, machine)
+    if last is None:
+        raise Refusal("nothing_before", _("%(pc)s was never sent a version.") % {"pc": client})
+    return _before(last.version)
+
+
+def _before(version: ImageVersion) -> ImageVersion:
+    older = version.image.versions.ready().filter(number__lt=version.number)
+    before = older.order_by("-number").first()
     if before is None:
-        raise Refusal(
-            "nothing_before",
-            _("%(version)s is the oldest version that is still ready.") % {"version": last.version},
-        )
+        words = _("%(version)s is the oldest version that is still ready.") % {"version": version}
+        raise Refusal("nothing_before", words)
     return before
 
 
@@ -171,6 +188,22 @@ def roll_back(
     """Brings the version before back to a machine of a group, under a higher serial."""
     version = to or rollback_target(group, machine)
     return start(version, group, now=now, kind=Distribution.Kind.ROLLBACK, terms=terms)
+
+
+def roll_back_pc(
+    client: Client,
+    *,
+    now: datetime,
+    to: ImageVersion | None = None,
+    terms: Terms | None = None,
+    machine: Machine = Machine.CLIENT_VM,
+) -> Distribution:
+    """Brings the version before back to a machine of one PC; what its group has stays what it is."""
+    if client.group is None or client.state != Client.State.APPROVED:
+        raise Refusal("not_in_a_group", _("Approve %(pc)s and move it to a group first.") % {"pc": client})
+    version = to or pc_rollback_target(client, machine)
+    kind = Distribution.Kind.ONE_PC
+    return start(version, client.group, now=now, kind=kind, terms=terms, only=[client])
 
 
 def retry_failed(distribution: Distribution, *, now: datetime) -> int:

@@ -14,7 +14,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from clients.errors import Refusal
-from clients.models import Group
+from clients.models import Client
 from clients.serializers import ReasonSerializer, reason_of
 from imaging import distributing, previewing, reasons, steering, tabling, waving
 from imaging.distributing import Terms
@@ -58,17 +58,19 @@ class DistributionViewSet(
     @extend_schema(request=RollbackSerializer, responses={202: DistributionSerializer})
     @action(detail=False, methods=["post"])
     def rollback(self, request: Request) -> Response:
-        """Brings the version before back to a group."""
+        """Brings the version before back to a group, or to one PC."""
         wish = RollbackSerializer(data=request.data)
         wish.is_valid(raise_exception=True)
-        group: Group = wish.validated_data["group"]
-        machine = Machine(wish.validated_data["machine"])
-        before = distributing.rollback_target(group, machine)
-        number = wish.validated_data.get("number")
-        to = _version(before.image, number) if number else before
-        return self._started(
-            distributing.roll_back(group, now=timezone.now(), to=to, terms=_terms(wish.validated_data))
-        )
+        said = wish.validated_data
+        client: Client | None = said.get("client")
+        machine, terms, now = Machine(said["machine"]), _terms(said), timezone.now()
+        if client is not None:
+            to = _numbered(distributing.last_sent_to(client, machine), said.get("number"))
+            made = distributing.roll_back_pc(client, now=now, to=to, terms=terms, machine=machine)
+        else:
+            to = _numbered(distributing.last_sent(said["group"], machine), said.get("number"))
+            made = distributing.roll_back(said["group"], now=now, to=to, terms=terms, machine=machine)
+        return self._started(made)
 
     @extend_schema(request=None)
     @action(detail=True, methods=["post"])
@@ -207,6 +209,11 @@ class DeliveryViewSet(viewsets.ReadOnlyModelViewSet[Delivery]):
         delivery = self.get_object()
         steering.retry_pc(delivery, now=timezone.now())
         return Response(self.get_serializer(delivery).data)
+
+
+def _numbered(last: Distribution | None, number: int | None) -> ImageVersion | None:
+    """This version of the image that was sent last; None: the verb finds the one before."""
+    return _version(last.version.image, number) if last is not None and number else None
 
 
 def _version(image: MasterImage, number: int | None) -> ImageVersion:

@@ -158,7 +158,7 @@ class TermsForm(forms.Form):
         names = re.split(r"[,、，\n]", wish["pilots"])
         return Terms(
             apply=Apply(wish["apply"] or Apply.NEXT_START),
-            wave_size=wish["wave_size"] or Terms.wave_size,
+            wave_size=wish.get("wave_size") or Terms.wave_size,
             rate_bytes_s=int(rate * MIB) if rate else None,
             pilots=[name.strip() for name in names if name.strip()],
             pilot_count=wish["pilot_count"] or 0,

@@ -6,7 +6,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
-from clients.models import Group
+from clients.models import Client, Group
 from imaging import reasons
 from imaging.models import (
     MACHINES,
@@ -281,11 +281,24 @@ class StartSerializer(TermsSerializer):
 
 
 class RollbackSerializer(TermsSerializer):
-    group = serializers.SlugRelatedField(slug_field="name", queryset=Group.objects.all())
+    """Of a group, or of one PC."""
+
+    group = serializers.SlugRelatedField(slug_field="name", queryset=Group.objects.all(), required=False)
+    client = serializers.SlugRelatedField(
+        slug_field="name",
+        queryset=Client.objects.approved().select_related("group"),
+        required=False,
+        help_text="instead of a group: the name of one PC",
+    )
     number = serializers.IntegerField(
         min_value=1, required=False, allow_null=True, help_text="default: the one before"
     )
     machine = serializers.ChoiceField(choices=MACHINES, default=Machine.CLIENT_VM.value)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if ("group" in attrs) == ("client" in attrs):
+            raise serializers.ValidationError(_("Name a group, or one PC."))
+        return super().validate(attrs)  # type: ignore[no-any-return]
 
 
 class SteerSerializer(serializers.Serializer[Any]):

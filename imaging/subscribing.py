@@ -54,6 +54,7 @@ def terms_of(subscription: Subscription, *, now: datetime) -> Terms:
 
 def _on_joined(client: Client, group: Group, subscription: Subscription, *, now: datetime) -> None:
     sent = group.distributions.select_related("version").filter(version__image=subscription.image)
+    sent = sent.exclude(kind=Distribution.Kind.ONE_PC)
     last = sent.for_all().first()
     if last is None and sent.open().exists():
         return  # only pilots have anything yet

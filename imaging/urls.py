@@ -38,6 +38,7 @@ pages = (
         path("deliveries/<int:pk>/act/<slug:act>/", steeringviews.steer_pc, name="steer-pc"),
         path("distributions/<int:pk>/cancel/", steeringviews.cancel, name="cancel"),
         path("groups/<int:group>/rollback/", views.rollback, name="rollback"),
+        path("pcs/<uuid:pk>/rollback/", views.rollback_pc, name="rollback-pc"),
         path("groups/<int:group>/automatic/", views.automatic, name="automatic"),
     ],
     "imaging",

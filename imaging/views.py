@@ -1,17 +1,20 @@
 """Workgroup Desktop's pages: images, distributions, and what a group is sent by itself."""
 
+from uuid import UUID
+
 from django.contrib import messages
 from django.db import transaction
 from django.db.models import Count, Max, Q, Sum
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 
 from clients import auditing
 from clients.forms import ConfirmForm
-from clients.models import Group, PublisherKey
+from clients.models import Client, Group, PublisherKey
 from clients.pages import form_page, page_of, staff
 from imaging import arriving, distributing, previewing, publishing, reasons, waving
 from imaging.forms import DistributeForm, ImageForm, RollbackForm, SubscriptionForm, UploadForm
@@ -198,10 +201,36 @@ def rollback(request: HttpRequest, group: int) -> HttpResponse:
         )
         return redirect("imaging:distribution", made.pk)
     context = {
-        "group": row,
+        "whom": row,
+        "back": reverse("clients:group", args=[row.pk]),
         "before": before,
         "current": distributing.last_sent(row, machine),
         "pcs": row.clients.approved().count(),
+        "form": form,
+    }
+    return render(request, "imaging/rollback.html", context)
+
+
+@form_page
+@staff
+def rollback_pc(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """The same for one PC alone."""
+    row = get_object_or_404(Client.objects.approved().select_related("group"), pk=pk)
+    machine = _machine(request)
+    before = distributing.pc_rollback_target(row, machine)
+    form = RollbackForm(request.POST or None, before=before)
+    form.fields.pop("wave_size")
+    if form.is_valid():
+        made = distributing.roll_back_pc(
+            row, now=timezone.now(), to=form.cleaned_data["version"], terms=form.terms(), machine=machine
+        )
+        return redirect("imaging:distribution", made.pk)
+    context = {
+        "whom": row,
+        "back": reverse("clients:pc", args=[row.pk]),
+        "before": before,
+        "current": distributing.last_sent_to(row, machine),
+        "pcs": 1,
         "form": form,
     }
     return render(request, "imaging/rollback.html", context)

@@ -143,7 +143,9 @@ def addresses(  # noqa: PLR0917  (pytest gives them by name)
         "bus": "usb",
         "port": "1-1",
     }
-    of = dict.fromkeys(("approve", "move", "revoke", "assign", "lost", "found", "let-in", "my-lost"), "pc")
+    of = dict.fromkeys(
+        ("approve", "move", "revoke", "assign", "lost", "found", "let-in", "my-lost", "rollback-pc"), "pc"
+    )
     of |= dict.fromkeys(
         ("reason", "folder", "file", "find", "share", "withdraw", "replicate", "my-replicate"), "volume"
     )

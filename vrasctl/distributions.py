@@ -41,7 +41,6 @@ def _terms(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
         click.option("--deadline", metavar="TIME", help="Switched at the latest, ISO 8601."),
         click.option("--wait", is_flag=True, help="Watch until every PC has come to an end."),
-        click.option("--group", required=True, help="The group of PCs."),
     ):
         command = option(command)
     return terms.options(command)
@@ -49,6 +48,7 @@ def _terms(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.command()
 @click.argument("version", metavar="NAME[@VERSION]")
+@click.option("--group", required=True, help="The group of PCs.")
 @_terms
 @common
 def distribute(
@@ -72,6 +72,8 @@ def distribute(
 @click.command()
 @click.option("--to", type=click.IntRange(1), metavar="VERSION", help="Default: the version before.")
 @for_machine
+@click.option("--pc", "client", metavar="NAME", help="One PC, instead of a group.")
+@click.option("--group", help="The group of PCs.")
 @_terms
 @common
 def rollback(
@@ -80,15 +82,19 @@ def rollback(
     *,
     to: int | None,
     machine: str | None,
-    group: str,
+    client: str | None,
+    group: str | None,
     wait: bool,
     at_once: bool,
     wave: int | None,
     rate: int | None,
     **more: Any,
 ) -> None:
-    """Bring the version before back to a group."""
-    wish = {"group": group, "number": to, **terms.wish(at_once, wave, rate, more)}
+    """Bring the version before back to a group, or to one PC."""
+    if (group is None) == (client is None):
+        raise click.UsageError("Name a group (--group) or one PC (--pc).")
+    whom = {"group": group} if client is None else {"client": client}
+    wish = {**whom, "number": to, **terms.wish(at_once, wave, rate, more)}
     if machine is not None:
         wish["machine"] = wire_name(machine)
     _follow(session, session.rest.post("/api/v1/distributions/rollback/", wish), wait=wait)

@@ -8,6 +8,7 @@ from django.utils.safestring import SafeString
 
 from checkout import forms
 from checkout.models import CheckoutRequest
+from clients.models import Client
 from clients.templatetags.portal import icon
 
 register = template.Library()
@@ -32,6 +33,13 @@ SIGNS = {
 def checkout_state(request: CheckoutRequest) -> SafeString:
     """The state of a request: icon and word."""
     return _sign(request.state, request.get_state_display())
+
+
+@register.simple_tag
+def lent_of(client: Client) -> list[CheckoutRequest]:
+    """The requests by which data on this PC is lent now, or is not back after its deadline."""
+    lent = [CheckoutRequest.State.LENT, CheckoutRequest.State.OVERDUE]
+    return list(CheckoutRequest.objects.filter(client=client, state__in=lent).order_by("ends"))
 
 
 @register.simple_tag

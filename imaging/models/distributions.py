@@ -55,6 +55,7 @@ class Distribution(Termed, Stateful):
         ON_PUBLISH = "on_publish", _("automatic, on publish")
         ON_JOIN = "on_join", _("automatic, on joining")
         ROLLBACK = "rollback", _("rollback")
+        ONE_PC = "one_pc", _("rollback of one PC")
 
     ARROWS = {
         State.RUNNING: {

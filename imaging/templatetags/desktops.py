@@ -1,6 +1,5 @@
 """What other apps' pages show of Workgroup Desktop: `clients` imports none of it."""
 
-from collections.abc import Iterable
 from typing import Any
 
 from django import template
@@ -31,10 +30,10 @@ def version_of(digest: str | None) -> ImageVersion | None:
 
 
 @register.inclusion_tag("imaging/deliveries_of.html")
-def deliveries_of(client: Client) -> dict[str, Iterable[Delivery]]:
+def deliveries_of(client: Client) -> dict[str, Any]:
     """The deliveries to one PC, the newest first."""
     rows = client.deliveries.select_related("distribution__version__image").order_by("-serial")
-    return {"deliveries": rows[:20]}
+    return {"client": client, "deliveries": rows[:20]}
 
 
 @register.inclusion_tag("imaging/group_card.html")

@@ -15,6 +15,7 @@ PAGES = {
     "pc": "/pcs/{pc}/",
     "device": "/pcs/{pc}/devices/usb/1-1/",
     "revoke": "/pcs/{pc}/revoke/",
+    "rollback-pc": "/pcs/{pc}/rollback/",
     "policy": "/policies/group/{group}/",
     "policy-rule": "/policies/group/{group}/rules/4/",
     "policy-preview": "/policies/group/{group}/preview/",

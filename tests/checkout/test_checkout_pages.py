@@ -1,9 +1,12 @@
 """The employee's and the approver's pages, the ledger: what they let people do, by plain forms."""
 
+import base64
 import csv
 import io
+import json
 import re
 import subprocess
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,8 +16,9 @@ from django.contrib.auth.models import User
 from django.test import Client as Browser
 from django.utils import timezone
 
-from checkout import deciding, requesting
+from checkout import deciding, lending, requesting, sweeping
 from checkout.models import CheckoutRequest, Lease
+from clients import workdays
 from mydoc.models import Volume
 from tests.checkout.asking import DAY, key_of, tell, wish
 from tests.checkout.conftest import Replicas
@@ -118,6 +122,14 @@ def test_the_last_request_is_copied_with_its_length_to_the_next_working_day(
 
     assert 'value="客先でのデモ"' in page
     assert 'value="大阪支店"' in page
+    first = workdays.following(timezone.localdate())
+    starts, ends = timezone.localtime(asked.starts), timezone.localtime(asked.ends)
+    for name, value in (
+        *(("first", first), ("last", first + (ends.date() - starts.date()))),
+        *(("first_at", f"{starts:%H:%M}"), ("last_at", f"{ends:%H:%M}")),
+    ):
+        (field,) = re.findall(rf'<input[^>]* name="{name}"[^>]*>', page)
+        assert f'value="{value}"' in field
 
 
 def test_an_approver_shortens_the_period(asked: CheckoutRequest, mori: User, now: datetime) -> None:
@@ -259,3 +271,71 @@ def test_the_ledger_is_set_on_paper_in_japanese(lent: CheckoutRequest, admin: Us
     said = "".join(text.split())
     for words in ("持出し台帳", "申請者", "承認者・日時", "佐藤葵", "客先でのデモ", "mori:承認"):
         assert words in said, said
+
+
+def test_a_pc_that_is_not_back_is_flagged_at_home_and_on_its_page(
+    lent: CheckoutRequest, pc: FakePc, admin: User
+) -> None:
+    office, its_page = browser_of(admin), f"/pcs/{pc.client.pk}/"
+    tell(pc, str(lent.lease.pk), LeaseState.READY)  # type: ignore[union-attr]
+    assert "not back after its deadline" not in office.get("/").content.decode()
+    assert f'href="/my/checkouts/{lent.pk}/"' in office.get(its_page).content.decode()
+
+    sweeping.sweep(now=lent.ends)
+
+    home = office.get("/").content.decode()
+    assert "1 PC that was lent is not back after its deadline." in home
+    assert 'href="/checkouts/?state=overdue"' in home
+    assert "overdue: not back yet" in office.get(its_page).content.decode()
+
+
+def test_no_page_table_or_answer_to_a_program_shows_the_key(  # noqa: PLR0917
+    asked: CheckoutRequest,
+    sato: User,
+    mori: User,
+    admin: User,
+    pc: FakePc,
+    now: datetime,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    secret = bytes(range(100, 132))
+    monkeypatch.setattr(lending.secrets, "token_bytes", lambda count: secret)
+    deciding.approve(asked, by=mori, now=now)
+    lease = Lease.objects.get()
+    sealed = json.loads(bytes(lease.key))["payload"]
+    inside = json.loads(base64.b64decode(sealed))["secret"]
+
+    said = [bytes(answer) for answer in looked_at(asked, lease, pc, sato=sato, mori=mori, admin=admin)]
+
+    forms = [secret, secret.hex().encode(), base64.b64encode(secret), sealed.encode()]
+    forms += [value.encode() for value in _texts(inside)]
+    assert len(forms) > 4
+    assert not [form for form in forms if any(form in answer for answer in said)]
+
+
+def looked_at(
+    asked: CheckoutRequest, lease: Lease, pc: FakePc, *, sato: User, mori: User, admin: User
+) -> Iterator[bytes]:
+    """All that anybody is shown of a request whose key is made."""
+    own, one = f"/my/checkouts/{asked.pk}/", f"/api/v1/checkouts/{asked.pk}/"
+    office = ("/", "/checkouts/", "/checkouts.csv", "/audit/", f"/pcs/{pc.client.pk}/", "/api/v1/events/")
+    rows = (f"lease/{lease.pk}", f"checkoutrequest/{asked.pk}")
+    office += tuple(f"/admin/checkout/{row}/change/" for row in rows)
+    for user, pages in (
+        (sato, ("/my/", "/my/checkouts/", own, one)),
+        (mori, ("/approvals/", f"/approvals/{asked.pk}/", one)),
+        (admin, (*office, own, one)),
+    ):
+        for page in pages:
+            answer = browser_of(user).get(page)
+            assert answer.status_code == 200, page
+            yield b"".join(answer.streaming_content) if answer.streaming else answer.content  # type: ignore[arg-type]
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Each text of some length in what a message holds."""
+    if isinstance(value, dict):
+        for each in value.values():
+            yield from _texts(each)
+    elif isinstance(value, str) and len(value) > 20:
+        yield value

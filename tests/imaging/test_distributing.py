@@ -184,6 +184,46 @@ def test_a_rollback_is_a_higher_serial_that_names_the_version_before(
     assert after.serial > before.serial
 
 
+def test_one_pc_goes_back_and_its_group_keeps_what_it_has(
+    pc: FakePc, enrol: Enrol, desktop: MasterImage, sales: Group, now: datetime
+) -> None:
+    other = enrol("pc-sales-02", group=sales)
+    Subscription.objects.create(group=sales, image=desktop, on_publish=False)
+    versions = [publish(desktop, text, now=now) for text in ("a", "b", "c")]
+    for version in versions[1:]:
+        distributing.start(version, sales, now=now)
+        for each in (pc, other):
+            say(each.client, DeliveryStage.BOOTED, now=now)
+    before = told(pc.client, now)[0]
+
+    back = distributing.roll_back_pc(Client.objects.get(pk=pc.client.pk), now=now)
+
+    after, others = told(pc.client, now)[0], told(other.client, now)[0]
+    assert before is not None
+    assert after is not None
+    assert others is not None
+    assert (before.number, after.number, others.number) == (3, 2, 3)
+    assert after.serial > before.serial
+    assert states(back) == {"pc-sales-01": "waiting"}
+    # Whoever joins gets what the group has, and the way back of the group is that of the group.
+    joined = told(enrol("pc-sales-03", group=sales).client, now)[0]
+    assert joined is not None
+    assert joined.number == 3
+    assert distributing.rollback_target(sales) == versions[1]
+    assert distributing.pc_rollback_target(pc.client) == versions[0]
+
+
+def test_a_pc_that_was_sent_nothing_or_is_in_no_group_does_not_go_back(
+    enrol: Enrol, desktop: MasterImage, sales: Group, now: datetime
+) -> None:
+    publish(desktop, "a", now=now)
+    for name, group, code in (("pc-1", sales, "nothing_before"), ("pc-2", None, "not_in_a_group")):
+        client = Client.objects.get(pk=enrol(name, group=group).client.pk)
+        with pytest.raises(Refusal) as refusal:
+            distributing.roll_back_pc(client, now=now)
+        assert refusal.value.code == code
+
+
 def test_there_is_nothing_before_the_first_version(
     pc: FakePc, desktop: MasterImage, sales: Group, now: datetime
 ) -> None:

@@ -128,6 +128,27 @@ def test_a_rollback_says_what_it_brings_to_how_many_before_it_does(
     assert (newest.version, newest.kind) == (sent.version, Distribution.Kind.ROLLBACK)
 
 
+def test_one_pc_is_rolled_back_from_its_page_and_by_rest(  # noqa: PLR0917
+    browser: Browser, sent: Distribution, desktop: MasterImage, sales: Group, pc: FakePc, now: datetime
+) -> None:
+    second = images.publish(desktop, "system", "office 2", now=now)
+    distributing.start(second, sales, now=now)
+    address = reverse("imaging:rollback-pc", args=[pc.client.pk])
+    assert address in browser.get(reverse("clients:pc", args=[pc.client.pk])).content.decode()
+    assert "office-desktop@1 comes back to 1 PC." in browser.get(address).content.decode()
+
+    browser.post(address, {"version": sent.version.pk, "apply": "now"})
+    said = {"client": "pc-sales-01", "number": 1}
+    made = browser.post("/api/v1/distributions/rollback/", said, content_type="application/json")
+    wrong = browser.post(
+        "/api/v1/distributions/rollback/", {**said, "group": "sales"}, content_type="application/json"
+    )
+
+    assert (made.status_code, wrong.status_code) == (202, 400)
+    newest = Distribution.objects.all()[:2]
+    assert [(row.version, row.kind) for row in newest] == [(sent.version, Distribution.Kind.ONE_PC)] * 2
+
+
 def test_a_rollback_of_a_group_that_got_nothing_is_refused(browser: Browser, sales: Group) -> None:
     answer = browser.get(reverse("imaging:rollback", args=[sales.pk]), follow=True)
     assert "[nothing_before]" in answer.content.decode()

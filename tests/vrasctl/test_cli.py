@@ -266,11 +266,14 @@ def test_a_cancelled_distribution_says_why_and_nothing_is_rolled_back_to_nothing
 
     cancelled = administrator.json("distribution", "cancel", number, "--reason", "wrong group")
     rolled = administrator.run("rollback", "--group", "cancelled")
+    alone = administrator.run("rollback", "--pc", "c-1")
 
     assert (cancelled["state"], cancelled["apply"], cancelled["wave_size"]) == ("cancelled", "now", 1)
     assert cancelled["pcs"][0]["code"] == "cancelled"
     assert rolled.code == 3
     assert "[nothing_before]" in rolled.err
+    assert (alone.code, "[nothing_before]" in alone.err) == (3, True)
+    assert administrator.run("rollback", "--pc", "c-1", "--group", "cancelled").code == 2
     assert administrator.run("distribution", "show", number, "--wait").code == 4
 
 

@@ -9,10 +9,13 @@ from asgiref.testing import ApplicationCommunicator
 from django.contrib.auth.models import User
 from django.test import Client as Browser
 
+from clients import presence, quickstore
 from clients.consumers import PageConsumer
 from clients.models import Client
 from clients.people.rolenames import Role
+from imaging.models import ImageVersion, MasterImage
 from mydoc.models import Look, Opening, Volume
+from tests.images import publish
 from tests.mydoc.answering import AnsweringPc, beat, tell
 from tests.pcs import FakePc
 from vrasnode.wire.mydoc import LockProof, VolumeState
@@ -73,6 +76,20 @@ def test_ones_pcs_and_data_are_shown_and_nobody_elses(
     assert "pc-given" in html
     assert "pc-other" not in html
     assert "in contact" in html
+
+
+def test_what_ones_pc_runs_is_shown_with_its_note(
+    mine: Browser, volume: Volume, desktop: MasterImage, now: datetime
+) -> None:
+    version = publish(desktop, "a", now=now)
+    ImageVersion.objects.filter(pk=version.pk).update(note="経費精算を更新")
+    Client.objects.filter(pk=volume.client_id).update(running=version.manifest)
+    quickstore.client().delete(presence.HEARD)  # also while the PC is not heard of
+
+    html = mine.get("/my/").content.decode()
+
+    assert "office-desktop@1" in html
+    assert "経費精算を更新" in html
 
 
 def test_open_data_says_since_when_and_how_much_there_is(mine: Browser, volume: Volume) -> None:
