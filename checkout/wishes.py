@@ -19,7 +19,7 @@ from django.utils.translation import gettext
 
 from checkout import lending
 from checkout.models import CheckoutRequest, Lease
-from clients import auditing, nudge
+from clients import auditing, nudge, quickstore
 from clients.enrolment import nodeslice, signing
 from clients.errors import WrongState
 from clients.models import Client
@@ -45,6 +45,7 @@ from vrasnode.wire.signatures import Role, Signed
 log = logging.getLogger("openvras.checkout")
 
 SLICE = "checkout"
+SAID_S = 600
 State = CheckoutRequest.State
 HAS_IT = {LeaseState.OFFERED, LeaseState.READY, LeaseState.OPEN, LeaseState.CLOSED}
 # What the PC calls the end of a key that its period ended, and not somebody or something before.
@@ -122,10 +123,20 @@ def why_away(volumes: Sequence[Volume], now: datetime) -> dict[UUID, Hindrance]:
 
 
 def time_for(client: Client, wish: TimeRequest, *, now: datetime) -> Signed:
-    """The server's time, signed for this PC and this question. Raises Refused(bad_nonce)."""
+    """The server's time, signed for this PC and this question. Why the PC cannot go on without it is written
+    down here: from the answer on it has forgotten that. Raises Refused(bad_nonce)."""
     if len(wish.nonce) != NONCE_BYTES:
         raise Refused("bad_nonce", f"A nonce has {NONCE_BYTES} bytes.")
+    if wish.trouble and _is_new(client, wish.trouble[:40]):
+        with transaction.atomic():
+            auditing.record("client.clock_distrusted", client, after={"code": wish.trouble[:40]})
     return signing.store().seal(ServerTime(client=client.pk, nonce=wish.nonce, time=now), Role.LEASE)
+
+
+def _is_new(client: Client, code: str) -> bool:
+    """Not when it asks again within minutes, because the answer was lost."""
+    named = f"vras:distrusted:{client.pk}:{code}"
+    return bool(quickstore.client().set(named, 1, nx=True, ex=SAID_S))
 
 
 def _ended(lease: Lease, client: Client) -> str:

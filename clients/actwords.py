@@ -22,6 +22,7 @@ ACTS: dict[str, str | Promise] = {
     "cancelled": _("cancelled"),
     "changed": _("changed"),
     "checkout_changed": _("chain of approvers or terms of checkout changed"),
+    "clock_distrusted": _("clock of the PC not believed"),
     "closed": _("locked"),
     "created": _("created"),
     "cut_off": _("cut off"),

@@ -228,6 +228,19 @@ def test_a_period_that_is_far_off_has_no_key_yet(
     assert CheckoutRequest.objects.get(pk=request.pk).obstacle == "no_replica"  # the old one is no longer
 
 
+def test_a_clock_that_the_pc_does_not_believe_is_written_down_when_it_comes_back(
+    lent: CheckoutRequest, pc: FakePc
+) -> None:
+    for number, trouble in enumerate(("", "clock_set_back", "clock_set_back", "clock_restored")):
+        wish = TimeRequest(nonce=bytes([number]) * 16, trouble=trouble)
+        assert pc.post("/node/v1/checkout/time", wish).status_code == 200
+
+    events = Event.objects.filter(verb="client.clock_distrusted", object_id=str(pc.client.pk)).order_by("pk")
+
+    assert [event.after["code"] for event in events] == ["clock_set_back", "clock_restored"]
+    assert {(event.actor, event.actor_kind) for event in events} == {("pc-sales-01", "pc")}
+
+
 def test_the_servers_time_is_signed_for_the_pc_that_asks_and_its_nonce(
     pc: FakePc, installation: KeyStore, now: datetime
 ) -> None:

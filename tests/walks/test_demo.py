@@ -1,5 +1,6 @@
 """`manage.py demo` as a new user tries it: it says where to look, Ctrl-C ends all of it, it goes on."""
 
+import io
 import json
 import os
 import signal
@@ -7,13 +8,19 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import urllib3
+from django.core.management.base import CommandError
 
 from config.demo.bootimage import BootImages
 from config.demo.processes import wait_for
+from config.demo.story import Step, Story
+from config.management.commands.demo import Command
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]
@@ -89,6 +96,9 @@ def test_ctrl_c_ends_everything_and_the_next_start_goes_on(tmp_path: Path, boot_
 
         kill_beat(data)
         wait_for("what the demo says of it", lambda: "beat ended with -9" in log.read_text(), timeout_s=30)
+        said = log.read_text().partition("beat ended with -9. ")[2]
+        named, _colon, end = said.partition(":\n")
+        assert end.splitlines()[0] in Path(named).read_text()
 
         assert interrupt(process) == 0
 
@@ -102,3 +112,24 @@ def test_ctrl_c_ends_everything_and_the_next_start_goes_on(tmp_path: Path, boot_
 
         assert interrupt(process) == 0
     assert left_of(data) == []
+
+
+def test_a_guest_that_proves_something_else_ends_the_story_with_1() -> None:
+    class OneFailed(Story):
+        def play(self) -> None:
+            proven = Step("v1 to all", "office@1", 1.0, 1, ["pc-1", "pc-2"], {})
+            self.steps = [
+                proven,
+                replace(proven, name="v2 to all", proven=["pc-1"], failed={"pc-2": "no answer"}),
+            ]
+
+    office: Any = SimpleNamespace(children=[], pcs=["pc-1", "pc-2"])
+    images: Any = None
+    out = io.StringIO()
+
+    with pytest.raises(CommandError) as ended:
+        Command(stdout=out)._once(office, OneFailed(office, images, say=print), None, {"json": True})
+
+    assert ended.value.returncode == 1
+    assert not json.loads(out.getvalue())["ok"]
+    assert not Story(office, images, say=print).good  # nothing was proven yet

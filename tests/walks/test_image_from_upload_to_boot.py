@@ -2,6 +2,7 @@
 
 import pytest
 
+from config.demo import story
 from config.demo.office import GROUP, IMAGE
 from tests.lab.office import Walk
 
@@ -17,6 +18,18 @@ def test_an_image_goes_from_upload_to_a_boot_that_the_guest_confirms(walk: Walk)
     assert walk.runs("v1")
     pc = walk.office.ctl("pc", "show", walk.pc.name)
     assert pc["running"] == walk.record("v1")["manifest"]
+
+
+def test_a_guest_proves_the_version_that_it_runs_and_no_other(walk: Walk) -> None:
+    here, there = walk.settle()
+    first, second = walk.pc.prove(), walk.pc.prove()
+
+    assert [story._why_not(walk.pc, walk.images.marker[name]) for name in (here, there)] == [
+        "",
+        f"the guest runs something else: {walk.images.marker[here]}",
+    ]
+    assert first.sha256 == second.sha256 == walk.images.marker[here]
+    assert first.nonce != second.nonce
 
 
 def test_an_update_brings_only_what_changed_and_a_rollback_brings_nothing(walk: Walk) -> None:

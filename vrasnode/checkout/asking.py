@@ -48,14 +48,14 @@ class Asking:
         self._asked: tuple[bytes, float, Future[Signed]] | None = None
         self._asked_at, self._answered = float("-inf"), False
 
-    def ask(self, *, soon: bool) -> None:
-        """If it is time to, and of any use; `soon`: no clock here is believed without the answer."""
+    def ask(self, *, trouble: str = "") -> None:
+        """If it is time to, and of any use; `trouble`: why no clock here is believed without the answer."""
         now = self._clock.since_start()
-        due = self._asked_at + (ASK_AGAIN_S if soon or not self._answered else ASK_S)
+        due = self._asked_at + (ASK_AGAIN_S if trouble or not self._answered else ASK_S)
         if self._asked is not None or now < due or now > self._heard_at() + HEARD_S:
             return
         self._asked_at, self._answered = now, False
-        request = TimeRequest(nonce=secrets.token_bytes(NONCE_BYTES))
+        request = TimeRequest(nonce=secrets.token_bytes(NONCE_BYTES), trouble=trouble)
         asked = aside(lambda: self._server.server_time(request), name="server-time", done=self._wake)
         self._asked = request.nonce, now, asked
 

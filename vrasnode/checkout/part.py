@@ -341,8 +341,7 @@ class Checkout:
     def _ask_time(self) -> None:
         kept = self._loaded().kept
         if self._said.leases or kept.distrust:
-            trouble = kept.distrust or floor.read(kept.floor, self._means.clock).code
-            self._asking.ask(soon=bool(trouble))
+            self._asking.ask(trouble=kept.distrust or floor.read(kept.floor, self._means.clock).code)
 
     def _take_time(self) -> None:
         said = self._asking.take(self._keyring)

@@ -54,9 +54,11 @@ class CheckoutSlice(Message, frozen=True):
 
 
 class TimeRequest(Message, frozen=True):
-    """POST /node/v1/checkout/time: what time is it? `nonce`: 16 random bytes."""
+    """POST /node/v1/checkout/time: what time is it? `nonce`: 16 random bytes. `trouble`: why no clock of this
+    PC is believed until it is answered, a code."""
 
     nonce: bytes
+    trouble: str = ""
 
 
 class ServerTime(Message, frozen=True):

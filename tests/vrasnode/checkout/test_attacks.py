@@ -91,6 +91,7 @@ def test_a_clock_set_back_is_believed_again_only_when_the_server_has_signed_the_
     pc.come_back()
     pc.clocks.pass_on(MINUTE)
     pc.until(lambda: not pc.told[-1].clock)
+    assert "clock_set_back" in {request.trouble for request in pc.office.times}
 
     pc.leave()
     pc.opens_with(volume, lease)
