@@ -20,9 +20,10 @@ from mydoc import bytepaths
 from mydoc.models import KeptSnapshot, Look, Opening, Replica, ReplicationRun, Volume
 from mydoc.replicas import manifests, passwords
 from mydoc.tree import browsing
-from tests.mydoc.answering import AnsweringPc, whole
+from tests.mydoc.answering import AnsweringPc, beat, whole
 from tests.mydoc.keeping import Copies, folder_as_nas
 from tests.mydoc.tree.test_browsing import at, give_reason, looked
+from tests.pcs import FakePc
 from vrasnode.servicevm.guest import copied, copying
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db]
@@ -30,6 +31,7 @@ HOUR = timedelta(hours=1)
 SALES, QUOTE, ODD = "営業".encode(), "営業/見積 2026.txt".encode(), b"caf\xe9 *[x].txt"
 Times = list[ReplicationRun]
 LISTED = {  # tests that read no bytes
+    "test_a_pc_that_went_off_without_locking_is_seen_as_its_last_replica_too",
     "test_what_is_live_is_never_taken_from_a_replica_and_a_guest_sees_no_replica",
     "test_while_it_is_locked_nothing_is_put_back_and_that_is_said",
     "test_it_is_nobody_elses",
@@ -149,6 +151,20 @@ def test_so_is_the_data_of_a_lost_pc_and_by_rest(office: Browser, volume: Volume
     ]
     assert [one["path"] for one in found["entries"]] == [bytepaths.word(ODD)]
     assert whole(odd) == b"odd"
+
+
+def test_a_pc_that_went_off_without_locking_is_seen_as_its_last_replica_too(
+    office: Browser, pc: FakePc, volume: Volume, times: Times, now: datetime
+) -> None:
+    assert Opening.objects.current().filter(volume=volume).exists()
+    beat(pc, now=now - HOUR)
+    give_reason(office, volume)
+
+    top = office.get(at("folder", volume, b"")).content.decode()
+    listed = office.get(f"/api/v1/volumes/{volume.pk}/folders/", {"reason": "audit"}).json()
+
+    assert "this is the last replica" in top and "営業-old" in top
+    assert datetime.fromisoformat(listed["as_of"]) == times[1].begun_at
 
 
 def test_what_is_live_is_never_taken_from_a_replica_and_a_guest_sees_no_replica(
