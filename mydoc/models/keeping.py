@@ -28,8 +28,8 @@ WHAT_TO_DO = {
         "restore from the generation before."
     ),
     "absent": _(
-        "The PC said that it had copied everything, and the NAS does not have it: look whether somebody "
-        "deleted files there, then copy now."
+        "A replica that was there, or of which the PC said that it was, is not on the NAS: look whether "
+        "somebody deleted files there or it shows another share, then copy now."
     ),
 }
 

@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from mydoc.models import Keeping, KeptSnapshot, Replica, ReplicaAlarm, ReplicationRun, Restoration, Upkeep
 from mydoc.replicas import alarming, manifests, repositories, tending
+from mydoc.replicas.repositories import RepositoryFailed, Snapshot
 from mydoc.upkeep import mending
 
 EVERY = timedelta(hours=20)
@@ -36,11 +37,15 @@ class Choice:
 def see(replica: Replica, *, now: datetime) -> list[KeptSnapshot]:
     """Writes down what lies on the NAS now, with the time at which it was seen first. Raises Refusal.
 
-    A run that says that it ended with a snapshot which is not there raises an alarm.
+    A run that says that it ended with a snapshot which is not there raises an alarm, and so does one that the
+    rules keep and that has vanished.
     """
-    found = {one.id: one for one in repositories.snapshots(repositories.of(replica))}
-    KeptSnapshot.objects.filter(replica=replica, gone_at=None).exclude(snapshot__in=found).update(gone_at=now)
-    known = set(KeptSnapshot.objects.filter(replica=replica).values_list("snapshot", flat=True))
+    found = _found(replica, now=now)
+    rows = KeptSnapshot.objects.filter(replica=replica)
+    _tell_of_vanished(replica, found, now=now)
+    rows.filter(gone_at=None).exclude(snapshot__in=found).update(gone_at=now)
+    rows.filter(snapshot__in=found).exclude(gone_at=None).update(gone_at=None)  # the NAS has them back
+    known = set(rows.values_list("snapshot", flat=True))
     KeptSnapshot.objects.bulk_create(
         [
             KeptSnapshot(
@@ -115,6 +120,27 @@ def retain(replica: Replica, *, now: datetime) -> Upkeep:
     return act.row
 
 
+def _found(replica: Replica, *, now: datetime) -> dict[str, Snapshot]:
+    try:
+        return {one.id: one for one in repositories.snapshots(repositories.of(replica))}
+    except RepositoryFailed as failed:
+        if failed.code == "no_repository":  # nothing is written down of it: it may come back
+            _tell_of_vanished(replica, {}, now=now)
+        raise
+
+
+def _tell_of_vanished(replica: Replica, found: Mapping[str, Snapshot], *, now: datetime) -> None:
+    """What the rules keep does not go by itself: somebody deleted it on the NAS."""
+    kept = choose(replica, Keeping.now(), now=now).kept
+    gone = [one.snapshot for one in kept if one.run_id is not None and one.snapshot not in found]
+    if not gone:
+        return
+    alarm = ReplicaAlarm.objects.open().filter(replica=replica, kind=ReplicaAlarm.Kind.ABSENT).first()
+    before = alarm.found.get("gone", []) if alarm else []
+    told = {"gone": [*dict.fromkeys([*before, *gone])][:MOST_AT_ONCE]}
+    alarming.raise_alarm(replica, ReplicaAlarm.Kind.ABSENT, found=told, now=now)
+
+
 def _claim(replica: Replica, *, now: datetime) -> None:
     """Which run ended with which snapshot: one that came while it ran, and of which no other run told."""
     newest = _newest(replica)
@@ -130,7 +156,8 @@ def _claim(replica: Replica, *, now: datetime) -> None:
             alarming.raise_alarm(replica, ReplicaAlarm.Kind.ABSENT, found=found, run=run, now=now)
     if KeptSnapshot.objects.filter(replica=replica, gone_at=None, run=newest).exclude(run=None).exists():
         for alarm in ReplicaAlarm.objects.open().filter(replica=replica, kind=ReplicaAlarm.Kind.ABSENT):
-            alarming.close(alarm, reason="a newer replica is there", now=now)
+            if not alarm.found.get("gone"):  # of older ones that are gone people have to know
+                alarming.close(alarm, reason="a newer replica is there", now=now)
 
 
 def _newest(replica: Replica) -> uuid.UUID | None:

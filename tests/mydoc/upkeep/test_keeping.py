@@ -256,6 +256,34 @@ def test_a_snapshot_that_is_not_on_the_nas_is_not_believed(copies: Copies, now: 
     assert opened(Kind.ABSENT) is not None
 
 
+@pytest.mark.slow
+def test_a_kept_replica_that_somebody_deleted_on_the_nas_is_said_whatever_comes_after_it(
+    copies: Copies, now: datetime
+) -> None:
+    Keeping.objects.create(pk=1, last=2, daily=1, weekly=1, monthly=1)
+    for number in range(2, 0, -1):  # the older one is deleted by the rules, too
+        run = copies.tell(DOCUMENTS, now=now - timedelta(hours=number), snapshot=f"{number:064}")
+        KeptSnapshot.objects.create(
+            replica=run.replica, snapshot=f"{number:064}", whole=True, seen_at=run.begun_at, run=run
+        )
+    copies.replicate(now=now)
+    retaining.see(copies.replica, now=now)
+    vanished = opened(Kind.ABSENT)
+    copies.folder.rename(copies.folder.with_name("away"))
+    with pytest.raises(Refusal, match="no_repository"):
+        retaining.see(copies.replica, now=now)
+    all_gone = opened(Kind.ABSENT)
+    copies.folder.with_name("away").rename(copies.folder)
+
+    retaining.see(copies.replica, now=now)
+
+    assert vanished is not None and all_gone is not None
+    assert vanished.found["gone"] == [f"{1:064}", f"{2:064}"]
+    assert len(all_gone.found["gone"]) == 3
+    assert opened(Kind.ABSENT) is not None
+    assert KeptSnapshot.objects.filter(replica=copies.replica, gone_at=None).count() == 1
+
+
 def test_the_server_does_not_begin_while_a_pc_copies_and_no_pc_while_it_wants_to_be_alone(
     copies: Copies, now: datetime
 ) -> None:
