@@ -191,6 +191,7 @@ def test_links_in_documents_lead_somewhere() -> None:
 def test_what_documents_name_is_there() -> None:
     files = {path.relative_to(ROOT).as_posix() for path in tracked()}
     places = files | {parent.as_posix() for name in files for parent in Path(name).parents}
+    modules = {Path(name).name for name in files if name.endswith(".py")}
     verbs = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
 
     def lost() -> Iterator[str]:
@@ -198,6 +199,9 @@ def test_what_documents_name_is_there() -> None:
             text = page.read_text()
             for name in re.findall(rf"`({OURS}/[\w./-]*\w|\w+/[\w./-]+\.py)/?`", text):
                 if name not in places and not ignored(name):
+                    yield f"{page.relative_to(ROOT)}: {name}"
+            for name in re.findall(r"`(\w+\.py)`", text):
+                if name not in modules:
                     yield f"{page.relative_to(ROOT)}: {name}"
             for name in re.findall(r"python -m ((?:benchmarks|config|tests|vras\w+)[\w.]*\w)", text):
                 if not places & {f"{name.replace('.', '/')}{end}.py" for end in ("", "/__main__")}:

@@ -10,15 +10,17 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlencode
 
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client as Browser
 from django.utils import timezone
 
-from checkout import deciding, lending, requesting, sweeping
+from checkout import deciding, ledger, lending, requesting, sweeping
 from checkout.models import CheckoutRequest, Lease
 from clients import workdays
+from clients.models import Group
 from mydoc.models import Volume
 from tests.checkout.asking import DAY, key_of, tell, wish
 from tests.checkout.conftest import Replicas
@@ -211,6 +213,60 @@ def test_the_ledger_shows_what_its_tables_hold_in_both_encodings(
         assert rows[1][9] == "'=cmd|calc"
     assert len(b"".join(office.get("/checkouts.csv?state=lent").streaming_content).splitlines()) == 2  # type: ignore[arg-type]
     assert "1 request" in office.get("/checkouts/?q=cmd").content.decode()
+
+
+@pytest.mark.parametrize(
+    ("asked_for", "found"),
+    [
+        ({}, ["later", "sooner"]),
+        ({"state": "lent"}, ["sooner"]),
+        ({"state": "live"}, ["later", "sooner"]),
+        ({"state": "rejected"}, []),
+        ({"q": "sooner sato"}, ["sooner"]),
+        ({"q": "pc-sales-01"}, ["later", "sooner"]),
+        ({"q": "sooner later"}, []),
+        ({"group": "sales"}, ["later", "sooner"]),
+        ({"group": "another"}, []),
+        ({"from": 10}, ["later"]),
+        ({"until": 9}, ["sooner"]),
+        ({"from": 2, "until": 11}, ["later", "sooner"]),
+    ],
+    ids=str,
+)
+def test_each_filter_of_the_ledger_leaves_the_same_on_page_table_and_paper(  # noqa: PLR0917
+    lent: CheckoutRequest,
+    lendable: Volume,
+    sales: Group,
+    sato: User,
+    admin: User,
+    now: datetime,
+    asked_for: dict[str, Any],
+    found: list[str],
+) -> None:
+    CheckoutRequest.objects.update(purpose="sooner")
+    far = wish(now, starts=now + 10 * DAY, ends=now + 11 * DAY, purpose="later")
+    requesting.submit(lendable, far, by=sato, now=now)
+    groups = {"sales": sales.pk, "another": Group.objects.create(name="another").pk}
+    day = timezone.localdate(now)
+    query = urlencode(
+        {
+            name: groups[value]
+            if name == "group"
+            else day + timedelta(days=value)
+            if name in ("from", "until")
+            else value
+            for name, value in asked_for.items()
+        }
+    )
+    office = browser_of(admin)
+
+    page = office.get(f"/checkouts/?{query}").context["page"]
+    table = b"".join(office.get(f"/checkouts.csv?lang=en&{query}").streaming_content)  # type: ignore[arg-type]
+
+    assert [one.purpose for one in page] == found
+    rows = list(csv.reader(io.StringIO(table.decode("utf-8-sig"))))
+    assert [row[9] for row in rows[1:]] == found
+    assert [one.purpose for one in ledger.rows(dict(parse_qsl(query)))] == found  # of which the paper is made
 
 
 def test_a_groups_chain_is_written_down_and_holds_from_then_on(  # noqa: PLR0917

@@ -13,6 +13,7 @@ import pytest
 from tests.lab.server import Server
 from tests.vrasctl.conftest import Administrator, administrator_of, boot_sector
 from tests.vrasctl.counter import Wire
+from vrasctl import progress
 from vrasnode.chunks import manifest
 from vrasnode.chunks.hashing import digest_of
 from vrasnode.chunks.packs import TARGET_BYTES
@@ -161,6 +162,25 @@ def test_a_full_store_is_said_in_the_middle_of_an_upload_and_once_there_is_room_
         assert "[store_full]" in refused.err
         assert left == []
         assert "full@1 ready" in somebody.must(*arguments).out
+
+
+def test_an_image_that_grows_while_it_is_read_is_not_published(
+    administrator: Administrator, disk: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = disk("growing")
+
+    def somebody_writes(_lines: progress.Lines, words: str) -> None:
+        with file.open("ab") as image:
+            image.write(bytes(4096))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(progress.Lines, "stage", somebody_writes)
+        patch.setattr(progress.Lines, "begin", somebody_writes)
+        ended = administrator.run("image", "publish", str(file), "--name", "growing")
+
+    assert (ended.code, "[image_changed]" in ended.err) == (1, True), ended
+    assert "Stop what writes to it" in ended.err
+    assert administrator.json("image", "show", "growing")["versions"] == []
 
 
 def test_two_publishers_of_one_name_at_once_make_two_versions_and_both_are_right(

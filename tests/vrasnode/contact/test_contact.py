@@ -100,6 +100,20 @@ def test_then_it_speaks_at_the_servers_intervals_only(pc: Pc) -> None:
     assert pc.count(LOOK) == 10  # polling, for there is no socket
 
 
+def test_pcs_that_were_started_together_spread_over_a_fifth_of_the_interval(pc: Pc) -> None:
+    asked = []
+    for chance in (0.0, 0.999):
+        pc.contact._chance = lambda chance=chance: chance  # type: ignore[misc]
+        pc.seconds += 1000
+        pc.contact.step()
+        before, began = (pc.count(LOOK), pc.count(BEAT)), pc.seconds
+        while (pc.count(LOOK), pc.count(BEAT)) != (before[0] + 1, before[1] + 1):
+            pc.wait(1)
+        asked.append(pc.seconds - began)
+
+    assert asked == [24, 36]  # of 30 s, as the server says
+
+
 @pytest.mark.parametrize("days", [1, -1])
 def test_a_clock_that_is_a_day_off_is_said_as_long_as_it_is_so(pc: Pc, office: Office, days: int) -> None:
     pc.ahead_s = days * 86400.0
