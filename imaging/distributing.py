@@ -248,7 +248,7 @@ def hear(
         Delivery.objects.filter(pk=delivery.pk, state=state).update(**progress)
     else:
         try:
-            delivery.move(state, **progress)
+            delivery.move(state, reason=progress["code"], **progress)
         except WrongState:
             return
         settle(delivery.distribution, now=now)
@@ -292,7 +292,9 @@ def sweep_silent(*, now: datetime) -> int:
             "minutes": minutes
         }
         try:
-            delivery.move(Delivery.State.FAILED, code=NO_CONTACT, words=words, changed_at=now)
+            delivery.move(
+                Delivery.State.FAILED, reason=NO_CONTACT, code=NO_CONTACT, words=words, changed_at=now
+            )
         except WrongState:
             continue
         count += 1
@@ -306,7 +308,7 @@ def part_with(client: Client, code: str, *, now: datetime) -> None:
     the others go on."""
     for delivery in Delivery.objects.filter(client=client).open().select_related("distribution"):
         with suppress(WrongState):
-            delivery.move(Delivery.State.FAILED, code=code, changed_at=now)
+            delivery.move(Delivery.State.FAILED, reason=code, code=code, changed_at=now)
             settle(delivery.distribution, now=now)
             nudge.pages(*delivery.distribution.topics)
 

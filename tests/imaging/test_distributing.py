@@ -9,7 +9,7 @@ from django.conf import settings
 
 from clients.enrolment import enrolling, signing
 from clients.errors import Refusal
-from clients.models import Client, Group
+from clients.models import Client, Event, Group
 from imaging import desktops, distributing, steering
 from imaging.distributing import Terms
 from imaging.models import Delivery, Distribution, MasterImage, Subscription
@@ -151,6 +151,20 @@ def test_a_late_report_of_an_old_serial_changes_nothing(
     say(pc.client, DeliveryStage.BOOTED, now=now, serial=old)
 
     assert states(distribution) == {"pc-sales-01": "waiting"}
+
+
+@pytest.mark.parametrize("code", ["unsigned_manifest", "wrong_key", "wrong_bytes"])
+def test_what_a_pc_refused_to_run_is_in_the_audit_log_with_why(
+    pc: FakePc, desktop: MasterImage, sales: Group, now: datetime, code: str
+) -> None:
+    distributing.start(publish(desktop, "a", now=now), sales, now=now)
+    newest = Delivery.objects.get()
+    report = DeliveryReport(serial=newest.serial, stage=DeliveryStage.FAILED, code=code, words="not signed")
+
+    assert pc.post("/node/v1/reports/imaging", report).status_code == 204
+
+    event = Event.objects.get(verb="delivery.failed")
+    assert (event.object_id, event.actor, event.reason) == (str(newest.pk), "pc-sales-01", code)
 
 
 def test_the_later_of_two_distributions_wins(
