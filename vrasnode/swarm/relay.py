@@ -22,7 +22,7 @@ from vrasnode.swarm.masks import bits
 from vrasnode.swarm.missing import LEAST_LOST_S, Missing
 
 CREDIT_PIECES = 16  # under way to all PCs of a cell together, at least one each
-LEAST_CREDIT = 2  # with those that are not passed on
+FIRST_CREDIT, LEAST_CREDIT = 4, 2  # before it is known who else begins; with those that are not passed on
 ALONE_S, ALONE_PIECES = 0.5, 192  # without peers for that time: what comes in it, and no more than so many
 PUSHED_S = 0.5  # what others have taken lately is here by then
 EXPECTED_S = 2.0  # so long peers of whom the server told may need until they are there
@@ -36,9 +36,8 @@ TELL_S_A_PEER, TELL_AT_LAST_S_A_PEER = 0.02, 0.006
 ANSWER_S = 2.0  # for a piece that was asked for
 LOST_AT_ONCE, LOST_S = 32, 3.0  # whoever was given it may have much else to do
 STALLED_S = 5.0  # without a new piece: a cell that has another above gets pieces from the server itself
-LOOKED_AT = 64
 ROUNDS = 2  # to all of a cell: so long what whoever relays has in hand takes to go out
-CHOICES = 3  # holders of a piece that are looked at, to ask the least busy
+LOOKED_AT, CHOICES = 64, 3  # pieces; holders of a piece that are looked at, to ask the least busy
 LAGS = 3  # pieces of each PC of the cell: twice as many behind, and a PC takes nothing until it is so many
 BUSY = 3  # pieces to each of one's peers: then others are to relay what comes
 
@@ -302,8 +301,9 @@ class Relay:
 
     def _fair_credit(self, now: float) -> int:
         peers = max(len(self.peers), self._expected if now < self._expected_until else 0)
-        alone = not peers and self._company_at is not None and now - self._company_at >= ALONE_S
-        if alone and (gap := self._arrivals.gap_s):
+        if not peers and (self._company_at is None or now - self._company_at < ALONE_S):
+            return FIRST_CREDIT  # others may begin, too, and this PC be the slow one of them
+        if not peers and (gap := self._arrivals.gap_s):
             # Nobody waits for what this PC takes: so it may be as much as keeps the line busy.
             return min(ALONE_PIECES, max(CREDIT_PIECES, int(ALONE_S / max(gap, 0.001))))
         return max(1, CREDIT_PIECES // (1 + peers))

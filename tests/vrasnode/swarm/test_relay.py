@@ -9,7 +9,7 @@ from benchmarks.swarmsim import Simulation
 from vrasnode.swarm.known import Ask, Side
 from vrasnode.swarm.masks import bits, mask_of
 from vrasnode.swarm.places import depth_of, neighbours, side_of
-from vrasnode.swarm.relay import CREDIT_PIECES, Relay
+from vrasnode.swarm.relay import CREDIT_PIECES, FIRST_CREDIT, Relay
 from vrasnode.wire.swarm import CELL_PCS, SwarmMember
 
 PIECES = 150
@@ -418,7 +418,7 @@ def test_many_pcs_take_one_piece_at_a_time_and_the_next_while_the_last_is_passed
 def got_at_speed(pieces_s: int) -> Relay:
     """A PC without peers, to which half of the pieces came at this speed."""
     one = relay()
-    assert one.credit(now=0.0) == CREDIT_PIECES
+    assert one.credit(now=0.0) == FIRST_CREDIT
     for piece in range(PIECES // 2):
         one.taken([piece], now=piece / pieces_s)
         one.fetched(piece, now=piece / pieces_s)
@@ -439,15 +439,15 @@ def test_a_pc_without_peers_takes_what_comes_in_half_a_second_and_with_peers_lit
 def test_whoever_begins_together_with_others_takes_no_more_before_they_are_there() -> None:
     one, beside = relay(), relay()
     for each in (one, beside):
-        assert each.credit(now=0.0) == CREDIT_PIECES
+        assert each.credit(now=0.0) == FIRST_CREDIT
         each.taken([0, 1], now=0.0)
         each.fetched(0, now=0.01)
         each.fetched(1, now=0.02)
 
-    beside.expect(3, now=0.02)
+    beside.expect(7, now=0.02)
 
-    assert one.credit(now=0.03) == CREDIT_PIECES
-    assert beside.credit(now=0.03) == CREDIT_PIECES // 4
+    assert one.credit(now=0.03) == FIRST_CREDIT
+    assert beside.credit(now=0.03) == CREDIT_PIECES // 8
     assert beside.credit(now=9.0) > CREDIT_PIECES  # they did not come
 
 
