@@ -158,3 +158,40 @@ def test_all_pcs_are_a_table_that_no_spreadsheet_runs(
     assert cells["pc-1"][2] == state
     assert cells["pc-1"][7] == "disk_full"
     assert cells["pc-1"][9]
+
+
+def test_what_a_ring_reached_goes_back_and_the_rest_never_gets_it(
+    program: Program, office: list[Client], desktop: MasterImage, now: datetime
+) -> None:
+    publish(desktop, "a", now=now)
+    program.post("/distributions/", {"group": "sales", "image": desktop.name}, status=202)
+    for client in office:
+        say(client, DeliveryStage.BOOTED, now=now)
+    publish(desktop, "b", now=now)
+    wish = {"group": "sales", "image": desktop.name, "pilots": ["pc-0"]}
+    newer = program.post("/distributions/", wish, status=202)["id"]
+    say(office[0], DeliveryStage.BOOTED, now=now)
+
+    made = program.post(f"/distributions/{newer}/rollback-ring/", {"reason": "no printing"}, status=202)
+
+    assert [(one["kind"], one["version"]) for one in made] == [("rollback", f"{desktop.name}@1")]
+    assert program.get(f"/distributions/{newer}/").json()["state"] == "cancelled"
+    back = Delivery.objects.filter(distribution=made[0]["id"]).values_list("client__name", flat=True)
+    assert list(back) == ["pc-0"]
+
+
+def test_the_same_acts_on_its_page(
+    program: Program, office: list[Client], number: int, admin_client: Any
+) -> None:
+    def act(name: str) -> str:
+        admin_client.post(f"/distributions/{number}/act/{name}/", {"reason": "a meeting"})
+        return str(Distribution.objects.get(pk=number).state)
+
+    def act_on_one(name: str) -> str:
+        row = Delivery.objects.get(client=office[0])
+        admin_client.post(f"/deliveries/{row.pk}/act/{name}/", {"reason": "a meeting"})
+        row.refresh_from_db()
+        return str(row.state)
+
+    assert [act("pause"), act("resume")] == ["paused", "running"]
+    assert act_on_one("cancel") == "superseded"
