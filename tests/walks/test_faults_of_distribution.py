@@ -27,7 +27,6 @@ PCS, PROCESSES = 8, ("p0", "p1")
 WINDOW_S = 4.0
 KILLS = 4
 ENDS = {"booted", "failed", "superseded"}
-SEEDS = [*range(3), *(pytest.param(seed, marks=pytest.mark.soak) for seed in range(3, 20))]
 
 
 class Fleet:
@@ -207,7 +206,8 @@ def test_a_newer_version_kills_a_revoked_pc_and_a_full_disk_in_the_middle(
     assert fleet.administrator.json("distribution", "show", str(newer))["state"] == "finished"
 
 
-@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.soak
+@pytest.mark.parametrize("seed", range(20))
 def test_what_is_killed_at_any_moment_costs_no_pc_its_version(fleet: Fleet, seed: int) -> None:
     distribution = fleet.distribute(fleet.publish(1000 + seed))
 
