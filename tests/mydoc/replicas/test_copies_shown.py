@@ -28,16 +28,20 @@ def test_its_owner_has_it_copied_from_my_page_and_nobody_elses(
     assert refused.status_code == 404
 
 
+def page_of(browser: Browser, path: str) -> str:
+    """In English."""
+    return browser.get(path, headers={"Accept-Language": "en"}).content.decode()
+
+
 def test_why_a_run_failed_is_said_on_the_pages_with_what_to_do(
     client: Browser, rest: Browser, pc: FakePc, volume: Volume, sato: User
 ) -> None:
     key = key_of(ask_key(pc, volume), volume)
     tell(pc, volume, key.run, RunState.FAILED, code="nas_full", words="500 Internal Server Error")
 
-    pages = [f"/volumes/{volume.pk}/", f"/pcs/{pc.client.pk}/volumes/"]
-    said = [rest.get(page, headers={"Accept-Language": "en"}).content.decode() for page in pages]
+    said = [page_of(rest, f"/volumes/{volume.pk}/"), page_of(rest, f"/pcs/{pc.client.pk}/volumes/")]
     client.force_login(sato)
-    said.append(client.get("/my/", headers={"Accept-Language": "en"}).content.decode())
+    said.append(page_of(client, "/my/"))
 
     assert all("The NAS is full: make room there." in page for page in said)
 
@@ -48,10 +52,9 @@ def test_how_far_a_run_has_come_stands_on_the_pages(
     key = key_of(ask_key(pc, volume), volume)
     tell(pc, volume, key.run, RunState.RUNNING, files=12, done_bytes=3 << 20, total_bytes=9 << 30)
 
-    pages = [f"/volumes/{volume.pk}/", f"/pcs/{pc.client.pk}/volumes/"]
-    said = [rest.get(page, headers={"Accept-Language": "en"}).content.decode() for page in pages]
+    said = [page_of(rest, f"/volumes/{volume.pk}/"), page_of(rest, f"/pcs/{pc.client.pk}/volumes/")]
     client.force_login(sato)
-    said.append(client.get("/my/", headers={"Accept-Language": "en"}).content.decode())
+    said.append(page_of(client, "/my/"))
 
     assert all("Being copied: 12 files, 3.0\xa0MB of 9.0\xa0GB" in page for page in said)
 

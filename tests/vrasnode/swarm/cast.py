@@ -99,16 +99,16 @@ class Tracker:
 
     def revoke(self, name: str) -> None:
         """As the server does with a PC that was revoked; this one goes on as if it had not heard."""
-        with self._lock:
-            self.revoked.add(name)
-            self.members.pop(name, None)
-            self.lacking.discard(name)
-            self.revision += 1
+        self.revoked.add(name)
+        self._put_out(name)
 
     def distrust(self, name: str) -> None:
         """As the server does with a PC whose bytes others found wrong."""
+        self.distrusted.add(name)
+        self._put_out(name)
+
+    def _put_out(self, name: str) -> None:
         with self._lock:
-            self.distrusted.add(name)
             self.members.pop(name, None)
             self.lacking.discard(name)
             self.revision += 1

@@ -17,6 +17,7 @@ from vrasnode.errors import Refused
 from vrasnode.swarm import session as sharing
 from vrasnode.swarm.engine import MOST_STRANGERS
 from vrasnode.swarm.relay import CREDIT_PIECES
+from vrasnode.swarm.session import Session
 
 PIECES = 60
 
@@ -56,6 +57,14 @@ def slowly(pc: SwarmPc, *, piece_s: float = 0.01) -> SwarmPc:
     """The server sends it a piece every so often."""
     pc.before = lambda _piece: time.sleep(piece_s)
     return pc
+
+
+def meeting(one: SwarmPc, other: SwarmPc) -> Session:
+    """The session of the first of two that share by now."""
+    session = one.open()
+    other.open()
+    wait(lambda: session.peers == 1)
+    return session
 
 
 def test_three_pcs_get_everything_and_the_server_sends_each_piece_about_once(crowd: Crowd) -> None:
@@ -171,11 +180,7 @@ def test_a_peer_that_asks_without_end_holds_nobody_up(crowd: Crowd) -> None:
 
 def test_a_pc_that_was_revoked_in_the_middle_is_spoken_to_no_more(crowd: Crowd) -> None:
     own, other = slowly(crowd.pc(0)), slowly(crowd.pc(1))
-    own.open()
-    other.open()
-    assert own.session is not None
-    session = own.session
-    wait(lambda: session.peers == 1)
+    session = meeting(own, other)
 
     crowd.tracker.revoke(other.name)
 
@@ -237,11 +242,7 @@ def test_a_pc_that_others_left_waits_until_they_are_done_and_then_goes_on_alone(
 ) -> None:
     monkeypatch.setattr(sharing, "STILL_S", 1.5)  # that it is held counts as a word of the server
     left, other = slowly(crowd.pc(0), piece_s=0.05), slowly(crowd.pc(1), piece_s=0.1)
-    for pc in (left, other):
-        pc.open()
-    assert left.session is not None
-    session = left.session
-    wait(lambda: session.peers == 1)
+    session = meeting(left, other)
 
     crowd.tracker.distrust(left.name)
 
